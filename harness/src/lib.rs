@@ -1,0 +1,15 @@
+//! lanebench: the harness that measures the pipeline. See ARCHITECTURE.md for the map.
+//!
+//! Arrows point one way: `cmd → scenario → {stack, workload, load, measure, verify} → pipeline`;
+//! `report` reads records only.
+
+pub mod cmd;
+pub mod load;
+pub mod measure;
+pub mod record;
+pub mod report;
+pub mod scenario;
+pub mod stack;
+pub mod stats;
+pub mod verify;
+pub mod workload;

@@ -1,0 +1,48 @@
+//! Everything that speaks Kafka.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub mod admin;
+mod conn;
+pub mod fetch;
+pub mod group;
+pub mod partitioner;
+pub mod producer;
+
+/// Where a message lies in its topic's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// Partition number.
+    pub partition: i32,
+    /// Offset in the partition.
+    pub offset: i64,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition {} offset {}", self.partition, self.offset)
+    }
+}
+
+/// A message without its place: what is produced, and what a fetch brings back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The key; with the default partitioner it chooses the partition.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Headers; rskafka keeps one value a name.
+    pub headers: BTreeMap<String, Vec<u8>>,
+    /// Create time, milliseconds of Unix time.
+    pub timestamp_ms: i64,
+}
+
+/// A message read from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it lies.
+    pub origin: Origin,
+    /// What it is.
+    pub message: Message,
+}

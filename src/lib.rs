@@ -1,0 +1,19 @@
+//! The payment-to-delivery pipeline: keyed events through Kafka to a delivery row and a status view.
+//!
+//! ```text
+//! PaymentEvent ─▶ kafka::producer ─▶ topic ─▶ kafka::fetch ─▶ worker ─▶ mode ─▶ store ─▶ view
+//!                 (murmur2 of the                 ▲              │
+//!                  order id)                      └─ kafka::group ┘ (membership, offsets)
+//! ```
+//!
+//! The pipeline does not know that it is measured: it calls a [`probe::Probe`], and `()` is the silent one.
+
+pub mod delivery;
+pub mod event;
+pub mod kafka;
+pub mod mode;
+pub mod probe;
+pub mod store;
+pub mod timer;
+pub mod view;
+pub mod worker;

@@ -1,0 +1,67 @@
+//! The trait through which someone may watch the pipeline at work.
+//!
+//! Architecture invariant: the pipeline reports what happened and never learns who listens. A probe must return
+//! quickly, since it runs on the consumer's own processing loop.
+
+use std::time::Duration;
+
+use crate::event::{OrderId, Revision};
+use crate::kafka::Origin;
+
+/// One event at one consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The consumer's name, as in its configuration.
+    pub consumer: &'a str,
+    /// The event's order.
+    pub order_id: &'a OrderId,
+    /// The event's revision.
+    pub revision: Revision,
+    /// Where the message lies in the log.
+    pub origin: Origin,
+}
+
+/// Where a consumer's processing loop spends its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Activity {
+    /// Waiting for a fetched message: the broker, the fetch loop, or simply no load.
+    Idle,
+    /// Its own work: decoding, bookkeeping, the probe itself.
+    Own,
+    /// The modelled downstream call.
+    Service,
+    /// Waiting for the store.
+    Store,
+    /// Waiting for the view.
+    View,
+}
+
+/// Hears of each gate that an event passes. All methods do nothing unless overridden.
+pub trait Probe: Send + Sync + 'static {
+    /// The processing loop takes the message in hand; nothing was done with it yet.
+    fn fetched(&self, _seen: Seen<'_>) {}
+    /// The store's commit for this message returned.
+    fn stored(&self, _seen: Seen<'_>) {}
+    /// The view acknowledged `in_view`, which is this revision or a later one.
+    fn visible(&self, _seen: Seen<'_>, _in_view: Revision) {}
+    /// The message was parked: it waits in the store for what comes before it.
+    fn parked(&self, _seen: Seen<'_>) {}
+    /// The message at `origin` went to the dead-letter topic.
+    fn dead_lettered(&self, _consumer: &str, _origin: Origin, _reason: &str) {}
+    /// The processing loop of `consumer` spent `spent` on `activity`.
+    fn spent(&self, _consumer: &str, _activity: Activity, _spent: Duration) {}
+    /// `consumer` now owns exactly these partitions.
+    fn assigned(&self, _consumer: &str, _partitions: &[i32]) {}
+    /// `consumer` gave up what it owned, having committed; `lost` if it had to go without.
+    fn released(&self, _consumer: &str, _lost: bool) {}
+    /// The group's next offset of `partition` was committed.
+    fn committed(&self, _consumer: &str, _partition: i32, _next_offset: i64) {}
+    /// Records from `from` up to `to` of `partition` were gone when they were asked for
+    /// (only with `OutOfRange::Earliest`).
+    fn skipped(&self, _consumer: &str, _partition: i32, _from: i64, _to: i64) {}
+    /// An attempt on `part` ("store", "view", "broker") failed and will be made again.
+    fn retried(&self, _consumer: &str, _part: &'static str, _error: &str) {}
+}
+
+/// The silent probe.
+impl Probe for () {}

@@ -1,0 +1,84 @@
+//! Durable deliveries behind one trait.
+
+use async_trait::async_trait;
+
+use crate::delivery::{Delivery, Fold, StatusEntry};
+use crate::event::{OrderId, Revision};
+use crate::kafka::Origin;
+
+pub mod postgres;
+
+/// What the store did with a fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The row took it (and whatever parked run it completed).
+    Applied,
+    /// The row already held it.
+    Ignored,
+    /// It waits for what comes before it.
+    Parked,
+}
+
+/// The outcome of [`DeliveryStore::apply`], committed when it is returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What happened to the fold.
+    pub effect: Effect,
+    /// The row's status after it, parked run included; `None` while nothing of the order was applied.
+    pub row: Option<StatusEntry>,
+}
+
+/// An event that waits in the store for what comes before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Its order.
+    pub order_id: OrderId,
+    /// First revision of the parked fold.
+    pub first: Revision,
+    /// Last revision of the parked fold.
+    pub last: Revision,
+    /// Where its message lies in the log.
+    pub origin: Origin,
+}
+
+/// Why a store call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store is away, slow or out of resources: try again, the message is not at fault.
+    #[error("the store did not answer: {0}")]
+    Unavailable(String),
+    /// The store refuses this message for good (SQLSTATE class 22 or 23).
+    #[error("the store refused the message with SQLSTATE {sqlstate}: {message}")]
+    Refused {
+        /// Five characters of SQLSTATE.
+        sqlstate: String,
+        /// The store's own words.
+        message: String,
+    },
+    /// The store cannot be used as it is: wrong password, missing right, missing table.
+    #[error("the store cannot be used: {0}")]
+    Unusable(String),
+}
+
+/// Durable deliveries. Every method is bounded in time by the store's own time-outs.
+#[async_trait]
+pub trait DeliveryStore: Send + Sync + 'static {
+    /// Applies, ignores or parks a fold, as [`crate::delivery::decide`] says, in one atomic statement; committed on
+    /// return. Filling a gap applies the parked run behind it in order.
+    async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError>;
+
+    /// The row of one order; `None` while nothing of it was applied.
+    async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError>;
+
+    /// All rows, by order id, for the checks of truth.
+    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError>;
+
+    /// All parked events, for the checks of truth.
+    async fn parked(&self) -> Result<Vec<Parked>, StoreError>;
+
+    /// Creates the tables if they are missing.
+    async fn prepare(&self) -> Result<(), StoreError>;
+
+    /// Empties the tables.
+    async fn clear(&self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,65 @@
+//! The fast status copy behind one trait. Every write is compare-and-set on the revision.
+
+use async_trait::async_trait;
+
+use crate::delivery::StatusEntry;
+use crate::event::{OrderId, Revision};
+use crate::store::{DeliveryStore, StoreError};
+
+pub mod redis;
+
+/// Why a view call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The view is away or slow: try again.
+    #[error("the view did not answer: {0}")]
+    Unavailable(String),
+    /// The view cannot be used as it is: wrong password, missing right, or a key that holds something else.
+    #[error("the view cannot be used: {0}")]
+    Unusable(String),
+}
+
+/// The status of deliveries where it can be queried at once. A cache: what is lost is rebuilt from the store.
+#[async_trait]
+pub trait StatusView: Send + Sync + 'static {
+    /// Writes `entry` unless the view holds the same or a later revision; returns the revision now in the view.
+    async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError>;
+
+    /// What the view holds for each of `order_ids`, in their order.
+    async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError>;
+
+    /// Forgets everything under this view's prefix.
+    async fn clear(&self) -> Result<(), ViewError>;
+}
+
+/// Why a status could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The store, asked because the view had nothing, failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The status of one order: from the view, else from the store, refilling the view by the same compare-and-set.
+///
+/// A view that is away only costs speed: the store answers, and the refill is left out.
+///
+/// # Errors
+/// [`StatusError`] when the store was needed and failed.
+pub async fn status(
+    view: &dyn StatusView,
+    store: &dyn DeliveryStore,
+    order_id: &OrderId,
+) -> Result<Option<StatusEntry>, StatusError> {
+    if let Ok(found) = view.get(std::slice::from_ref(order_id)).await
+        && let Some(Some(entry)) = found.into_iter().next()
+    {
+        return Ok(Some(entry));
+    }
+    let Some(delivery) = store.delivery(order_id).await? else { return Ok(None) };
+    let entry = delivery.status_entry();
+    if let Err(error) = view.advance(&entry).await {
+        tracing::debug!(%error, order = %order_id, "the view was not refilled");
+    }
+    Ok(Some(entry))
+}
