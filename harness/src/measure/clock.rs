@@ -63,4 +63,24 @@ mod tests {
         assert!(copy.now_ns() >= until);
         clock.sleep_until(0); // long gone: returns
     }
+
+    #[test]
+    fn the_timer_slack_is_set_and_what_it_buys_is_shown() {
+        let clock = Clock::start();
+        let mean_late_us = || {
+            let late = |_| {
+                let until = clock.now_ns() + 300_000;
+                clock.sleep_until(until);
+                clock.now_ns().saturating_sub(until)
+            };
+            (0..200).map(late).sum::<u64>() as f64 / 200_000.0
+        };
+        let before = mean_late_us();
+        precise_sleep().unwrap();
+        assert_eq!(nix::sys::prctl::get_timerslack(), Ok(1));
+        println!(
+            "a sleep ends {before:.0} µs late on average with the default slack, {:.0} µs with 1 ns",
+            mean_late_us()
+        );
+    }
 }

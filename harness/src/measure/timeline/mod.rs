@@ -264,9 +264,11 @@ impl Timeline {
         self.phases[phase.0].start.get()
     }
 
-    /// The event is about to be handed to the producer.
-    pub fn sent(&self, index: usize) {
-        self.events[index].sent.pass(self.clock.now_ns());
+    /// The event is about to be handed to the producer; the moment, in ns since the run's epoch.
+    pub fn sent(&self, index: usize) -> u64 {
+        let now_ns = self.clock.now_ns();
+        self.events[index].sent.pass(now_ns);
+        now_ns
     }
 
     /// The broker acknowledged the event at `origin`.
