@@ -155,11 +155,9 @@ impl Admin {
         };
         match admin.brokers().await {
             Ok(_) => Ok(admin),
-            Err(AdminError::TimedOut { last, timeout, .. }) => Err(AdminError::NoBroker {
-                addresses: bootstrap.join(", "),
-                timeout,
-                last,
-            }),
+            Err(AdminError::TimedOut { last, timeout, .. }) => {
+                Err(AdminError::NoBroker { addresses: bootstrap.join(", "), timeout, last })
+            }
             Err(other) => Err(other),
         }
     }
@@ -174,9 +172,7 @@ impl Admin {
                 let metadata = self.metadata(&[], attempt).await?;
                 // A broker that is just starting knows of nobody, itself included.
                 if metadata.brokers.is_empty() {
-                    return Err(Fault::Retry(
-                        "the cluster has no registered broker yet".to_owned(),
-                    ));
+                    return Err(Fault::Retry("the cluster has no registered broker yet".to_owned()));
                 }
                 Ok(metadata)
             })
@@ -210,11 +206,7 @@ impl Admin {
             };
             let pause = backoff.step();
             if Instant::now() + pause >= deadline {
-                return Err(AdminError::TimedOut {
-                    what: what.to_owned(),
-                    timeout: self.timeout,
-                    last,
-                });
+                return Err(AdminError::TimedOut { what: what.to_owned(), timeout: self.timeout, last });
             }
             tracing::debug!(what, why = last, "will be tried again");
             tokio::time::sleep(pause).await;
@@ -227,11 +219,7 @@ impl Admin {
         let home = self.home.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(home) = home {
             let half = Instant::now() + left() / 2;
-            match self
-                .pool
-                .call(&home, METADATA, &metadata_request(topics), half)
-                .await
-            {
+            match self.pool.call(&home, METADATA, &metadata_request(topics), half).await {
                 Ok(metadata) => {
                     self.cluster.learn(&metadata);
                     return Ok(metadata);
@@ -240,10 +228,7 @@ impl Admin {
             }
         }
         let metadata = self.cluster.metadata(topics, left()).await?;
-        let address = metadata
-            .brokers
-            .first()
-            .and_then(|b| self.cluster.address(b.node_id.0));
+        let address = metadata.brokers.first().and_then(|b| self.cluster.address(b.node_id.0));
         *self.home.lock().unwrap_or_else(PoisonError::into_inner) = address;
         Ok(metadata)
     }
@@ -252,19 +237,11 @@ impl Admin {
 /// [`Fault`] for an error code: another attempt, a missing right, or final.
 fn fault(what: &str, right: &str, code: KafkaCode, message: Option<&str>) -> Fault {
     if code.is_authorization() {
-        Fault::Fail(AdminError::Forbidden {
-            what: what.to_owned(),
-            right: right.to_owned(),
-            code,
-        })
+        Fault::Fail(AdminError::Forbidden { what: what.to_owned(), right: right.to_owned(), code })
     } else if code.is_retriable() {
         Fault::Retry(format!("{code}{}", detail(message)))
     } else {
-        Fault::Fail(AdminError::Refused {
-            what: what.to_owned(),
-            code,
-            message: message.map(str::to_owned),
-        })
+        Fault::Fail(AdminError::Refused { what: what.to_owned(), code, message: message.map(str::to_owned) })
     }
 }
 
@@ -275,25 +252,14 @@ mod tests {
     use super::*;
 
     async fn connect(address: &str) -> String {
-        Admin::connect(&[address.to_owned()], Duration::from_millis(300))
-            .await
-            .unwrap_err()
-            .to_string()
+        Admin::connect(&[address.to_owned()], Duration::from_millis(300)).await.unwrap_err().to_string()
     }
 
     #[tokio::test]
     async fn nobody_there_is_said_in_time() {
         // Bound, then dropped: a port where nobody listens.
-        let address = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
-        assert_eq!(
-            connect(&address).await,
-            format!("no broker answered at {address} within 0.3 s")
-        );
+        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+        assert_eq!(connect(&address).await, format!("no broker answered at {address} within 0.3 s"));
     }
 
     #[tokio::test]
@@ -301,19 +267,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let begin = Instant::now();
-        assert_eq!(
-            connect(&address).await,
-            format!("no broker answered at {address} within 0.3 s")
-        );
+        assert_eq!(connect(&address).await, format!("no broker answered at {address} within 0.3 s"));
         assert!(begin.elapsed() < Duration::from_secs(2));
     }
 
     #[tokio::test]
     async fn an_address_without_port_is_refused_at_once() {
-        assert_eq!(
-            connect("localhost").await,
-            "`localhost` is not an address of the form host:port"
-        );
+        assert_eq!(connect("localhost").await, "`localhost` is not an address of the form host:port");
     }
 
     #[test]

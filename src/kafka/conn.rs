@@ -88,19 +88,12 @@ impl Connection {
     /// Connects to `address` (`host:port`), within `limit`.
     pub(crate) async fn connect(address: &str, client_id: &str, limit: Duration) -> Result<Self, ConnError> {
         check_address(address)?;
-        let connect_error = |source| ConnError::Connect {
-            address: address.to_owned(),
-            source,
-        };
+        let connect_error = |source| ConnError::Connect { address: address.to_owned(), source };
         let stream = match timeout(limit, TcpStream::connect(address)).await {
             Ok(connected) => connected.map_err(connect_error)?,
             Err(_) => {
                 let what = "the connection attempt".to_owned();
-                return Err(ConnError::TimedOut {
-                    address: address.to_owned(),
-                    what,
-                    limit,
-                });
+                return Err(ConnError::TimedOut { address: address.to_owned(), what, limit });
             }
         };
         // Requests are small and each waits for its answer: Nagle's algorithm would only add delay.
@@ -135,16 +128,12 @@ impl Connection {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let frame = self.frame(version, request)?;
         // The stream is owned by this future until the answer is whole: dropping the future closes it.
-        let mut stream = self.stream.take().ok_or_else(|| ConnError::Closed {
-            address: self.address.clone(),
-        })?;
+        let mut stream =
+            self.stream.take().ok_or_else(|| ConnError::Closed { address: self.address.clone() })?;
         let body = match timeout(limit, exchange(&mut stream, &frame)).await {
             Ok(Ok(body)) => body,
             Ok(Err(ExchangeError::Io(source))) => {
-                return Err(ConnError::Broken {
-                    address: self.address.clone(),
-                    source,
-                });
+                return Err(ConnError::Broken { address: self.address.clone(), source });
             }
             Ok(Err(ExchangeError::Length(length))) => {
                 return Err(self.protocol(format!("a response of {length} bytes")));
@@ -201,10 +190,7 @@ impl Connection {
     }
 
     fn protocol(&self, reason: String) -> ConnError {
-        ConnError::Protocol {
-            address: self.address.clone(),
-            reason,
-        }
+        ConnError::Protocol { address: self.address.clone(), reason }
     }
 }
 
@@ -212,9 +198,7 @@ impl Connection {
 pub(crate) fn check_address(address: &str) -> Result<(), ConnError> {
     match address.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0) => Ok(()),
-        _ => Err(ConnError::Address {
-            address: address.to_owned(),
-        }),
+        _ => Err(ConnError::Address { address: address.to_owned() }),
     }
 }
 
@@ -273,14 +257,8 @@ mod tests {
     fn heartbeat_answer(correlation_id: i32, code: i16) -> Vec<u8> {
         let mut frame = BytesMut::new();
         frame.put_i32(0);
-        ResponseHeader::default()
-            .with_correlation_id(correlation_id)
-            .encode(&mut frame, 1)
-            .unwrap();
-        HeartbeatResponse::default()
-            .with_error_code(code)
-            .encode(&mut frame, 4)
-            .unwrap();
+        ResponseHeader::default().with_correlation_id(correlation_id).encode(&mut frame, 1).unwrap();
+        HeartbeatResponse::default().with_error_code(code).encode(&mut frame, 4).unwrap();
         let length = frame.len() as i32 - 4;
         frame[..4].copy_from_slice(&length.to_be_bytes());
         frame.to_vec()
@@ -295,30 +273,18 @@ mod tests {
         let address = broker(|id| heartbeat_answer(id, id as i16)).await;
         let mut conn = connected(&address).await;
         for n in 1..=3 {
-            assert_eq!(
-                conn.call(4, &HeartbeatRequest::default(), SHORT)
-                    .await
-                    .unwrap()
-                    .error_code,
-                n
-            );
+            assert_eq!(conn.call(4, &HeartbeatRequest::default(), SHORT).await.unwrap().error_code, n);
         }
     }
 
     #[tokio::test]
     async fn a_wrong_answer_closes_the_connection() {
-        for answer in [
-            heartbeat_answer(7, 0),
-            vec![0x7f; 4],
-            vec![0, 0, 0, 0],
-            vec![0, 0, 0, 5, 0, 0, 0, 1, 0],
-        ] {
+        for answer in
+            [heartbeat_answer(7, 0), vec![0x7f; 4], vec![0, 0, 0, 0], vec![0, 0, 0, 5, 0, 0, 0, 1, 0]]
+        {
             let address = broker(move |_| answer.clone()).await;
             let mut conn = connected(&address).await;
-            let error = conn
-                .call(4, &HeartbeatRequest::default(), SHORT)
-                .await
-                .unwrap_err();
+            let error = conn.call(4, &HeartbeatRequest::default(), SHORT).await.unwrap_err();
             assert!(matches!(error, ConnError::Protocol { .. }), "{error}");
             assert!(!conn.is_open());
         }
@@ -328,20 +294,9 @@ mod tests {
     async fn a_silent_broker_is_bounded_and_closes_the_connection() {
         let address = broker(|_| Vec::new()).await;
         let mut conn = connected(&address).await;
-        let error = conn
-            .call(4, &HeartbeatRequest::default(), Duration::from_millis(20))
-            .await
-            .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("did not answer Heartbeat within 20 ms"),
-            "{error}"
-        );
-        let error = conn
-            .call(3, &ApiVersionsRequest::default(), SHORT)
-            .await
-            .unwrap_err();
+        let error = conn.call(4, &HeartbeatRequest::default(), Duration::from_millis(20)).await.unwrap_err();
+        assert!(error.to_string().contains("did not answer Heartbeat within 20 ms"), "{error}");
+        let error = conn.call(3, &ApiVersionsRequest::default(), SHORT).await.unwrap_err();
         assert!(matches!(error, ConnError::Closed { .. }), "{error}");
     }
 
@@ -362,15 +317,9 @@ mod tests {
         for good in ["localhost:9092", "127.0.0.1:1", "[::1]:9092"] {
             assert!(check_address(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "localhost",
-            ":9092",
-            "localhost:",
-            "localhost:0",
-            "localhost:65536",
-            "localhost:kafka",
-        ] {
+        for bad in
+            ["", "localhost", ":9092", "localhost:", "localhost:0", "localhost:65536", "localhost:kafka"]
+        {
             assert!(check_address(bad).is_err(), "{bad}");
         }
     }

@@ -22,8 +22,10 @@ pub fn dead_letter_topic(topic: &str) -> String {
 /// Reads back where a dead letter came from and why; `None` if the headers are not ours.
 pub fn origin_and_reason(letter: &Fetched) -> Option<(Origin, String)> {
     let text = |name: &str| std::str::from_utf8(letter.message.headers.get(name)?).ok();
-    let origin =
-        Origin { partition: text(PARTITION_HEADER)?.parse().ok()?, offset: text(OFFSET_HEADER)?.parse().ok()? };
+    let origin = Origin {
+        partition: text(PARTITION_HEADER)?.parse().ok()?,
+        offset: text(OFFSET_HEADER)?.parse().ok()?,
+    };
     Some((origin, text(REASON_HEADER)?.to_owned()))
 }
 
@@ -59,7 +61,9 @@ impl DeadLetters {
             let connected = Producer::connect(&self.bootstrap, &self.topic, self.partitions, config).await;
             self.producer = Some(connected.map_err(|e| e.to_string())?);
         }
-        let Some(producer) = &self.producer else { return Err("no producer".into()) };
+        let Some(producer) = &self.producer else {
+            return Err("no producer".into());
+        };
         let mut letter = fetched.message.clone();
         let Origin { partition, offset } = fetched.origin;
         letter.headers.insert(REASON_HEADER.into(), reason.as_bytes().to_vec());

@@ -74,8 +74,12 @@ impl RecordMode {
             Err(error) => return self.dead_letter(fetched, &error.to_string()).await,
         };
         let (consumer, order_id) = (self.consumer.clone(), event.order_id.clone());
-        let seen =
-            Seen { consumer: &consumer, order_id: &order_id, revision: event.revision, origin: fetched.origin };
+        let seen = Seen {
+            consumer: &consumer,
+            order_id: &order_id,
+            revision: event.revision,
+            origin: fetched.origin,
+        };
         self.parts.probe.fetched(seen);
         if !self.service_time.is_zero() {
             let begun = Instant::now();

@@ -55,12 +55,7 @@ impl Admin {
         let what_ref = what.as_str();
         self.retry(&what, |until| async move {
             // The topic's partitions are named, since asking for "all" leaves out silently what is not allowed.
-            let partitions: Vec<_> = self
-                .leaders(what_ref, topic, until)
-                .await?
-                .keys()
-                .copied()
-                .collect();
+            let partitions: Vec<_> = self.leaders(what_ref, topic, until).await?.keys().copied().collect();
             let request = offset_fetch_request(group, topic, &partitions, false);
             let address = self.coordinator(what_ref, group, until).await?;
             let fetched = match self.pool.call(&address, OFFSET_FETCH, &request, until).await {
@@ -73,10 +68,7 @@ impl Admin {
             if fetched.is_err() {
                 self.forget_coordinator(group);
             }
-            Ok(fetched?
-                .into_iter()
-                .filter_map(|(p, offset)| Some((p, offset?)))
-                .collect())
+            Ok(fetched?.into_iter().filter_map(|(p, offset)| Some((p, offset?))).collect())
         })
         .await
     }
@@ -134,21 +126,14 @@ impl Admin {
     }
 
     async fn coordinator(&self, what: &str, group: &str, until: Instant) -> Result<String, Fault> {
-        let cached = self
-            .coordinators
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(group)
-            .cloned();
+        let cached = self.coordinators.lock().unwrap_or_else(PoisonError::into_inner).get(group).cloned();
         if let Some(address) = cached {
             return Ok(address);
         }
         let limit = until.saturating_duration_since(Instant::now());
         let response = self
             .cluster
-            .ask(FIND_COORDINATOR, find_coordinator_request(group), limit, |r| {
-                coordinator_in(r).is_ok()
-            })
+            .ask(FIND_COORDINATOR, find_coordinator_request(group), limit, |r| coordinator_in(r).is_ok())
             .await?;
         let address = coordinator_in(&response)
             .map_err(|code| fault(what, &format!("DESCRIBE on group `{group}`"), code, None))?;
@@ -158,10 +143,7 @@ impl Admin {
     }
 
     fn forget_coordinator(&self, group: &str) {
-        self.coordinators
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(group);
+        self.coordinators.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
     }
 }
 

@@ -80,11 +80,7 @@ impl Admin {
     }
 
     pub(super) fn cached_leaders(&self, topic: &str) -> Option<Arc<BTreeMap<i32, String>>> {
-        self.leaders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(topic)
-            .cloned()
+        self.leaders.lock().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
     }
 
     pub(super) fn cache_leaders(
@@ -99,29 +95,18 @@ impl Admin {
     }
 
     pub(super) fn forget_leaders(&self, topic: &str) {
-        self.leaders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(topic);
+        self.leaders.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);
     }
 }
 
 fn list_offsets_request(topic: &str, partitions: &[i32], timestamp: i64) -> ListOffsetsRequest {
     let partitions = partitions
         .iter()
-        .map(|p| {
-            ListOffsetsPartition::default()
-                .with_partition_index(*p)
-                .with_timestamp(timestamp)
-        })
+        .map(|p| ListOffsetsPartition::default().with_partition_index(*p).with_timestamp(timestamp))
         .collect();
-    let topic = ListOffsetsTopic::default()
-        .with_name(topic_name(topic))
-        .with_partitions(partitions);
+    let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(partitions);
     // −1 is what a client, as opposed to a replica, says it is.
-    ListOffsetsRequest::default()
-        .with_replica_id(BrokerId(-1))
-        .with_topics(vec![topic])
+    ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
 }
 
 fn read_offsets(

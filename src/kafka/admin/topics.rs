@@ -44,9 +44,8 @@ impl Admin {
             .with_num_partitions(partitions)
             .with_replication_factor(replication)
             .with_configs(configs.collect());
-        let request = CreateTopicsRequest::default()
-            .with_topics(vec![topic])
-            .with_timeout_ms(self.timeout_ms());
+        let request =
+            CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(self.timeout_ms());
         // After an attempt without an answer, "already exists" is that attempt's doing.
         let unanswered = &AtomicBool::new(false);
         let (request, what_ref, right) = (&request, what.as_str(), right.as_str());
@@ -78,10 +77,7 @@ impl Admin {
         .await?;
         let wanted = usize::try_from(partitions).ok();
         self.everywhere(&what, name, move |topic| {
-            let led = topic
-                .partitions
-                .iter()
-                .all(|p| p.error_code == 0 && p.leader_id.0 >= 0);
+            let led = topic.partitions.iter().all(|p| p.error_code == 0 && p.leader_id.0 >= 0);
             topic.error_code == 0 && led && wanted.is_none_or(|n| n == topic.partitions.len())
         })
         .await?;
@@ -103,12 +99,9 @@ impl Admin {
     /// # Errors
     /// As [`Admin::delete_topic`]; the first topic that could not be deleted is named.
     pub async fn delete_topics(&self, names: &[&str]) -> Result<(), AdminError> {
-        let topics = names
-            .iter()
-            .map(|n| DeleteTopicState::default().with_name(Some(topic_name(n))));
-        let request = DeleteTopicsRequest::default()
-            .with_topics(topics.collect())
-            .with_timeout_ms(self.timeout_ms());
+        let topics = names.iter().map(|n| DeleteTopicState::default().with_name(Some(topic_name(n))));
+        let request =
+            DeleteTopicsRequest::default().with_topics(topics.collect()).with_timeout_ms(self.timeout_ms());
         let what = format!("delete topic `{}`", names.join("`, `"));
         let request = &request;
         self.retry(&what, |until| async move {
@@ -122,10 +115,7 @@ impl Admin {
                     continue;
                 }
                 let name = result.name.as_ref().map(|n| n.to_string()).unwrap_or_default();
-                let (what, right) = (
-                    format!("delete topic `{name}`"),
-                    format!("DELETE on topic `{name}`"),
-                );
+                let (what, right) = (format!("delete topic `{name}`"), format!("DELETE on topic `{name}`"));
                 return Err(fault(&what, &right, code, result.error_message.as_deref()));
             }
             Ok(())
@@ -202,10 +192,7 @@ impl Admin {
                 };
                 let metadata = self.pool.call(&address, METADATA, request, until).await?;
                 if !metadata.topics.first().is_some_and(holds) {
-                    return Err(Fault::Retry(format!(
-                        "broker {} has not caught up",
-                        broker.node_id.0
-                    )));
+                    return Err(Fault::Retry(format!("broker {} has not caught up", broker.node_id.0)));
                 }
             }
             Ok(())
@@ -216,10 +203,7 @@ impl Admin {
     /// A broker that any request can go to; the broker passes on what is for the controller.
     async fn any_address(&self, until: Instant) -> Result<String, Fault> {
         let metadata = self.metadata(&[], until).await?;
-        let address = metadata
-            .brokers
-            .first()
-            .and_then(|b| self.cluster.address(b.node_id.0));
+        let address = metadata.brokers.first().and_then(|b| self.cluster.address(b.node_id.0));
         address.ok_or_else(|| Fault::Retry("the cluster has no registered broker yet".to_owned()))
     }
 
@@ -262,11 +246,7 @@ fn described(what: &str, topic: &str, metadata: MetadataResponse) -> Result<Meta
         None => Ok(found),
         // Retriable for Kafka's clients, but who asks for a topic that is not there wants to hear so.
         Some(code) if code.kind() == ResponseError::UnknownTopicOrPartition => {
-            Err(Fault::Fail(AdminError::Refused {
-                what: what.to_owned(),
-                code,
-                message: None,
-            }))
+            Err(Fault::Fail(AdminError::Refused { what: what.to_owned(), code, message: None }))
         }
         Some(code) if code.kind() == ResponseError::LeaderNotAvailable => Ok(found),
         Some(code) => Err(fault(what, &format!("DESCRIBE on topic `{topic}`"), code, None)),

@@ -27,11 +27,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(bootstrap: Vec<String>, client_id: String) -> Self {
-        Self {
-            client_id,
-            bootstrap,
-            known: Mutex::default(),
-        }
+        Self { client_id, bootstrap, known: Mutex::default() }
     }
 
     pub(crate) fn client_id(&self) -> &str {
@@ -40,19 +36,12 @@ impl Cluster {
 
     /// Address of broker `id`, if the last metadata named it.
     pub(crate) fn address(&self, id: i32) -> Option<String> {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .cloned()
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// Takes note of the brokers that `metadata` names.
     pub(crate) fn learn(&self, metadata: &MetadataResponse) {
-        let brokers = metadata
-            .brokers
-            .iter()
-            .map(|b| (b.node_id.0, host_port(&b.host, b.port)));
+        let brokers = metadata.brokers.iter().map(|b| (b.node_id.0, host_port(&b.host, b.port)));
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = brokers.collect();
     }
 
@@ -97,9 +86,7 @@ impl Cluster {
         topics: &[String],
         limit: Duration,
     ) -> Result<MetadataResponse, ConnError> {
-        let metadata = self
-            .ask(METADATA, metadata_request(topics), limit, |_| true)
-            .await?;
+        let metadata = self.ask(METADATA, metadata_request(topics), limit, |_| true).await?;
         self.learn(&metadata);
         Ok(metadata)
     }
@@ -114,13 +101,9 @@ impl Cluster {
 
 /// A metadata request for `topics` that never creates them; none means brokers only.
 pub(crate) fn metadata_request(topics: &[String]) -> MetadataRequest {
-    let topics = topics
-        .iter()
-        .map(|t| MetadataRequestTopic::default().with_name(Some(topic_name(t))))
-        .collect();
-    MetadataRequest::default()
-        .with_topics(Some(topics))
-        .with_allow_auto_topic_creation(false)
+    let topics =
+        topics.iter().map(|t| MetadataRequestTopic::default().with_name(Some(topic_name(t)))).collect();
+    MetadataRequest::default().with_topics(Some(topics)).with_allow_auto_topic_creation(false)
 }
 
 pub(crate) fn topic_name(topic: &str) -> TopicName {
@@ -129,9 +112,5 @@ pub(crate) fn topic_name(topic: &str) -> TopicName {
 
 /// `host:port`, with brackets around an IPv6 address.
 pub(crate) fn host_port(host: &str, port: i32) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -46,10 +46,7 @@ impl KafkaCode {
     /// Whether the group's coordinator is elsewhere or not ready: look for it again, then try again.
     pub(crate) fn is_coordinator_trouble(self) -> bool {
         use ResponseError as E;
-        matches!(
-            self.0,
-            E::CoordinatorNotAvailable | E::NotCoordinator | E::CoordinatorLoadInProgress
-        )
+        matches!(self.0, E::CoordinatorNotAvailable | E::NotCoordinator | E::CoordinatorLoadInProgress)
     }
 }
 

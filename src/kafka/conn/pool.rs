@@ -19,10 +19,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(client_id: String) -> Self {
-        Self {
-            client_id,
-            slots: Mutex::default(),
-        }
+        Self { client_id, slots: Mutex::default() }
     }
 
     /// Sends `request` to `address` and waits for its answer until `deadline`, connecting if need be.
@@ -42,11 +39,7 @@ impl Pool {
             Ok(slot) => slot,
             Err(_) => {
                 let what = "the requests before this one".to_owned();
-                return Err(ConnError::TimedOut {
-                    address: address.to_owned(),
-                    what,
-                    limit,
-                });
+                return Err(ConnError::TimedOut { address: address.to_owned(), what, limit });
             }
         };
         let conn = match slot.take() {

@@ -123,21 +123,32 @@ pub enum FetchError {
     },
 }
 
+/// Where a fetch loop starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    /// The log's first offset, looked up when the loop begins: for a group that has committed nothing.
+    Earliest,
+    /// This offset.
+    Offset(i64),
+}
+
 /// Fetches one partition from an offset on.
 pub struct Fetcher {
     link: Link,
-    from: i64,
+    from: StartAt,
     config: FetchConfig,
 }
 
 impl Fetcher {
     /// Names what is fetched; nothing is connected yet.
-    pub fn new(bootstrap: &[String], topic: &str, partition: i32, from: i64, config: FetchConfig) -> Self {
-        Self {
-            link: Link::new(bootstrap, topic, partition),
-            from,
-            config,
-        }
+    pub fn new(
+        bootstrap: &[String],
+        topic: &str,
+        partition: i32,
+        from: StartAt,
+        config: FetchConfig,
+    ) -> Self {
+        Self { link: Link::new(bootstrap, topic, partition), from, config }
     }
 
     /// Fetches until the channel's receiver is gone. Each attempt is bounded in time, attempts are not: a broker that
@@ -147,7 +158,39 @@ impl Fetcher {
     /// [`FetchError::OutOfRange`] with [`OutOfRange::Fail`]; nothing else ends it.
     pub async fn run(mut self, out: mpsc::Sender<FetchItem>) -> Result<(), FetchError> {
         let partition = self.link.partition();
-        follow(&mut self.link, partition, self.from, &self.config, &out).await
+        let from = match self.from {
+            StartAt::Offset(offset) => offset,
+            StartAt::Earliest => match earliest(&mut self.link, partition, &self.config, &out).await {
+                Some(start) => start,
+                None => return Ok(()),
+            },
+        };
+        follow(&mut self.link, partition, from, &self.config, &out).await
+    }
+}
+
+/// The log's first offset, asked for until a broker says it; `None` once nobody waits for it.
+async fn earliest<S: Source>(
+    source: &mut S,
+    partition: i32,
+    config: &FetchConfig,
+    out: &mpsc::Sender<FetchItem>,
+) -> Option<i64> {
+    let mut backoff = config.backoff_initial;
+    loop {
+        let asked = tokio::select! {
+            asked = timeout(config.request_timeout, source.range()) => asked,
+            () = out.closed() => return None,
+        };
+        let error = match asked {
+            Ok(Ok((start, _end))) => return Some(start),
+            Ok(Err(error)) => error,
+            Err(_) => format!("no answer within {:?}", config.request_timeout),
+        };
+        tracing::warn!(partition, error, "the log's start is asked for again");
+        out.send(FetchItem::Retried { partition, error }).await.ok()?;
+        sleep(backoff).await;
+        backoff = (backoff * 2).min(config.backoff_max);
     }
 }
 
@@ -201,13 +244,9 @@ async fn read_from<S: Source>(
     match outcome.await {
         Ok(Ok(())) => Ok(read),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(FetchError::TimedOut {
-            partition,
-            reached: reached.min(to),
-            to,
-            waited: within,
-            cause,
-        }),
+        Err(_) => {
+            Err(FetchError::TimedOut { partition, reached: reached.min(to), to, waited: within, cause })
+        }
     }
 }
 
@@ -233,26 +272,12 @@ async fn follow<S: Source>(
                 }
                 Err(Stop::OutOfRange { start, end }) => match config.on_out_of_range {
                     OutOfRange::Fail => {
-                        return Err(FetchError::OutOfRange {
-                            partition,
-                            offset,
-                            start,
-                            end,
-                        });
+                        return Err(FetchError::OutOfRange { partition, offset, start, end });
                     }
                     OutOfRange::Earliest => {
-                        let (from, to) = if offset < start {
-                            (offset, start)
-                        } else {
-                            (end, offset)
-                        };
+                        let (from, to) = if offset < start { (offset, start) } else { (end, offset) };
                         offset = start;
-                        FetchItem::Gone {
-                            partition,
-                            from,
-                            to,
-                            resume_at: start,
-                        }
+                        FetchItem::Gone { partition, from, to, resume_at: start }
                     }
                 },
                 Err(Stop::Passing(error)) => {
@@ -286,23 +311,16 @@ enum Stop {
 async fn step<S: Source>(source: &mut S, offset: i64, config: &FetchConfig) -> Result<Vec<Fetched>, Stop> {
     let no_answer = |limit: Duration| Stop::Passing(format!("no answer within {limit:?}"));
     let limit = config.max_wait + config.request_timeout;
-    match timeout(limit, source.fetch(offset, config))
-        .await
-        .map_err(|_| no_answer(limit))?
-    {
+    match timeout(limit, source.fetch(offset, config)).await.map_err(|_| no_answer(limit))? {
         Ok(records) => Ok(records),
         Err(Trouble::Passing(error)) => Err(Stop::Passing(error)),
         Err(Trouble::OutOfRange) => {
             let limit = config.request_timeout;
-            let (start, end) = timeout(limit, source.range())
-                .await
-                .map_err(|_| no_answer(limit))?
-                .map_err(Stop::Passing)?;
+            let (start, end) =
+                timeout(limit, source.range()).await.map_err(|_| no_answer(limit))?.map_err(Stop::Passing)?;
             if (start..=end).contains(&offset) {
                 // A new leader that had not caught up yet; going back to the start for that would be wrong.
-                return Err(Stop::Passing(format!(
-                    "offset {offset} was out of range and is no more"
-                )));
+                return Err(Stop::Passing(format!("offset {offset} was out of range and is no more")));
             }
             Err(Stop::OutOfRange { start, end })
         }

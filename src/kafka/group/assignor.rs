@@ -45,10 +45,8 @@ fn java_order(a: &str, b: &str) -> Ordering {
 /// `counts` is the number of partitions by topic; a topic without an entry is not assigned. Every member has an entry
 /// in the result, if only an empty one.
 pub fn range(members: &[Subscriber], counts: &BTreeMap<String, i32>) -> BTreeMap<String, Partitions> {
-    let mut assignment: BTreeMap<String, Partitions> = members
-        .iter()
-        .map(|m| (m.member_id.clone(), Partitions::new()))
-        .collect();
+    let mut assignment: BTreeMap<String, Partitions> =
+        members.iter().map(|m| (m.member_id.clone(), Partitions::new())).collect();
     for (topic, &count) in counts {
         let mut subscribers: Vec<_> = members.iter().filter(|m| m.topics.contains(topic)).collect();
         subscribers.sort_by(|a, b| a.rank(b));
@@ -89,19 +87,10 @@ mod tests {
     fn members(field: &str) -> Vec<Subscriber> {
         let member = |item: &str| {
             let (who, topics) = item.split_once(':').unwrap();
-            let (member_id, instance_id) = who
-                .split_once('@')
-                .map_or((who, None), |(id, instance)| (id, Some(instance.to_owned())));
-            let topics = topics
-                .split('+')
-                .filter(|t| !t.is_empty())
-                .map(str::to_owned)
-                .collect();
-            Subscriber {
-                member_id: member_id.to_owned(),
-                instance_id,
-                topics,
-            }
+            let (member_id, instance_id) =
+                who.split_once('@').map_or((who, None), |(id, instance)| (id, Some(instance.to_owned())));
+            let topics = topics.split('+').filter(|t| !t.is_empty()).map(str::to_owned).collect();
+            Subscriber { member_id: member_id.to_owned(), instance_id, topics }
         };
         field.split(' ').map(member).collect()
     }
@@ -118,9 +107,7 @@ mod tests {
     /// `member:topic-partition+topic-partition` items, sorted, as the fixture writes them.
     fn written(assignment: &BTreeMap<String, Partitions>) -> String {
         let member = |(id, partitions): (&String, &Partitions)| {
-            let items = partitions
-                .iter()
-                .flat_map(|(t, ps)| ps.iter().map(move |p| format!("{t}-{p}")));
+            let items = partitions.iter().flat_map(|(t, ps)| ps.iter().map(move |p| format!("{t}-{p}")));
             format!("{id}:{}", items.collect::<Vec<_>>().join("+"))
         };
         assignment.iter().map(member).collect::<Vec<_>>().join(" ")
@@ -131,14 +118,8 @@ mod tests {
         let mut cases = 0;
         for line in FIXTURE.lines().skip(1) {
             let fields: Vec<_> = line.split(',').collect();
-            let [case, group, topics, expected] = fields[..] else {
-                panic!("four fields in {line}")
-            };
-            assert_eq!(
-                written(&range(&members(group), &counts(topics))),
-                expected,
-                "case {case}: {line}"
-            );
+            let [case, group, topics, expected] = fields[..] else { panic!("four fields in {line}") };
+            assert_eq!(written(&range(&members(group), &counts(topics))), expected, "case {case}: {line}");
             cases += 1;
         }
         assert!(cases >= 200, "only {cases} cases");

@@ -53,18 +53,11 @@ pub(super) struct Finder {
 
 impl Finder {
     pub(super) fn new(cluster: Cluster, group_id: String) -> Self {
-        Self {
-            cluster,
-            group_id,
-            address: Mutex::default(),
-        }
+        Self { cluster, group_id, address: Mutex::default() }
     }
 
     fn known(&self) -> Option<String> {
-        self.address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.address.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Forgets the coordinator, if it is still thought to be at `address`.
@@ -80,10 +73,8 @@ impl Finder {
             return Ok(address);
         }
         let request = find_coordinator_request(&self.group_id);
-        let response = self
-            .cluster
-            .ask(FIND_COORDINATOR, request, limit, |r| coordinator_in(r).is_ok())
-            .await?;
+        let response =
+            self.cluster.ask(FIND_COORDINATOR, request, limit, |r| coordinator_in(r).is_ok()).await?;
         match coordinator_in(&response) {
             Ok(address) => {
                 *self.address.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.clone());
@@ -108,11 +99,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(finder: Arc<Finder>, limit: Duration) -> Self {
-        Self {
-            finder,
-            limit,
-            conn: None,
-        }
+        Self { finder, limit, conn: None }
     }
 
     /// Sends `request` to the coordinator and waits for its answer, all of it within `limit`.
@@ -154,10 +141,8 @@ impl Link {
 
     /// Takes note of an error code: the coordinator may have moved.
     pub(super) fn heed(&mut self, code: KafkaCode) {
-        let moved = matches!(
-            code.kind(),
-            ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable
-        );
+        let moved =
+            matches!(code.kind(), ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable);
         if let Some(conn) = self.conn.take_if(|_| moved) {
             self.finder.forget(conn.address());
         }

@@ -81,9 +81,7 @@ async fn beat(mut link: Link, membership: Arc<Membership>, config: GroupConfig) 
             (sent, link.call(HEARTBEAT, &request, limit).await)
         };
         let Ok((sent, answer)) = timeout_at(session_end, attempt).await else {
-            break LostReason::Silence {
-                session_timeout: config.session_timeout,
-            };
+            break LostReason::Silence { session_timeout: config.session_timeout };
         };
         match answer.map(|r| meaning(r.error_code)) {
             Ok(Beat::Lost(reason)) => break reason,

@@ -88,11 +88,7 @@ impl Joiner {
             .with_protocol_type(StrBytes::from_static_str(PROTOCOL_TYPE))
             .with_protocols(vec![protocol]);
         let limit = self.config.rebalance_timeout + self.config.request_timeout;
-        let response = self
-            .link
-            .call(JOIN_GROUP, &request, limit)
-            .await
-            .map_err(|t| self.trouble(t))?;
+        let response = self.link.call(JOIN_GROUP, &request, limit).await.map_err(|t| self.trouble(t))?;
         match KafkaCode::of(response.error_code) {
             None => Ok(response),
             Some(code) => Err(self.setback(code, &response.member_id)),
@@ -102,11 +98,7 @@ impl Joiner {
     /// Assigns, if this member leads; then SyncGroup, which brings the partitions of the topic, in order.
     pub(super) async fn sync(&mut self, joined: &JoinGroupResponse) -> Result<Vec<i32>, Setback> {
         let leads = joined.leader == joined.member_id;
-        let assignments = if leads {
-            self.assign(&joined.members).await?
-        } else {
-            Vec::new()
-        };
+        let assignments = if leads { self.assign(&joined.members).await? } else { Vec::new() };
         let request = SyncGroupRequest::default()
             .with_group_id(group_id(&self.config.group_id))
             .with_generation_id(joined.generation_id)
@@ -116,11 +108,7 @@ impl Joiner {
             .with_protocol_name(joined.protocol_name.clone())
             .with_assignments(assignments);
         let limit = self.config.rebalance_timeout + self.config.request_timeout;
-        let response = self
-            .link
-            .call(SYNC_GROUP, &request, limit)
-            .await
-            .map_err(|t| self.trouble(t))?;
+        let response = self.link.call(SYNC_GROUP, &request, limit).await.map_err(|t| self.trouble(t))?;
         if let Some(code) = KafkaCode::of(response.error_code) {
             return Err(self.setback(code, ""));
         }
@@ -173,18 +161,11 @@ impl Joiner {
             E::InconsistentGroupProtocol => Setback::Fatal(GroupError::Inconsistent { group, code }),
             E::InvalidSessionTimeout => {
                 let session_timeout = self.config.session_timeout;
-                Setback::Fatal(GroupError::SessionTimeout {
-                    session_timeout,
-                    code,
-                })
+                Setback::Fatal(GroupError::SessionTimeout { session_timeout, code })
             }
             E::FencedInstanceId => {
                 let instance_id = self.config.instance_id.clone().unwrap_or_default();
-                Setback::Fatal(GroupError::Fenced {
-                    group,
-                    instance_id,
-                    code,
-                })
+                Setback::Fatal(GroupError::Fenced { group, instance_id, code })
             }
             _ if code.is_authorization() => self.forbidden(code),
             _ if code.is_retriable() => Setback::Again(code.to_string()),
@@ -197,18 +178,11 @@ impl Joiner {
             ResponseError::TopicAuthorizationFailed => format!("READ on topic `{}`", self.topic),
             _ => format!("READ on group `{}`", self.config.group_id),
         };
-        Setback::Fatal(GroupError::Forbidden {
-            group: self.config.group_id.clone(),
-            right,
-            code,
-        })
+        Setback::Fatal(GroupError::Forbidden { group: self.config.group_id.clone(), right, code })
     }
 
     fn refused(&self, code: KafkaCode) -> Setback {
-        Setback::Fatal(GroupError::Refused {
-            group: self.config.group_id.clone(),
-            code,
-        })
+        Setback::Fatal(GroupError::Refused { group: self.config.group_id.clone(), code })
     }
 }
 

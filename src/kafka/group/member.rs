@@ -65,10 +65,7 @@ impl Member {
     pub fn new(bootstrap: Vec<String>, topic: String, config: GroupConfig) -> Self {
         let cluster = Cluster::new(bootstrap, config.client_id.clone());
         let finder = Arc::new(Finder::new(cluster, config.group_id.clone()));
-        let membership = Arc::new(Membership::none(
-            config.group_id.clone(),
-            config.instance_id.clone(),
-        ));
+        let membership = Arc::new(Membership::none(config.group_id.clone(), config.instance_id.clone()));
         let link = || Link::new(Arc::clone(&finder), config.request_timeout);
         Self {
             member_id: String::new(),
@@ -78,12 +75,7 @@ impl Member {
             heartbeats: None,
             offsets: Arc::new(Mutex::new(link())),
             topic_seen: false,
-            joiner: Joiner {
-                link: link(),
-                topic,
-                config,
-                finder,
-            },
+            joiner: Joiner { link: link(), topic, config, finder },
         }
     }
 
@@ -129,11 +121,7 @@ impl Member {
             ?partitions,
             "joined"
         );
-        Ok(Assignment {
-            generation: joined.generation_id,
-            member_id: self.member_id.clone(),
-            partitions,
-        })
+        Ok(Assignment { generation: joined.generation_id, member_id: self.member_id.clone(), partitions })
     }
 
     /// Makes sure once that the topic exists: the group protocol itself would only assign nothing.
@@ -142,12 +130,7 @@ impl Member {
             return Ok(());
         }
         let topic = self.joiner.topic.clone();
-        if self
-            .joiner
-            .count(std::slice::from_ref(&topic))
-            .await?
-            .contains_key(&topic)
-        {
+        if self.joiner.count(std::slice::from_ref(&topic)).await?.contains_key(&topic) {
             self.topic_seen = true;
             return Ok(());
         }
@@ -162,15 +145,8 @@ impl Member {
         let membership = Arc::new(self.membership.next(member_id.clone(), generation));
         // Whoever still holds the offsets of the last generation may not commit any more.
         self.membership.lost(LostReason::IllegalGeneration);
-        let link = Link::new(
-            Arc::clone(&self.joiner.finder),
-            self.joiner.config.request_timeout,
-        );
-        self.heartbeats = Some(heartbeat::start(
-            link,
-            Arc::clone(&membership),
-            &self.joiner.config,
-        ));
+        let link = Link::new(Arc::clone(&self.joiner.finder), self.joiner.config.request_timeout);
+        self.heartbeats = Some(heartbeat::start(link, Arc::clone(&membership), &self.joiner.config));
         self.standing = membership.watch();
         self.membership = membership;
         self.member_id = member_id;

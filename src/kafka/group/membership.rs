@@ -26,13 +26,7 @@ impl Membership {
     /// Of someone who has not joined: −1 is Kafka's word for no generation.
     pub(super) fn none(group_id: String, instance_id: Option<String>) -> Self {
         let standing = watch::Sender::new(Standing::Lost(LostReason::NotJoined));
-        Self {
-            group_id,
-            instance_id,
-            member_id: String::new(),
-            generation: -1,
-            standing,
-        }
+        Self { group_id, instance_id, member_id: String::new(), generation: -1, standing }
     }
 
     /// The membership that follows this one.

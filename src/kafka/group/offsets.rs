@@ -54,18 +54,13 @@ impl Offsets {
     /// [`OffsetError`]; attempts are made for the request time-out.
     pub async fn committed(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Option<i64>>, OffsetError> {
         let request = offset_fetch_request(&self.membership.group_id, &self.topic, partitions, true);
-        let mut offsets = self
-            .request(OFFSET_FETCH, &request, fetched_offsets)
-            .await
-            .map_err(|failure| match failure {
+        let mut offsets =
+            self.request(OFFSET_FETCH, &request, fetched_offsets).await.map_err(|failure| match failure {
                 Failure::Code(code) => OffsetError::Refused { code },
                 Failure::Lost(reason) => OffsetError::Lost(reason),
                 Failure::Unavailable(why) => OffsetError::Unavailable(why),
             })?;
-        Ok(partitions
-            .iter()
-            .map(|p| (*p, offsets.remove(p).flatten()))
-            .collect())
+        Ok(partitions.iter().map(|p| (*p, offsets.remove(p).flatten())).collect())
     }
 
     /// Commits the next offset of each partition in `next`: all of them, or it is an error.
@@ -80,24 +75,22 @@ impl Offsets {
         }
         let request = offset_commit_request(&self.membership, &self.topic, next);
         let judge = |response: &OffsetCommitResponse| committed_all(response, next);
-        self.request(OFFSET_COMMIT, &request, judge)
-            .await
-            .map_err(|failure| match failure {
-                Failure::Code(code) => match lost_by(code) {
-                    Some(reason) => {
-                        // The heartbeat would say the same a moment later.
-                        self.membership.lost(reason.clone());
-                        CommitError::Lost(reason)
-                    }
-                    None if code.kind() == ResponseError::RebalanceInProgress => {
-                        self.membership.rebalancing();
-                        CommitError::RebalanceInProgress
-                    }
-                    None => CommitError::Refused { code },
-                },
-                Failure::Lost(reason) => CommitError::Lost(reason),
-                Failure::Unavailable(why) => CommitError::Unavailable(why),
-            })
+        self.request(OFFSET_COMMIT, &request, judge).await.map_err(|failure| match failure {
+            Failure::Code(code) => match lost_by(code) {
+                Some(reason) => {
+                    // The heartbeat would say the same a moment later.
+                    self.membership.lost(reason.clone());
+                    CommitError::Lost(reason)
+                }
+                None if code.kind() == ResponseError::RebalanceInProgress => {
+                    self.membership.rebalancing();
+                    CommitError::RebalanceInProgress
+                }
+                None => CommitError::Refused { code },
+            },
+            Failure::Lost(reason) => CommitError::Lost(reason),
+            Failure::Unavailable(why) => CommitError::Unavailable(why),
+        })
     }
 
     /// Makes attempts until `judge` is content, the error is final, the membership is lost or the time is up.
@@ -115,11 +108,7 @@ impl Offsets {
             // A third, so that a coordinator that hangs leaves time for the one that takes over.
             let limit = self.request_timeout / 3;
             loop {
-                last = match link
-                    .call(version, request, limit)
-                    .await
-                    .map(|response| judge(&response))
-                {
+                last = match link.call(version, request, limit).await.map(|response| judge(&response)) {
                     Ok(Ok(done)) => return Ok(done),
                     Ok(Err(code)) if is_passing(code) => {
                         link.heed(code);
@@ -162,12 +151,9 @@ pub(crate) fn offset_fetch_request(
     let topic = OffsetFetchRequestTopics::default()
         .with_name(topic_name(topic))
         .with_partition_indexes(partitions.to_vec());
-    let group = OffsetFetchRequestGroup::default()
-        .with_group_id(group_id(group))
-        .with_topics(Some(vec![topic]));
-    OffsetFetchRequest::default()
-        .with_groups(vec![group])
-        .with_require_stable(require_stable)
+    let group =
+        OffsetFetchRequestGroup::default().with_group_id(group_id(group)).with_topics(Some(vec![topic]));
+    OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(require_stable)
 }
 
 /// The offsets in an answer about one topic of one group; −1 is Kafka's word for none.
@@ -216,9 +202,7 @@ fn committed_all(response: &OffsetCommitResponse, next: &BTreeMap<i32, i64>) -> 
         .map(|p| (p.partition_index, p.error_code))
         .collect();
     let unnamed = ResponseError::UnknownServerError.code();
-    let errors = next
-        .keys()
-        .filter_map(|p| KafkaCode::of(codes.get(p).copied().unwrap_or(unnamed)));
+    let errors = next.keys().filter_map(|p| KafkaCode::of(codes.get(p).copied().unwrap_or(unnamed)));
     errors.max_by_key(|code| severity(*code)).map_or(Ok(()), Err)
 }
 
@@ -243,18 +227,13 @@ mod tests {
     #[track_caller]
     fn check(codes: &[(i32, i16)], expected: Option<i16>) {
         let partition = |(partition, code): &(i32, i16)| {
-            OffsetCommitResponsePartition::default()
-                .with_partition_index(*partition)
-                .with_error_code(*code)
+            OffsetCommitResponsePartition::default().with_partition_index(*partition).with_error_code(*code)
         };
         let topic =
             OffsetCommitResponseTopic::default().with_partitions(codes.iter().map(partition).collect());
         let response = OffsetCommitResponse::default().with_topics(vec![topic]);
         let next = BTreeMap::from([(0, 10), (1, 20), (2, 30)]);
-        assert_eq!(
-            committed_all(&response, &next).err().map(KafkaCode::code),
-            expected
-        );
+        assert_eq!(committed_all(&response, &next).err().map(KafkaCode::code), expected);
     }
 
     #[test]

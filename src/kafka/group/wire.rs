@@ -95,20 +95,12 @@ pub(crate) fn decode_assignment(bytes: &[u8]) -> Result<Partitions, WireError> {
 
 fn after_version(mut bytes: &[u8]) -> Result<&[u8], WireError> {
     let version = bytes.try_get_i16()?;
-    if version < 0 {
-        Err(WireError::Version(version))
-    } else {
-        Ok(bytes)
-    }
+    if version < 0 { Err(WireError::Version(version)) } else { Ok(bytes) }
 }
 
 fn get_count(bytes: &mut &[u8]) -> Result<i32, WireError> {
     let count = bytes.try_get_i32()?;
-    if count < 0 {
-        Err(WireError::Length(count))
-    } else {
-        Ok(count)
-    }
+    if count < 0 { Err(WireError::Length(count)) } else { Ok(count) }
 }
 
 fn get_name(bytes: &mut &[u8]) -> Result<String, WireError> {
@@ -156,21 +148,13 @@ mod tests {
                 .with_topics(vec!["one".into(), "two".into()])
                 .with_user_data(Some(Bytes::from_static(b"x")));
             if version >= 1 {
-                let owned = Owned::default()
-                    .with_topic(topic_name("one"))
-                    .with_partitions(vec![1, 2]);
+                let owned = Owned::default().with_topic(topic_name("one")).with_partitions(vec![1, 2]);
                 theirs = theirs.with_owned_partitions(vec![owned]);
             }
-            assert_eq!(
-                decode_subscription(&prefixed(version, &theirs)).unwrap(),
-                ["one", "two"]
-            );
+            assert_eq!(decode_subscription(&prefixed(version, &theirs)).unwrap(), ["one", "two"]);
         }
         // A version that does not exist yet, with a field more.
-        let mut later = prefixed(
-            3,
-            &ConsumerProtocolSubscription::default().with_topics(vec!["one".into()]),
-        );
+        let mut later = prefixed(3, &ConsumerProtocolSubscription::default().with_topics(vec!["one".into()]));
         later[1] = 4;
         later.put_i32(7);
         assert_eq!(decode_subscription(&later).unwrap(), ["one"]);
@@ -182,10 +166,7 @@ mod tests {
         assert_eq!(ours.get_i16(), SUBSCRIPTION_VERSION);
         let read = ConsumerProtocolSubscription::decode(&mut ours, SUBSCRIPTION_VERSION).unwrap();
         assert!(ours.is_empty());
-        assert_eq!(
-            read,
-            ConsumerProtocolSubscription::default().with_topics(vec!["payments".into()])
-        );
+        assert_eq!(read, ConsumerProtocolSubscription::default().with_topics(vec!["payments".into()]));
     }
 
     #[test]
@@ -207,19 +188,10 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_are_refused() {
-        assert_eq!(
-            decode_subscription(&[0, 0, 0x7f, 0xff, 0xff, 0xff]),
-            Err(WireError::Short)
-        );
-        assert_eq!(
-            decode_subscription(&[0, 0, 0xff, 0xff, 0xff, 0xff]),
-            Err(WireError::Length(-1))
-        );
+        assert_eq!(decode_subscription(&[0, 0, 0x7f, 0xff, 0xff, 0xff]), Err(WireError::Short));
+        assert_eq!(decode_subscription(&[0, 0, 0xff, 0xff, 0xff, 0xff]), Err(WireError::Length(-1)));
         assert_eq!(decode_subscription(&[0xff, 0xff]), Err(WireError::Version(-1)));
-        assert_eq!(
-            decode_assignment(&[0, 0, 0, 0, 0, 1, 0, 1, 0xff]),
-            Err(WireError::Utf8)
-        );
+        assert_eq!(decode_assignment(&[0, 0, 0, 0, 0, 1, 0, 1, 0xff]), Err(WireError::Utf8));
     }
 
     proptest! {

@@ -71,11 +71,7 @@ pub fn wire_bytes(message: &Message) -> usize {
     // Length 5, attributes 1, time 10, offset 5, key length 5, value length 5, header count 5; two lengths a header.
     const RECORD: usize = 36;
     const HEADER: usize = 10;
-    let headers: usize = message
-        .headers
-        .iter()
-        .map(|(name, value)| HEADER + name.len() + value.len())
-        .sum();
+    let headers: usize = message.headers.iter().map(|(name, value)| HEADER + name.len() + value.len()).sum();
     RECORD + message.key.as_ref().map_or(0, Vec::len) + message.value.as_ref().map_or(0, Vec::len) + headers
 }
 
@@ -97,10 +93,7 @@ mod tests {
         refused(|c| c.buffer_bytes = c.max_record_bytes - 1, "largest record");
         refused(|c| c.batch_bytes = 0, "above zero");
         refused(|c| c.request_timeout = Duration::ZERO, "above zero");
-        refused(
-            |c| c.delivery_timeout = Duration::from_secs(1),
-            "delivery_timeout",
-        );
+        refused(|c| c.delivery_timeout = Duration::from_secs(1), "delivery_timeout");
         refused(|c| c.buffer_bytes = usize::MAX, "4 GiB");
     }
 }

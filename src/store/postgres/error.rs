@@ -20,10 +20,9 @@ pub(super) fn sorted(error: sqlx::Error) -> StoreError {
         | sqlx::Error::ColumnIndexOutOfBounds { .. }
         | sqlx::Error::Decode(_)
         | sqlx::Error::TypeNotFound { .. } => StoreError::Unusable(error.to_string()),
-        sqlx::Error::Encode(_) => StoreError::Refused {
-            sqlstate: "22000".into(),
-            message: error.to_string(),
-        },
+        sqlx::Error::Encode(_) => {
+            StoreError::Refused { sqlstate: "22000".into(), message: error.to_string() }
+        }
         other => StoreError::Unavailable(other.to_string()),
     }
 }
@@ -33,10 +32,7 @@ fn by_sqlstate(sqlstate: &str, message: &str) -> StoreError {
     let told = || format!("{message} (SQLSTATE {sqlstate})");
     match sqlstate.get(..2).unwrap_or_default() {
         // Data exception, integrity violation.
-        "22" | "23" => StoreError::Refused {
-            sqlstate: sqlstate.into(),
-            message: message.into(),
-        },
+        "22" | "23" => StoreError::Refused { sqlstate: sqlstate.into(), message: message.into() },
         "42" if sqlstate == "42501" => StoreError::Unusable(format!(
             "{}; the role needs SELECT, INSERT, UPDATE and DELETE on deliveries and parked_events, TRUNCATE to \
              clear them, USAGE on their schema, and CREATE on the database where the schema is missing",
@@ -62,9 +58,7 @@ pub(super) fn integer(revision: u32) -> Result<i32, StoreError> {
 /// A revision read back.
 pub(super) fn revision(stored: i32) -> Result<u32, StoreError> {
     u32::try_from(stored).map_err(|_| {
-        StoreError::Unusable(format!(
-            "a row holds {stored} where a revision or a count belongs"
-        ))
+        StoreError::Unusable(format!("a row holds {stored} where a revision or a count belongs"))
     })
 }
 
@@ -112,15 +106,9 @@ mod tests {
     #[test]
     fn a_missing_right_and_a_missing_table_say_what_helps() {
         assert!(
-            by_sqlstate("42501", "permission denied for table deliveries")
-                .to_string()
-                .contains("SELECT")
+            by_sqlstate("42501", "permission denied for table deliveries").to_string().contains("SELECT")
         );
-        assert!(
-            by_sqlstate("42P01", "relation does not exist")
-                .to_string()
-                .contains("prepare()")
-        );
+        assert!(by_sqlstate("42P01", "relation does not exist").to_string().contains("prepare()"));
     }
 
     #[test]
