@@ -20,7 +20,6 @@ pub(super) async fn stack(
 ) -> Result<record::Stack, ScenarioError> {
     let nodes = site.admin.brokers().await?.len();
     let store = site.store.server_settings().await?;
-    let view = site.view_version().await?;
     Ok(record::Stack {
         name: name.into(),
         kafka: record::Kafka {
@@ -31,7 +30,7 @@ pub(super) async fn stack(
             acks: "all".into(),
         },
         store: record::Component { name: "postgresql".into(), version: store.version, settings: store.settings },
-        view: record::Component { name: "redis".into(), version: view, settings: BTreeMap::new() },
+        view: record::Component { name: "redis".into(), version: site.view_version.clone(), settings: BTreeMap::new() },
         clients: ["rskafka", "kafka-protocol", "sqlx", "redis", "tokio"]
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), locked_version(name)?.to_owned())))

@@ -7,7 +7,7 @@ use payment_delivery::kafka::group::GroupConfig;
 use payment_delivery::mode::record::Parts;
 use payment_delivery::probe::Probe;
 use payment_delivery::store::postgres::PostgresStore;
-use payment_delivery::view::redis::RedisView;
+use payment_delivery::view::redis::{RedisTimeouts, RedisView};
 use payment_delivery::worker::{self, WorkerConfig, WorkerError};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -17,9 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::ScenarioError;
 use super::options::Lanes;
 use super::site::TrialSite;
+use crate::measure::resources::LANE_THREAD_PREFIX;
 
-/// Prefix of the threads' names; `measure::resources` sums their CPU time.
-pub const THREAD_PREFIX: &str = "lane";
+/// Holds every consumer's fetching back until it holds `true`.
+pub type Gate = watch::Sender<bool>;
 
 /// The runtime on which consumers run, one a run.
 pub struct LaneRuntime(Option<Runtime>);
@@ -28,7 +29,7 @@ impl LaneRuntime {
     /// As many threads as the machine has cores: a consumer is one loop, so more would not be used.
     pub fn start() -> Result<Self, ScenarioError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name(THREAD_PREFIX)
+            .thread_name(format!("{LANE_THREAD_PREFIX}worker")) // by which its CPU time is told apart
             .enable_all()
             .build()
             .map_err(|source| ScenarioError::System { what: "starting the consumers' runtime", source })?;
@@ -58,7 +59,7 @@ pub struct LaneSettings {
 
 /// The running consumers of one trial. Dropping them ends them without a goodbye.
 pub struct RunningLanes {
-    gate: watch::Sender<bool>,
+    gate: Gate,
     stop: CancellationToken,
     workers: JoinSet<Result<(), WorkerError>>,
 }
@@ -79,7 +80,7 @@ impl RunningLanes {
         for index in 0..lanes.consumers {
             let name = format!("consumer-{index}");
             let store = PostgresStore::connect(&site.database_url, site.store_options(1)).await?;
-            let view = RedisView::connect(&site.redis_url, &site.view_prefix, site.view_options()).await?;
+            let view = RedisView::connect(&site.redis_url, &site.view_prefix, RedisTimeouts::default()).await?;
             let parts = Parts { store: Arc::new(store), view: Arc::new(view), probe: Arc::clone(probe) };
             let config = WorkerConfig {
                 service_time: settings.service_time,
@@ -92,9 +93,9 @@ impl RunningLanes {
         Ok(Self { gate, stop, workers })
     }
 
-    /// Lets the consumers fetch.
-    pub fn open(&self) {
-        self.gate.send_replace(true);
+    /// What lets the consumers fetch.
+    pub fn gate(&self) -> Gate {
+        self.gate.clone()
     }
 
     /// Resolves when a consumer ended by itself, which none should; never otherwise.

@@ -11,7 +11,9 @@ mod describe;
 mod feed;
 mod inject;
 mod lanes;
+mod observe;
 pub mod options;
+mod outcome;
 mod phase;
 pub mod rates;
 mod site;
@@ -61,16 +63,15 @@ pub enum ScenarioError {
     /// The result could not be saved.
     #[error(transparent)]
     File(#[from] crate::record::file::FileError),
-    /// The consumers did not all join.
-    #[error("{joined} of {wanted} consumers had joined the group after {waited_s} s")]
-    Joining {
-        /// Members with an assignment.
-        joined: usize,
-        /// Members wanted.
-        wanted: usize,
-        /// Seconds waited.
-        waited_s: u64,
-    },
+    /// The consumers did not share the partitions among them in time.
+    #[error(transparent)]
+    Joining(#[from] crate::measure::timeline::WaitError),
+    /// What components use could not be read.
+    #[error("measuring resources: {0}")]
+    Resources(#[from] crate::measure::resources::ResourceError),
+    /// The sender ended early.
+    #[error("sending the load: {0}")]
+    Sender(#[from] crate::load::LoadError),
     /// Events could not be produced.
     #[error("the load could not be sent: {0}")]
     Load(String),
@@ -94,8 +95,8 @@ impl ScenarioError {
             Self::Admin(_) => "is the cluster up, and may this user create topics there? `lanebench stack up` holds a local one up",
             Self::Store(_) => "check the database URL, and that its user may create a schema",
             Self::View(_) => "check the Redis URL and the user's rights",
-            Self::Joining { .. } => "see the consumers' logs with `LANEBENCH_LOG=payment_delivery=debug`",
-            Self::Load(_) => "see the producer's log with `LANEBENCH_LOG=payment_delivery=debug`",
+            Self::Joining(_) => "see the consumers' logs with `LANEBENCH_LOG=payment_delivery=debug`",
+            Self::Load(_) | Self::Sender(_) => "see the producer's log with `LANEBENCH_LOG=payment_delivery=debug`",
             _ => return None,
         };
         Some(hint.into())

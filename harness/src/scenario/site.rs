@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
-use payment_delivery::kafka::admin::{Admin, AdminError};
+use payment_delivery::kafka::admin::Admin;
 use payment_delivery::mode::dead_letter_topic;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
 use payment_delivery::view::StatusView;
-use payment_delivery::view::redis::{RedisOptions, RedisView};
+use payment_delivery::view::redis::{RedisTimeouts, RedisView};
 
 use super::ScenarioError;
 use super::options::Options;
 use crate::stack::Endpoints;
 
 /// How long to look for a broker, a database or a view before saying that there is none.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The run's place on the stack.
 pub struct Site {
@@ -26,6 +26,8 @@ pub struct Site {
     pub admin: Admin,
     /// The harness's own connection to the store, for preparing and for the checks.
     pub store: PostgresStore,
+    /// Version of the view's server.
+    pub view_version: String,
 }
 
 impl Site {
@@ -34,9 +36,10 @@ impl Site {
         let admin = Admin::connect(&endpoints.bootstrap, CONNECT_TIMEOUT).await?;
         let store = PostgresStore::connect(&endpoints.database_url, store_options(&run_id, 2)).await?;
         // Asked now, so that a missing Redis is said before minutes of work.
-        RedisView::connect(&endpoints.redis_url, "", RedisOptions::default()).await?;
+        let view = RedisView::connect(&endpoints.redis_url, "", RedisTimeouts::default()).await?;
+        let view_version = view.server_version().await?;
         store.prepare().await?;
-        Ok(Self { endpoints, run_id, admin, store })
+        Ok(Self { endpoints, run_id, admin, store, view_version })
     }
 
     /// Fresh topics, group, tables and view prefix for one trial.
@@ -48,7 +51,7 @@ impl Site {
         self.admin.create_topic(&dead_letter_topic(&topic), partitions, options.replication, &configs).await?;
         self.store.clear().await?;
         let view_prefix = format!("{}:{name}:", self.run_id);
-        let view = RedisView::connect(&self.endpoints.redis_url, &view_prefix, RedisOptions::default()).await?;
+        let view = RedisView::connect(&self.endpoints.redis_url, &view_prefix, RedisTimeouts::default()).await?;
         Ok(TrialSite {
             bootstrap: self.endpoints.bootstrap.clone(),
             database_url: self.endpoints.database_url.clone(),
@@ -68,16 +71,12 @@ impl Site {
         if let Err(error) = self.admin.delete_topics(&topics).await {
             tracing::warn!(%error, topic = trial.topic, "the trial's topics were not removed");
         }
-        if let Err(error) = self.delete_group(&trial.group).await {
+        if let Err(error) = self.admin.delete_group(&trial.group).await {
             tracing::warn!(%error, group = trial.group, "the trial's group was not removed");
         }
         if let Err(error) = trial.view.clear().await {
             tracing::warn!(%error, prefix = trial.view_prefix, "the trial's keys were not removed");
         }
-    }
-
-    async fn delete_group(&self, group: &str) -> Result<(), AdminError> {
-        self.admin.delete_group(group).await
     }
 
     /// Removes the run's schema.
@@ -115,9 +114,9 @@ impl TrialSite {
         store_options(&self.schema, connections)
     }
 
-    /// How a consumer connects to the view.
-    pub fn view_options(&self) -> RedisOptions {
-        RedisOptions::default()
+    /// The schema of the run's tables.
+    pub fn schema(&self) -> &str {
+        &self.schema
     }
 }
 

@@ -1,8 +1,7 @@
 //! From trials to estimates and verdicts. Pure.
 
 use crate::record::{Comparison, Configuration, Explanation, Summary, Trial};
-use crate::stats::compare::{Direction, compare};
-use crate::stats::interval::estimate;
+use crate::stats::{Better, Compared, compare, estimate};
 
 /// Confidence of one configuration's own intervals.
 const CONFIDENCE: f64 = 0.95;
@@ -40,9 +39,9 @@ pub fn comparisons(configurations: &[Configuration], percentiles: bool) -> Vec<C
             continue;
         }
         for metric in metrics {
-            let (base, other): (Vec<f64>, Vec<f64>) =
-                pairs.iter().map(|(b, c)| ((metric.value)(b), (metric.value)(c))).unzip();
-            let (ratio, verdict) = compare(&base, &other, shared_by, metric.direction);
+            let values: Vec<(f64, f64)> =
+                pairs.iter().map(|(b, c)| ((metric.value)(b), (metric.value)(c))).collect();
+            let Compared { ratio, verdict } = compare(&values, metric.better, shared_by);
             all.push(Comparison {
                 baseline: baseline.name.clone(),
                 candidate: candidate.name.clone(),
@@ -58,15 +57,15 @@ pub fn comparisons(configurations: &[Configuration], percentiles: bool) -> Vec<C
 
 struct Metric {
     name: &'static str,
-    direction: Direction,
+    better: Better,
     value: fn(&Trial) -> f64,
 }
 
 const THROUGHPUT: Metric =
-    Metric { name: "throughput_per_s", direction: Direction::HigherIsBetter, value: |t| t.throughput_per_s };
+    Metric { name: "throughput_per_s", better: Better::Higher, value: |t| t.throughput_per_s };
 const P99: Metric = Metric {
     name: "response_time_ns_p99",
-    direction: Direction::LowerIsBetter,
+    better: Better::Lower,
     value: |t| t.steady.response_time_ns.p99 as f64,
 };
 

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Failures, ProducerSink, Ticket};
 use super::inject::{Extra, inject};
-use super::lanes::{LaneRuntime, LaneSettings, RunningLanes};
-use super::observe::Observer;
+use super::lanes::{Gate, LaneRuntime, LaneSettings, RunningLanes};
+use super::observe::{DrainObserved, Observed, Observer};
 use super::options::{Key, Lanes, Options, Throttle};
 use super::phase::{DRAIN, Plans, STEADY, SURGE};
 use super::rates::Rates;
@@ -31,6 +31,9 @@ const STUCK_AFTER: Duration = Duration::from_secs(20);
 /// How long the committed offsets may take to reach the log's end once all is visible.
 const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 
+/// The sender's thread takes a moment to be up; nothing is due before.
+const THREAD_START_NS: u64 = 10_000_000;
+
 /// What all trials of a run share.
 pub(super) struct Bench<'a> {
     pub(super) site: &'a Site,
@@ -43,12 +46,16 @@ pub(super) struct Bench<'a> {
 
 /// Which trial.
 pub(super) struct Spec<'a> {
+    /// Part of the names of its topic, group and keys.
     pub(super) name: String,
+    /// For people.
+    pub(super) title: String,
     pub(super) lanes: Lanes,
     pub(super) round: u32,
     pub(super) position: u32,
     pub(super) seed: u64,
     pub(super) plans: &'a Plans,
+    /// None in a warm-up, which is there to find them.
     pub(super) rates: Option<&'a Rates>,
 }
 
@@ -66,21 +73,44 @@ impl Bench<'_> {
         outcome
     }
 
-    async fn run(&self, spec: &Spec<'_>, site: &TrialSite, cancel: &CancellationToken) -> Result<Trial, ScenarioError> {
+    async fn run(
+        &self,
+        spec: &Spec<'_>,
+        site: &TrialSite,
+        cancel: &CancellationToken,
+    ) -> Result<Trial, ScenarioError> {
         let timeline = self.timeline(spec)?;
-        let mut running = Running::start(self, spec, site, Arc::clone(&timeline), cancel).await?;
+        let mut lanes = self.lanes(spec, site, &timeline).await?;
+        let phases = Phases::new(self, site, timeline, lanes.gate(), cancel).await?;
         // Whatever the phases come to, a consumer that died says more than the wait for it.
         let measured = tokio::select! {
-            measured = running.phases.run(self, spec, site) => measured,
-            died = running.lanes.failure() => Err(died),
+            measured = phases.run(self, spec, site) => measured,
+            died = lanes.failure() => Err(died),
         }?;
-        self.progress.phase(&format!("{}: checks of truth", spec.name));
-        running.lanes.stop().await?;
-        let Phases { timeline, failures, .. } = running.phases;
+        self.progress.phase(&format!("{}: checks of truth", spec.title));
+        lanes.stop().await?;
         let keyed = self.options.key == Key::OrderId;
+        let Phases { timeline, failures, .. } = phases;
         let verification =
             truth::check(self.site, site, &timeline, &failures, &measured.extra, keyed).await?;
         Ok(outcome::trial(spec, &timeline, measured, verification))
+    }
+
+    async fn lanes(
+        &self,
+        spec: &Spec<'_>,
+        site: &TrialSite,
+        timeline: &Arc<Timeline>,
+    ) -> Result<RunningLanes, ScenarioError> {
+        let probe: Arc<dyn Probe> = match self.options.throttle {
+            Some(Throttle::Worker) => Arc::new(throttle::Busy(timeline.clone())),
+            _ => timeline.clone(),
+        };
+        let settings = LaneSettings {
+            service_time: self.options.service_time,
+            commit_interval: describe::COMMIT_INTERVAL,
+        };
+        RunningLanes::start(self.runtime, site, spec.lanes, &settings, &probe).await
     }
 
     fn timeline(&self, spec: &Spec<'_>) -> Result<Arc<Timeline>, ScenarioError> {
@@ -98,50 +128,39 @@ impl Bench<'_> {
     }
 }
 
-/// The consumers and what feeds them.
-struct Running {
-    lanes: RunningLanes,
-    phases: Phases,
-}
-
+/// What feeds the consumers, phase by phase.
 struct Phases {
     timeline: Arc<Timeline>,
     producer: Arc<Producer<Ticket>>,
     failures: Failures,
     sink: ProducerSink,
-    gate: super::lanes::Gate,
+    gate: Gate,
     cancel: CancellationToken,
 }
 
 /// What the phases of a trial brought.
 pub(super) struct Measured {
-    pub(super) observer: super::observe::Observed,
-    pub(super) drain: super::observe::DrainObserved,
+    pub(super) watched: Observed,
+    pub(super) drain: DrainObserved,
+    /// Who owned which partitions during the drain.
+    pub(super) owned: BTreeMap<String, Vec<i32>>,
+    /// Injected events.
     pub(super) extra: Vec<Extra>,
     /// Sentences about phases that did not come to their end.
     pub(super) stuck: Vec<String>,
 }
 
-impl Running {
-    async fn start(
+impl Phases {
+    async fn new(
         bench: &Bench<'_>,
-        spec: &Spec<'_>,
         site: &TrialSite,
         timeline: Arc<Timeline>,
+        gate: Gate,
         cancel: &CancellationToken,
     ) -> Result<Self, ScenarioError> {
-        let probe: Arc<dyn Probe> = match bench.options.throttle {
-            Some(Throttle::Worker) => Arc::new(throttle::Busy(timeline.clone())),
-            _ => timeline.clone(),
-        };
-        let settings = LaneSettings {
-            service_time: bench.options.service_time,
-            commit_interval: describe::COMMIT_INTERVAL,
-        };
-        let lanes = RunningLanes::start(bench.runtime, site, spec.lanes, &settings, &probe).await?;
+        let config = ProducerConfig::default();
         let producer =
-            Producer::connect(&site.bootstrap, &site.topic, site.partitions, ProducerConfig::default()).await?;
-        let producer = Arc::new(producer);
+            Arc::new(Producer::connect(&site.bootstrap, &site.topic, site.partitions, config).await?);
         let failures = Failures::default();
         let sink = ProducerSink {
             producer: Arc::clone(&producer),
@@ -151,73 +170,70 @@ impl Running {
             runtime: tokio::runtime::Handle::current(),
             cancel: cancel.clone(),
         };
-        let gate = lanes.gate();
-        Ok(Self { lanes, phases: Phases { timeline, producer, failures, sink, gate, cancel: cancel.clone() } })
+        Ok(Self { timeline, producer, failures, sink, gate, cancel: cancel.clone() })
     }
-}
 
-impl Phases {
     async fn run(&self, bench: &Bench<'_>, spec: &Spec<'_>, site: &TrialSite) -> Result<Measured, ScenarioError> {
         let mut stuck = Vec::new();
-        let mut observer = Observer::start(bench, site, &self.timeline).await?;
-        bench.progress.phase(&format!("{}: drain", spec.name));
-        let drain = self.drain(bench, spec, &mut observer, &mut stuck).await?;
+        bench.progress.phase(&format!("{}: drain", spec.title));
+        let Some(drain) = self.timeline.phase(DRAIN) else {
+            return Err(ScenarioError::Load("a trial without a drain".into()));
+        };
+        self.fill(drain, spec).await?;
+        let owned = self.timeline.owned();
+        let observer = Observer::start(bench, site, &self.timeline, &self.cancel).await?;
+        let drained = self.drain(drain, bench, &observer, &mut stuck).await?;
         let mut extra = Vec::new();
         if let Some(steady) = self.timeline.phase(STEADY) {
-            bench.progress.phase(&format!("{}: steady", spec.name));
-            self.open_loop(steady, STEADY, &mut observer, &mut stuck).await?;
+            bench.progress.phase(&format!("{}: steady", spec.title));
+            observer.phase(STEADY);
+            self.open_loop(steady, &mut stuck).await?;
             if let Some(kind) = bench.options.inject {
                 extra = inject(kind, site, &self.timeline, steady, &self.producer).await?;
             }
         }
         if let Some(surge) = self.timeline.phase(SURGE) {
-            bench.progress.phase(&format!("{}: surge", spec.name));
-            self.open_loop(surge, SURGE, &mut observer, &mut stuck).await?;
+            bench.progress.phase(&format!("{}: surge", spec.title));
+            observer.phase(SURGE);
+            self.open_loop(surge, &mut stuck).await?;
         }
         self.settled(bench, site).await?;
-        Ok(Measured { observer: observer.stop().await, drain, extra, stuck })
+        Ok(Measured { watched: observer.stop().await?, drain: drained, owned, extra, stuck })
     }
 
-    /// The whole backlog lies in the log and every partition has its owner; then the gate opens.
-    async fn drain(
-        &self,
-        bench: &Bench<'_>,
-        spec: &Spec<'_>,
-        observer: &mut Observer,
-        stuck: &mut Vec<String>,
-    ) -> Result<super::observe::DrainObserved, ScenarioError> {
-        let Some(drain) = self.timeline.phase(DRAIN) else {
-            return Err(ScenarioError::Load("a trial without a drain".into()));
-        };
+    /// Puts the whole backlog into the log and waits until every partition has its owner.
+    async fn fill(&self, drain: PhaseId, spec: &Spec<'_>) -> Result<(), ScenarioError> {
         let load = Load::backlog(Arc::clone(&self.timeline), drain, self.sink.clone(), &self.cancel)?;
         load.finished().await?;
         self.flushed().await?;
         let consumers = spec.lanes.consumers as usize;
-        self.timeline.all_assigned(consumers, spec.lanes.partitions, JOIN_WITHIN).await?;
-        let throttled = match (bench.options.throttle, bench.pids.postgres) {
+        Ok(self.timeline.all_assigned(consumers, spec.lanes.partitions, JOIN_WITHIN).await?)
+    }
+
+    /// Opens the gate and waits until all of the backlog is visible.
+    async fn drain(
+        &self,
+        drain: PhaseId,
+        bench: &Bench<'_>,
+        observer: &Observer,
+        stuck: &mut Vec<String>,
+    ) -> Result<DrainObserved, ScenarioError> {
+        let _throttled = match (bench.options.throttle, bench.pids.postgres) {
             (Some(Throttle::Store), Some(pid)) => Some(throttle::Stopped::start(pid)?),
             _ => None,
         };
-        let observed = observer.drain_begins()?;
+        let began = observer.drain_begins()?;
         self.timeline.start_phase(drain, self.timeline.clock().now_ns());
-        self.gate.open();
+        self.gate.send_replace(true);
         self.visible(drain, stuck).await;
-        let observed = observer.drain_ended(observed, spec)?;
-        drop(throttled);
-        Ok(observed)
+        observer.drain_ended(&began)
     }
 
     /// Sends a phase at its due times and waits until all of it is visible.
-    async fn open_loop(
-        &self,
-        phase: PhaseId,
-        name: &'static str,
-        observer: &mut Observer,
-        stuck: &mut Vec<String>,
-    ) -> Result<(), ScenarioError> {
-        observer.phase(name);
-        let start_ns = self.timeline.clock().now_ns() + 10_000_000; // the sender's thread takes a moment to be up
-        let load = Load::open_loop(Arc::clone(&self.timeline), phase, start_ns, self.sink.clone(), &self.cancel)?;
+    async fn open_loop(&self, phase: PhaseId, stuck: &mut Vec<String>) -> Result<(), ScenarioError> {
+        let start_ns = self.timeline.clock().now_ns() + THREAD_START_NS;
+        let load =
+            Load::open_loop(Arc::clone(&self.timeline), phase, start_ns, self.sink.clone(), &self.cancel)?;
         load.finished().await?;
         self.flushed().await?;
         self.visible(phase, stuck).await;
