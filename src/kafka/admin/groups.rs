@@ -40,7 +40,7 @@ pub struct GroupMember {
     pub client_id: String,
     /// Where it connects from.
     pub host: String,
-    /// What it was assigned: partitions by topic. Empty unless the group is stable.
+    /// What it was assigned: partitions by topic. While the group rebalances, what it was assigned before.
     pub partitions: BTreeMap<String, Vec<i32>>,
 }
 

@@ -24,6 +24,8 @@ mod join;
 mod member;
 mod membership;
 pub(crate) mod offsets;
+#[cfg(test)]
+mod tests;
 pub(crate) mod wire;
 
 pub use super::conn::code::KafkaCode;
