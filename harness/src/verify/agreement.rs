@@ -57,12 +57,10 @@ fn itself(index: &Index<'_>, row: &Delivery, findings: &mut Findings) {
             )
         });
     }
-    // An offset that the log lacks was reported with its acknowledgement.
-    if let Some(holds) = index.at(row.origin) {
-        let same = holds.is_some_and(|event| {
-            let event = index.events[event];
-            event.revision == row.revision && *index.orders[event.order].id == row.order_id
-        });
+    // An offset where the log has nothing, or nothing readable, was reported with its acknowledgement.
+    if let Some(Some(event)) = index.at(row.origin) {
+        let event = index.events[event];
+        let same = event.revision == row.revision && *index.orders[event.order].id == row.order_id;
         if !same {
             findings.add(Kind::Row, subject, || {
                 format!(

@@ -225,7 +225,7 @@ fn a_number_that_json_cannot_hold_is_said_when_saving() {
 }
 
 #[test]
-fn a_failed_save_keeps_the_old_result() {
+fn a_failed_save_leaves_no_part_of_a_result() {
     let dir = scratch();
     let path = save(&result(), dir.path()).unwrap();
     fs::remove_file(&path).unwrap();
