@@ -40,6 +40,10 @@ pub(crate) fn large() -> RunResult {
             t.throughput_per_s *= 41.0;
             t.verification.acked *= 1000;
             t.verification.order_pairs_checked *= 1000;
+            t.verification
+                .order_by_gate
+                .values_mut()
+                .for_each(|g| g.pairs *= 1000);
         }
         let values = c.trials.iter().map(|t| t.throughput_per_s).collect();
         c.summary.throughput_per_s = Some(estimate(values));
@@ -429,7 +433,7 @@ fn trial(
 
 fn steady(draw: &mut Draw, consumers: u32) -> Steady {
     let faster = f64::from(consumers).sqrt();
-    let mut of = |ms: f64| distribution(draw, ms * 1e6 / faster, 11_160);
+    let mut of = |ms: f64| distribution(draw, ms * 1e6 / faster);
     Steady {
         offered_per_s: 930.0,
         stages_ns: Stages {
@@ -444,8 +448,12 @@ fn steady(draw: &mut Draw, consumers: u32) -> Steady {
 }
 
 /// A skewed distribution around `median` ns, in buckets of three significant digits.
-fn distribution(draw: &mut Draw, median: f64, count: u64) -> Distribution {
-    let mut values: Vec<u64> = (0..count)
+fn distribution(draw: &mut Draw, median: f64) -> Distribution {
+    /// Each draw stands for several samples: as many as a real phase has, at less cost.
+    const DRAWS: usize = 1_400;
+    const EACH: u64 = 8;
+    let count = DRAWS as u64 * EACH;
+    let mut values: Vec<u64> = (0..DRAWS)
         .map(|_| {
             // Sum of uniforms for the body, a few outliers for the tail.
             let body = (0..4).map(|_| draw.next()).sum::<f64>() - 2.0;
@@ -460,18 +468,18 @@ fn distribution(draw: &mut Draw, median: f64, count: u64) -> Distribution {
         })
         .collect();
     values.sort_unstable();
-    let at = |q: f64| values[((q * count as f64) as usize).min(values.len() - 1)];
+    let at = |q: f64| values[((q * DRAWS as f64) as usize).min(DRAWS - 1)];
     let mut histogram: Vec<(u64, u64)> = Vec::new();
     for &v in &values {
         match histogram.last_mut() {
-            Some((bound, n)) if *bound == v => *n += 1,
-            _ => histogram.push((v, 1)),
+            Some((bound, n)) if *bound == v => *n += EACH,
+            _ => histogram.push((v, EACH)),
         }
     }
     Distribution {
         count,
         negative: 0,
-        mean: values.iter().sum::<u64>() as f64 / count as f64,
+        mean: values.iter().sum::<u64>() as f64 / DRAWS as f64,
         p50: at(0.5),
         p90: at(0.9),
         p99: at(0.99),

@@ -3,11 +3,11 @@
 use askama::Template;
 
 use crate::record::{Component, RunResult};
+use crate::report::ReportError;
 use crate::report::chart::{CHARTS, PNG_SIZE};
 use crate::report::table::{self, Row};
 use crate::report::units::{bytes, count, number, percent, ratio, spread};
 use crate::report::words::{self, Tone};
-use crate::report::{RANGE_NOTE, ReportError};
 
 /// The page as text; everything that comes from the record is escaped by the template.
 ///
@@ -23,7 +23,7 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
             Tone::Undecided => "undecided",
         },
         headline: headline.text,
-        range_note: RANGE_NOTE,
+        range_note: words::range_note(result),
         rows: table::rows(result),
         figures: figures(result),
         comparisons: comparisons(result),
@@ -43,7 +43,7 @@ struct Page<'a> {
     result: &'a RunResult,
     tone: &'static str,
     headline: String,
-    range_note: &'static str,
+    range_note: String,
     rows: Vec<Row>,
     figures: Vec<Figure>,
     comparisons: Vec<[String; 5]>,

@@ -29,7 +29,7 @@ pub fn summary(result: &RunResult) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "| {} |", cells.join(" | "));
     }
-    let _ = writeln!(out, "\nIn brackets: {}.", super::RANGE_NOTE);
+    let _ = writeln!(out, "\nIn brackets: {}.", words::range_note(result));
     if !result.warnings.is_empty() {
         out.push_str("\nWarnings:\n");
         for w in &result.warnings {

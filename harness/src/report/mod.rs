@@ -22,9 +22,6 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
-/// What the ranges in every table are.
-pub(crate) const RANGE_NOTE: &str = "the 95 % interval over the rounds (Student's t on the logarithm); under three rounds, the rounds' values";
-
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {

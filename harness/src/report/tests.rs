@@ -32,15 +32,15 @@ fn directory(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     (scratch, dir)
 }
 
-/// Part of the pixels that are not paper, and part that is red.
+/// Part of the pixels that are not paper, and part that is red, by one pixel in seven.
 fn marks(png: &[u8]) -> (f64, f64) {
     let mut reader = png::Decoder::new(png).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size()];
     let info = reader.next_frame(&mut pixels).unwrap();
     assert_eq!((info.width, info.height), chart::PNG_SIZE);
-    let all = f64::from(info.width * info.height);
-    let of = |is: fn(&[u8]) -> bool| pixels.chunks(3).filter(|p| is(p)).count() as f64 / all;
-    (of(|p| p != [255, 255, 255]), of(|p| p == [200, 16, 36]))
+    let seen: Vec<&[u8]> = pixels.chunks(3).step_by(7).collect();
+    let part = |is: fn(&&&[u8]) -> bool| seen.iter().filter(is).count() as f64 / seen.len() as f64;
+    (part(|p| **p != [255, 255, 255]), part(|p| **p == [200, 16, 36]))
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn the_verdict_in_words() {
     says(
         &fixture::interrupted(),
         Undecided,
-        "The run was interrupted and holds 1 trial: 1p1c worked off the backlog at 1,489 events/s (1 round); 0 of \
+        "The run was interrupted and holds 1 trial: 1p1c worked off the backlog at 1,460 events/s (1 round); 0 of \
          30,616 acknowledged events lost; 0 order violations in 61,233 checked pairs.",
     );
     says(

@@ -6,7 +6,7 @@ use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table, p
 
 use crate::record::RunResult;
 use crate::report::table::{self, Row};
-use crate::report::{RANGE_NOTE, words};
+use crate::report::words;
 
 /// The width that everything is kept to.
 pub const WIDTH: usize = 80;
@@ -18,7 +18,10 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
     out.push_str(&main_table(&table::rows(result)));
     out.push('\n');
     out.push_str(&wrap(
-        &format!("Below each value: {RANGE_NOTE}. Response time and its percentiles: steady phase."),
+        &format!(
+            "Below each value: its range, {}. Lag: peak of the surge, in records.",
+            words::range_note(result)
+        ),
         "",
     ));
     if !result.warnings.is_empty() {

@@ -79,6 +79,24 @@ pub fn duration(ns: f64) -> String {
     format!("{} {unit}", number(ns / size))
 }
 
+/// A tick of an axis of durations, without needless zeros: `5 ms`, `2.5 s`.
+pub fn duration_tick(ns: f64) -> String {
+    if ns == 0.0 {
+        return "0".into();
+    }
+    let (unit, size) = unit_of(ns.abs());
+    format!("{} {unit}", tick(ns / size))
+}
+
+/// A tick of an axis, without needless zeros: `0.5`, `2`, `10,000`.
+pub fn tick(x: f64) -> String {
+    if x.abs() >= 100.0 {
+        return number(x);
+    }
+    let text = format!("{x:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Bytes as KiB, MiB or GiB.
 pub fn bytes(n: u64) -> String {
     const KIB: f64 = 1024.0;
@@ -195,6 +213,15 @@ mod tests {
             ..e
         };
         assert_eq!(spread(&one, number), "1 round");
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        assert_eq!(
+            [0.0, 5e6, 2.5e9, 150e3].map(duration_tick),
+            ["0", "5 ms", "2.5 s", "150 µs"]
+        );
+        assert_eq!([0.5, 20.0, 150_000.0].map(tick), ["0.5", "20", "150,000"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a run says in plain words: the verdict first, then why a speed-up is as large as it is, and what failed.
 
-use crate::record::{Comparison, Configuration, Finding, RunResult, Trial, Verdict, Verification};
+use crate::record::{Comparison, Configuration, Estimate, Finding, RunResult, Trial, Verdict, Verification};
 use crate::report::units::{confidence, count, counted, number, percent, ratio, spread};
 
 /// The metric of the main comparison.
@@ -315,6 +315,27 @@ pub fn shares(configuration: &Configuration) -> Option<String> {
 fn share_bound(trial: &Trial) -> Option<f64> {
     let largest = trial.partitions.iter().map(|p| p.share).fold(0.0, f64::max);
     (largest > 0.0).then(|| 1.0 / largest)
+}
+
+/// What the ranges in the tables are, with their confidence.
+pub fn range_note(result: &RunResult) -> String {
+    let of_values = result
+        .configurations
+        .iter()
+        .filter_map(|c| c.summary.throughput_per_s.as_ref())
+        .next();
+    let of_ratios = throughput_comparisons(result).map(|c| &c.ratio).next();
+    let with_interval = |e: Option<&Estimate>| e.filter(|e| e.low.is_some()).map(confidence);
+    let interval = match (with_interval(of_values), with_interval(of_ratios)) {
+        (None, None) => return "the rounds' values; an interval needs three rounds".into(),
+        (Some(value), Some(ratio)) if value != ratio => {
+            format!("the {value} interval over the rounds, of ratios the {ratio} interval")
+        }
+        (Some(confidence), _) | (None, Some(confidence)) => {
+            format!("the {confidence} interval over the rounds")
+        }
+    };
+    format!("{interval} (Student's t on the logarithm)")
 }
 
 /// All trials of all configurations.

@@ -3,7 +3,7 @@
 use plotters::backend::DrawingBackend;
 use plotters::element::{Circle, PathElement, Polygon, Rectangle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
 use super::axis::Rect;
 use super::style::{self, Align, Text};
@@ -183,10 +183,8 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         } else {
             FontStyle::Normal
         };
-        let font = (style::FONT, look.size * self.scale)
-            .into_font()
-            .style(weight)
-            .transform(FontTransform::None);
+        // Not `.style(…)`: that keeps the outlines of the style the font was made with.
+        let font = FontDesc::new(FontFamily::from(style::FONT), look.size * self.scale, weight);
         TextStyle {
             color: look.color.to_backend_color(),
             ..TextStyle::from(font)

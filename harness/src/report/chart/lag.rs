@@ -7,7 +7,7 @@ use super::canvas::{Canvas, Point};
 use super::ticks::{Tick, phases, ticks};
 use super::{Area, ChartError, legend, no_data, style};
 use crate::record::{Configuration, RunResult, Trial};
-use crate::report::units::{count, duration, number, unit_of};
+use crate::report::units::{count, duration, duration_tick, number, tick, unit_of};
 
 /// Partitions over all configurations up to which each gets a line of its own.
 const THIN_LINES: usize = 12;
@@ -37,16 +37,23 @@ struct Phase {
 /// [`ChartError`] when the font or the backend fails.
 pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(), ChartError> {
     let canvas = Canvas::new(area)?;
-    let top = canvas.heading(
-        "Lag over time",
-        "Bold: all partitions of the round with the median throughput. Thin: single partitions. Seconds from the start of each phase.",
-    )?;
     let lanes: Vec<Lane<'_>> = result
         .configurations
         .iter()
         .enumerate()
         .filter_map(|(i, c)| lane(i, c))
         .collect();
+    let thin = if one_each(&lanes) {
+        " Thin: single partitions."
+    } else {
+        ""
+    };
+    let top = canvas.heading(
+        "Lag over time",
+        &format!(
+            "Bold: all partitions, in the round of median throughput.{thin} Seconds count from the start of each phase."
+        ),
+    )?;
     if lanes.is_empty() {
         let frame = Rect::new(
             style::MARGIN,
@@ -84,7 +91,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         .max(0) as f64;
     let records = Scale::linear(most.max(1.0), 5);
     panel(&canvas, upper, &on_axis, result)?;
-    grid_y(&canvas, upper, records, 5, number)?;
+    grid_y(&canvas, upper, records, 5, tick)?;
     canvas.text(
         "records",
         (upper.left - 12.0, upper.top - 18.0),
@@ -111,7 +118,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         max: Scale::linear(longest / unit, 4).max() * unit,
     };
     panel(&canvas, lower, &on_axis, result)?;
-    grid_y(&canvas, lower, time, 4, duration)?;
+    grid_y(&canvas, lower, time, 4, duration_tick)?;
     canvas.text(
         "in time: age of the oldest event not yet visible",
         (lower.left, lower.top - 18.0),
@@ -127,6 +134,13 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         |s| s.ns as f64,
     )?;
     seconds(&canvas, lower.bottom + 20.0, &on_axis)
+}
+
+/// Whether there are few enough partitions for each to get a line of its own.
+fn one_each(lanes: &[Lane<'_>]) -> bool {
+    let several = lanes.iter().any(|l| l.configuration.partitions > 1);
+    let all: i32 = lanes.iter().map(|l| l.configuration.partitions).sum();
+    several && usize::try_from(all).is_ok_and(|n| n <= THIN_LINES)
 }
 
 /// The trial of median throughput among those that passed and were sampled; where none passed, the first sampled.
@@ -152,7 +166,7 @@ fn key(lane: &Lane<'_>) -> String {
     };
     let peak = match &lane.trial.surge {
         Some(s) => format!(
-            ": surge peak {} records, {}",
+            ": surge peak {}, {}",
             count(s.max_lag_records),
             duration(s.max_lag_ns as f64)
         ),
@@ -241,8 +255,7 @@ fn series<DB: DrawingBackend>(
     whole: impl Fn(&Tick<'_>) -> f64,
     part: impl Fn(&crate::record::LagSample) -> f64,
 ) -> Result<(), ChartError> {
-    let partitions: i32 = lanes.iter().map(|l| l.configuration.partitions).sum();
-    let thin = usize::try_from(partitions).is_ok_and(|n| n <= THIN_LINES);
+    let thin = one_each(lanes);
     for lane in lanes {
         let color = style::lane(lane.index);
         for (name, from, _) in phases(&lane.ticks) {
@@ -285,16 +298,10 @@ fn seconds<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, y: f64, on_axis: &[Phase
             let text = if value == 0.0 {
                 "0".to_owned()
             } else {
-                format!("{} s", plain(value))
+                format!("{} s", tick(value))
             };
             canvas.text(&text, (x, y), style::text(20.0).grey().centred())?;
         }
     }
     Ok(())
-}
-
-/// A tick without needless zeros: `0.5`, `2`, `10`.
-fn plain(x: f64) -> String {
-    let text = format!("{x:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -7,7 +7,7 @@ use super::canvas::{Canvas, Point};
 use super::merged::Merged;
 use super::{Area, ChartError, legend, no_data, style};
 use crate::record::{Configuration, Distribution, RunResult, Stages, Trial};
-use crate::report::units::{counted, duration, number, unit_of};
+use crate::report::units::{counted, duration, duration_tick, number, unit_of};
 
 /// The percentiles that get a tick, with their names.
 const TICKS: [(f64, &str); 6] = [
@@ -22,15 +22,21 @@ const TICKS: [(f64, &str); 6] = [
 /// A spread of values beyond which the axis is logarithmic.
 const LOG_FROM: f64 = 20.0;
 
+/// Room for the labels at the ends of the curves.
+const END_LABELS: f64 = 172.0;
+
+/// Room for the names of the stages.
+const NAMES: f64 = 232.0;
+
 /// A stage's name, what it lasts from and to, and where it is in the record.
 type Stage = (&'static str, &'static str, fn(&Stages) -> &Distribution);
 
 const STAGES: [Stage; 5] = [
-    ("slip", "due → sent", |s| &s.slip),
-    ("ack", "sent → acked", |s| &s.ack),
-    ("wait", "acked → fetched", |s| &s.wait),
-    ("store", "fetched → stored", |s| &s.store),
-    ("view", "stored → visible", |s| &s.view),
+    ("slip", "from due to sent", |s| &s.slip),
+    ("ack", "from sent to acked", |s| &s.ack),
+    ("wait", "from acked to fetched", |s| &s.wait),
+    ("store", "from fetched to stored", |s| &s.store),
+    ("view", "from stored to visible", |s| &s.view),
 ];
 
 /// The steady phases of one configuration that count.
@@ -99,12 +105,12 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
     let bottom = style::HEIGHT - 62.0;
     curves(
         &canvas,
-        Rect::new(style::MARGIN + 88.0, top, 860.0, bottom),
+        Rect::new(style::MARGIN + 88.0, top, 820.0, bottom),
         &lanes,
     )?;
     stages(
         &canvas,
-        Rect::new(1196.0, top, style::WIDTH - 140.0, bottom),
+        Rect::new(1250.0, top, style::WIDTH - 140.0, bottom),
         &lanes,
     )
 }
@@ -128,9 +134,18 @@ fn entries(lanes: &[Lane<'_>]) -> Vec<(plotters::style::RGBColor, String)> {
     lanes
         .iter()
         .map(|l| {
+            let at = |quantile| match l.merged.at(quantile) {
+                Some(ns) if l.merged.furthest() >= quantile => duration(ns as f64),
+                _ => "too few".to_owned(),
+            };
             let samples = match l.merged.count() {
                 0 => "nothing that counts".into(),
-                n => counted(n, "event", "events"),
+                n => format!(
+                    "p50 {}, p99 {} ({})",
+                    at(0.5),
+                    at(0.99),
+                    counted(n, "event", "events")
+                ),
             };
             (
                 style::lane(l.index),
@@ -196,7 +211,7 @@ fn curves<DB: DrawingBackend>(
             log => log,
         }
     };
-    grid_y(canvas, frame, scale, 6, duration)?;
+    grid_y(canvas, frame, scale, 6, duration_tick)?;
     let (from, to) = (nines(TICKS[0].0), nines(TICKS[TICKS.len() - 1].0));
     let x = |quantile: f64| frame.left + (nines(quantile) - from) / (to - from) * frame.width();
     for (quantile, name) in TICKS {
@@ -230,12 +245,10 @@ fn curves<DB: DrawingBackend>(
     let heights = spread_out(&wanted, 26.0, frame.top + 10.0, frame.bottom - 10.0);
     for ((lane, end, ns), y) in ends.iter().zip(heights) {
         let look = style::text(21.0).bold().color(style::lane(lane.index));
-        let label = canvas.fitted(
-            &format!("{} {}", lane.configuration.name, duration(*ns)),
-            look,
-            175.0,
-        )?;
-        canvas.text(&label, (end.0 + 14.0, y), look)?;
+        let value = format!(" {}", duration(*ns));
+        let room = END_LABELS - canvas.width_of(&value, look)?;
+        let name = canvas.fitted(&lane.configuration.name, look, room)?;
+        canvas.text(&(name + &value), (end.0 + 14.0, y), look)?;
     }
     Ok(())
 }
@@ -263,7 +276,7 @@ fn stages<DB: DrawingBackend>(
 ) -> Result<(), ChartError> {
     canvas.text(
         "median of each stage",
-        (frame.left - 190.0, frame.top - 24.0),
+        (frame.left - NAMES, frame.top - 24.0),
         style::text(23.0).bold(),
     )?;
     let medians: Vec<Vec<Option<f64>>> = STAGES
@@ -281,16 +294,16 @@ fn stages<DB: DrawingBackend>(
         let middle = top + group / 2.0;
         if i > 0 {
             let right = style::WIDTH - style::MARGIN;
-            canvas.line(&[(frame.left - 190.0, top), (right, top)], style::GRID, 1.0, 1.0)?;
+            canvas.line(&[(frame.left - NAMES, top), (right, top)], style::GRID, 1.0, 1.0)?;
         }
         canvas.text(
             name,
-            (frame.left - 190.0, middle - 13.0),
+            (frame.left - NAMES, middle - 13.0),
             style::text(23.0).bold(),
         )?;
         canvas.text(
             between,
-            (frame.left - 190.0, middle + 15.0),
+            (frame.left - NAMES, middle + 15.0),
             style::text(19.0).grey(),
         )?;
         let row = group * 0.84 / lanes.len().max(1) as f64;
@@ -320,7 +333,7 @@ fn stages<DB: DrawingBackend>(
     let note = "Medians do not add up to the whole.";
     canvas.text(
         note,
-        (frame.left - 190.0, frame.bottom + 22.0),
+        (frame.left - NAMES, frame.bottom + 22.0),
         style::text(20.0).grey(),
     )
 }

@@ -6,7 +6,7 @@ use super::axis::{Rect, Scale, grid_x, x_at};
 use super::canvas::Canvas;
 use super::{Area, ChartError, no_data, style};
 use crate::record::{Configuration, OrderCount, RunResult};
-use crate::report::units::{count, counted};
+use crate::report::units::{count, counted, tick};
 use crate::report::words;
 
 /// The gates in the order in which an event passes them.
@@ -34,7 +34,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
     let frame = Rect::new(
         style::MARGIN + 250.0,
         top + 20.0,
-        style::WIDTH - 330.0,
+        style::WIDTH - 360.0,
         style::HEIGHT - 66.0,
     );
     let most = blocks
@@ -54,12 +54,14 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
             "no trial was finished",
         );
     }
-    let scale = Scale::linear(most as f64, 5);
-    grid_x(&canvas, frame, scale, 5, |v| count(v.round() as u64))?;
+    let scale = Scale::Linear {
+        max: most.max(1) as f64,
+    };
+    grid_x(&canvas, frame, scale, 5, tick)?;
     canvas.text(
         "pairs checked",
-        (frame.right + 24.0, frame.bottom + 20.0),
-        style::text(20.0).grey(),
+        (frame.left - 16.0, frame.bottom + 20.0),
+        style::text(20.0).grey().right(),
     )?;
     let height = frame.height() / blocks.len().max(1) as f64;
     for (i, (configuration, gates)) in blocks.iter().enumerate() {
@@ -127,7 +129,7 @@ fn draw_block<DB: DrawingBackend>(
             top: middle - half,
             bottom: middle + half,
         };
-        canvas.rect(bar, plotters::style::RGBColor(158, 168, 182))?;
+        canvas.rect(bar, style::NEUTRAL)?;
         let mut label_at = end;
         if pairs.violations > 0 {
             // A handful in a million would be thinner than a hair: never under eight units.

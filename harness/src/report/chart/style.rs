@@ -24,6 +24,8 @@ pub const GRID: RGBColor = RGBColor(224, 228, 233);
 pub const PALE: RGBColor = RGBColor(245, 246, 248);
 /// A shade one step darker.
 pub const SHADE: RGBColor = RGBColor(232, 235, 240);
+/// Bars that stand for no configuration.
+pub const NEUTRAL: RGBColor = RGBColor(158, 168, 182);
 /// Something is wrong: violations and void trials, nothing else.
 pub const WRONG: RGBColor = RGBColor(200, 16, 36);
 

@@ -7,7 +7,7 @@ use super::canvas::Canvas;
 use super::{Area, ChartError, no_data, style};
 use crate::record::{Configuration, Estimate, RunResult};
 use crate::report::table::{self, Row};
-use crate::report::units::{counted, number, spread};
+use crate::report::units::{confidence, counted, number, spread, tick};
 use crate::report::words;
 
 /// Draws the chart; y starts at 0.
@@ -20,10 +20,20 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         0 => String::new(),
         n => format!(" of {}", counted(n, "event", "events")),
     };
+    let estimates = || {
+        result
+            .configurations
+            .iter()
+            .filter_map(|c| c.summary.throughput_per_s.as_ref())
+    };
+    let interval = match estimates().find(|e| e.low.is_some()) {
+        Some(e) => format!(", with its {} interval", confidence(e)),
+        None => String::new(),
+    };
     let top = canvas.heading(
         "Drain throughput, events per second",
         &format!(
-            "A backlog{backlog} worked off, higher is better. Dots: rounds. Diamond and bar: estimate and 95 % interval."
+            "A backlog{backlog} worked off, higher is better. Dots: rounds. Diamond: estimate{interval}."
         ),
     )?;
     let frame = Rect::new(
@@ -35,12 +45,17 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
     if words::all_trials(result).next().is_none() {
         return no_data(&canvas, frame, "no trial was finished");
     }
-    let scale = Scale::linear(highest(result) * 1.06, 6);
-    grid_y(&canvas, frame, scale, 6, number)?;
+    let scale = Scale::linear(highest(result) * 1.1, 6);
+    grid_y(&canvas, frame, scale, 6, tick)?;
     let rows = table::rows(result);
     let band = frame.width() / result.configurations.len().max(1) as f64;
     for (i, (configuration, row)) in result.configurations.iter().zip(&rows).enumerate() {
         let left = frame.left + i as f64 * band;
+        let baseline = result
+            .configurations
+            .first()
+            .filter(|_| i > 0)
+            .map(|c| c.name.as_str());
         let column = Column {
             band: Rect {
                 left,
@@ -51,7 +66,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
             index: i,
         };
         column.draw(&canvas, configuration)?;
-        column.labels(&canvas, configuration, row, i == 0)?;
+        column.labels(&canvas, configuration, row, baseline)?;
     }
     Ok(())
 }
@@ -86,7 +101,7 @@ impl Column {
     ) -> Result<(), ChartError> {
         let color = style::lane(self.index);
         let (middle, _) = self.band.centre();
-        let half = (self.band.width() * 0.3).min(150.0);
+        let half = (self.band.width() * 0.36).min(170.0);
         let trials = &configuration.trials;
         if trials.is_empty() {
             let at = (middle, self.band.bottom - 40.0);
@@ -100,14 +115,18 @@ impl Column {
                 bottom: self.band.bottom,
             };
             canvas.tint(bar, color, 0.16)?;
-            self.estimate(canvas, e, middle + half * 0.45)?;
+            self.estimate(canvas, e, middle + half * 0.55)?;
         }
         // Rounds from left to right over the left part of the bar.
-        let step = (half * 1.2 / trials.len() as f64).min(34.0);
-        let centre = middle - half * 0.35;
+        let step = (half * 1.3 / trials.len() as f64).min(34.0);
+        let centre = middle - half * 0.3;
         let first = centre - step * (trials.len() - 1) as f64 / 2.0;
         let mut lowest_void = None::<f64>;
-        for (i, trial) in trials.iter().enumerate() {
+        for (i, trial) in trials
+            .iter()
+            .enumerate()
+            .filter(|(_, t)| t.throughput_per_s.is_finite())
+        {
             let at = (
                 first + i as f64 * step,
                 y_at(self.band, self.scale, trial.throughput_per_s),
@@ -159,12 +178,11 @@ impl Column {
         canvas.diamond((x, y), 10.0, style::INK)?;
         let look = style::text(27.0).bold();
         let label = number(e.value);
-        // Beside the bar of the interval, or left of the diamond where the band ends.
-        let room = self.band.right - (x + 20.0);
-        if canvas.width_of(&label, look)? <= room {
-            canvas.text(&label, (x + 20.0, y), look)
+        let top = e.high.map_or(y, |high| y_at(self.band, self.scale, high)).min(y) - 30.0;
+        if top > self.band.top - 10.0 {
+            canvas.text(&label, (x, top), look.centred())
         } else {
-            canvas.text(&label, (x, (y - 26.0).max(self.band.top + 12.0)), look.centred())
+            canvas.text(&label, (x + 20.0, y), look)
         }
     }
 
@@ -173,7 +191,7 @@ impl Column {
         canvas: &Canvas<'_, DB>,
         configuration: &Configuration,
         row: &Row,
-        baseline: bool,
+        baseline: Option<&str>,
     ) -> Result<(), ChartError> {
         let (middle, _) = self.band.centre();
         let room = self.band.width() - 12.0;
@@ -195,12 +213,12 @@ impl Column {
             format!(", {}", row.rounds.detail)
         };
         line(&format!("{interval}{void}"), 84.0, style::text(21.0).grey())?;
-        if !baseline && !row.ratio.detail.is_empty() && !row.void {
-            line(
-                &format!("{} the first ({})", row.ratio.value, row.ratio.detail),
-                112.0,
-                style::text(22.0).bold(),
-            )?;
+        if let Some(baseline) = baseline
+            && !row.ratio.detail.is_empty()
+            && !row.void
+        {
+            let against = format!("{} {baseline} ({})", row.ratio.value, row.ratio.detail);
+            line(&against, 112.0, style::text(22.0).bold())?;
         }
         Ok(())
     }
