@@ -6,20 +6,13 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::exit::Exit;
 use crate::stack::{
     Endpoints, External, Facts, NativeOptions, NativeStack, Presence, Progress, Requirement, StackError,
     StackKind, requirements,
 };
-
-/// All held.
-const EXIT_OK: u8 = 0;
-/// Something is missing.
-const EXIT_FAILED: u8 = 1;
-/// Interrupted before there was a stack.
-const EXIT_INTERRUPTED: u8 = 130;
 
 /// How often a stack that is held is looked at.
 const WATCH_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
@@ -108,14 +101,14 @@ enum Format {
 ///
 /// # Errors
 /// [`StackError`](crate::stack::StackError), whose `hint` says what to do, and what keeps stdout from being written.
-pub async fn run(args: StackArgs) -> anyhow::Result<u8> {
+pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     match args.action {
         Action::Check(args) => check(args).await,
-        Action::Up(args) => up(&args).await,
+        Action::Up(args) => up(&args, cancel).await,
     }
 }
 
-async fn check(args: CheckArgs) -> anyhow::Result<u8> {
+async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
     let CheckArgs {
         stack,
         format,
@@ -153,11 +146,10 @@ async fn check(args: CheckArgs) -> anyhow::Result<u8> {
         Format::Json => serde_json::to_string_pretty(&report).context("writing JSON")?,
     };
     print_lines(&text)?;
-    Ok(if report.ready { EXIT_OK } else { EXIT_FAILED })
+    Ok(if report.ready { Exit::Held } else { Exit::CouldNotRun })
 }
 
-async fn up(args: &UpArgs) -> anyhow::Result<u8> {
-    let cancel = cancelled_by_signals()?;
+async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     let options = NativeOptions {
         nodes: args.nodes.parse().context("--nodes")?,
         kafka_port: args.kafka_port,
@@ -170,7 +162,7 @@ async fn up(args: &UpArgs) -> anyhow::Result<u8> {
         Ok(stack) => stack,
         Err(StackError::Interrupted) => {
             eprintln!("interrupted; everything is stopped");
-            return Ok(EXIT_INTERRUPTED);
+            return Ok(Exit::Interrupted);
         }
         Err(error) => return Err(error.into()),
     };
@@ -179,7 +171,7 @@ async fn up(args: &UpArgs) -> anyhow::Result<u8> {
     hold(&stack, &cancel).await;
     eprintln!("stopping");
     stack.stop().await;
-    Ok(EXIT_OK)
+    Ok(Exit::Held)
 }
 
 /// Waits for a signal. A part that ends is told, but ends nothing: it may have been ended to see what happens.
@@ -198,27 +190,6 @@ async fn hold(stack: &NativeStack, cancel: &CancellationToken) {
             }
         }
     }
-}
-
-/// A token that Ctrl-C, SIGTERM and the closing of the terminal cancel.
-fn cancelled_by_signals() -> anyhow::Result<CancellationToken> {
-    let listen = |kind| signal(kind).context("listening to signals");
-    let (mut int, mut term, mut hup) = (
-        listen(SignalKind::interrupt())?,
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::hangup())?,
-    );
-    let cancel = CancellationToken::new();
-    let cancelled = cancel.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-            _ = hup.recv() => {}
-        }
-        cancelled.cancel();
-    });
-    Ok(cancel)
 }
 
 /// As a shell reads them: `eval "$(…)"`, or one line a variable. No address has a character that needs quotes.

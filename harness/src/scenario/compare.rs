@@ -18,7 +18,7 @@ use super::{Progress, ScenarioError, describe, summary};
 use crate::measure::{environment, noise};
 use crate::record::file::OutputDir;
 use crate::record::{Configuration, RunResult, SCHEMA_VERSION, Trial};
-use crate::stack::{Endpoints, Pids};
+use crate::stack::{Endpoints, Facts, Pids, StackKind};
 
 /// Events of the first warm-up drain of each configuration: enough to wake every component, and thrown away.
 const FIRST_WARM_UP: u64 = 1500;
@@ -35,10 +35,10 @@ pub struct Setup<'a> {
     pub endpoints: Endpoints,
     /// Their processes, as far as they are ours.
     pub pids: Pids,
-    /// The stack's name.
-    pub stack: &'a str,
-    /// Kafka's version, as far as it is known.
-    pub kafka_version: Option<String>,
+    /// Which stack it is.
+    pub stack: StackKind,
+    /// What is known of it.
+    pub facts: &'a Facts,
     /// The command line that repeats the run.
     pub command_line: String,
     /// Where the result is kept after every trial.
@@ -69,7 +69,7 @@ pub async fn run(
         opened = Site::open(setup.endpoints.clone(), run_id) => opened?,
         () = cancel.cancelled() => return Ok(Ended { result: None, interrupted: true }),
     };
-    let mut run = Run::new(&setup, &opened, started, progress, cancel).await?;
+    let mut run = Run::new(&setup, &opened, started, progress, cancel)?;
     let ended = run.all().await;
     let result = run.result.filter(|r| r.configurations.iter().any(|c| !c.trials.is_empty()));
     opened.close().await;
@@ -89,7 +89,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    async fn new(
+    fn new(
         setup: &'a Setup<'a>,
         site: &'a Site,
         started: jiff::Timestamp,
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         };
         let rates = rates::fix(&warm, asked);
         self.caution_rates(&rates, &warm, asked);
-        self.result = Some(self.empty_result(&rates).await?);
+        self.result = Some(self.empty_result(&rates));
 
         let mut draws = ChaCha8Rng::seed_from_u64(options.seed);
         for round in 1..=options.rounds {
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn empty_result(&self, rates: &Rates) -> Result<RunResult, ScenarioError> {
+    fn empty_result(&self, rates: &Rates) -> RunResult {
         let options = self.setup.options;
         let configurations = options.configs.iter().map(|lanes| Configuration {
             name: lanes.to_string(),
@@ -197,21 +197,20 @@ impl<'a> Run<'a> {
             trials: Vec::new(),
             summary: summary::summarise(&[]),
         });
-        Ok(RunResult {
+        RunResult {
             schema_version: SCHEMA_VERSION,
             command: "compare".into(),
             command_line: self.setup.command_line.clone(),
             started_at: self.started.to_string(),
             complete: false,
             environment: environment::environment(),
-            stack: describe::stack(self.setup.stack, self.setup.kafka_version.as_deref(), self.bench.site, options)
-                .await?,
+            stack: describe::stack(self.setup.stack, self.setup.facts, options),
             workload: describe::workload(options, rates, 0.0),
             warnings: Vec::new(),
             passed: true,
             configurations: configurations.collect(),
             comparisons: Vec::new(),
-        })
+        }
     }
 
     /// Takes a trial into the result and saves it.

@@ -26,8 +26,6 @@ pub struct Site {
     pub admin: Admin,
     /// The harness's own connection to the store, for preparing and for the checks.
     pub store: PostgresStore,
-    /// Version of the view's server.
-    pub view_version: String,
 }
 
 impl Site {
@@ -36,10 +34,9 @@ impl Site {
         let admin = Admin::connect(&endpoints.bootstrap, CONNECT_TIMEOUT).await?;
         let store = PostgresStore::connect(&endpoints.database_url, store_options(&run_id, 2)).await?;
         // Asked now, so that a missing Redis is said before minutes of work.
-        let view = RedisView::connect(&endpoints.redis_url, "", RedisTimeouts::default()).await?;
-        let view_version = view.server_version().await?;
+        RedisView::connect(&endpoints.redis_url, "", RedisTimeouts::default()).await?;
         store.prepare().await?;
-        Ok(Self { endpoints, run_id, admin, store, view_version })
+        Ok(Self { endpoints, run_id, admin, store })
     }
 
     /// Fresh topics, group, tables and view prefix for one trial.
