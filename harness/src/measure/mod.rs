@@ -1,6 +1,8 @@
 //! What was observed: when each event passed each gate, how far the group lagged, what it cost, and what disturbed it.
 
 pub mod clock;
+pub mod lag;
+pub mod resources;
 pub mod timeline;
 
 pub use clock::Clock;
