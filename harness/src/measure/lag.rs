@@ -183,6 +183,8 @@ mod tests {
     use super::*;
     use crate::measure::{Clock, Timeline};
     use crate::workload::{Keys, Plan, PlanSpec};
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     const TICK: Duration = Duration::from_millis(5);
 
@@ -192,21 +194,21 @@ mod tests {
 
     /// Grows by 10 records a sample on partition 0; answers after `pause`, and fails on every sample in `failing`.
     struct Broker {
-        samples: i64,
+        samples: Arc<AtomicI64>,
         pause: Duration,
-        failing: std::ops::Range<i64>,
+        failing: Range<i64>,
     }
 
     impl OffsetSource for Broker {
         type Error = Away;
 
         async fn end_offsets(&mut self) -> Result<BTreeMap<i32, i64>, Away> {
-            self.samples += 1;
+            let sample = self.samples.fetch_add(1, Ordering::Relaxed) + 1;
             tokio::time::sleep(self.pause).await;
-            if self.failing.contains(&self.samples) {
+            if self.failing.contains(&sample) {
                 return Err(Away);
             }
-            Ok([(0, self.samples * 10), (1, 4)].into())
+            Ok([(0, sample * 10), (1, 4)].into())
         }
 
         async fn committed(&mut self) -> Result<BTreeMap<i32, i64>, Away> {
@@ -214,45 +216,65 @@ mod tests {
         }
     }
 
-    fn start(pause: Duration, failing: std::ops::Range<i64>) -> (LagSampler, PhaseLabel) {
-        let spec = PlanSpec {
-            prefix: "d",
-            events_per_order: 1,
-            keys: Keys::Uniform,
-            value_bytes: 0,
-            seed: 1,
-        };
-        let plan = Arc::new(Plan::backlog(&spec, 1).unwrap());
-        let timeline = Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(1)).unwrap();
-        timeline.start_phase(timeline.phase("drain").unwrap(), 0);
-        let label = PhaseLabel::new("drain");
-        let oldest = OldestNotVisible::new(Arc::new(timeline));
-        let broker = Broker {
-            samples: 0,
-            pause,
-            failing,
-        };
-        (
-            LagSampler::start(broker, oldest, label.clone(), 0, TICK, &CancellationToken::new()),
-            label,
-        )
+    struct Started {
+        sampler: LagSampler,
+        label: PhaseLabel,
+        samples: Arc<AtomicI64>,
     }
 
-    async fn until(mut reached: impl FnMut() -> bool) {
-        while !reached() {
-            tokio::time::sleep(TICK).await;
+    impl Started {
+        fn new(pause: Duration, failing: Range<i64>) -> Self {
+            let keys = Keys::Uniform;
+            let spec = PlanSpec {
+                prefix: "d",
+                events_per_order: 1,
+                keys,
+                value_bytes: 0,
+                seed: 1,
+            };
+            let plan = Arc::new(Plan::backlog(&spec, 1).unwrap());
+            let timeline = Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(1)).unwrap();
+            timeline.start_phase(timeline.phase("drain").unwrap(), 0);
+            let (label, samples) = (PhaseLabel::new("drain"), Arc::new(AtomicI64::new(0)));
+            let oldest = OldestNotVisible::new(Arc::new(timeline));
+            let broker = Broker {
+                samples: samples.clone(),
+                pause,
+                failing,
+            };
+            let cancel = CancellationToken::new();
+            let sampler = LagSampler::start(broker, oldest, label.clone(), 0, TICK, &cancel);
+            Self {
+                sampler,
+                label,
+                samples,
+            }
         }
+
+        /// Waits until that many samples were begun.
+        async fn sampled(&self, samples: i64) {
+            until(|| self.samples.load(Ordering::Relaxed) >= samples).await;
+        }
+    }
+
+    async fn until(reached: impl Fn() -> bool) {
+        let wait = async {
+            while !reached() {
+                tokio::time::sleep(TICK).await;
+            }
+        };
+        timeout(Duration::from_secs(30), wait).await.unwrap();
     }
 
     #[tokio::test]
     async fn each_tick_gives_a_sample_of_each_partition_under_the_phase_at_hand() {
-        let (sampler, label) = start(Duration::ZERO, 0..0);
-        tokio::time::sleep(TICK * 10).await;
-        label.set("steady");
-        tokio::time::sleep(TICK * 10).await;
-        let series = sampler.stop().await.unwrap();
+        let started = Started::new(Duration::ZERO, 0..0);
+        started.sampled(5).await;
+        started.label.set("steady");
+        started.sampled(12).await;
+        let series = started.sampler.stop().await.unwrap();
         let (zero, one): (Vec<_>, Vec<_>) = series.samples.iter().partition(|s| s.partition == 0);
-        assert!(zero.len() >= 2 && zero.len() == one.len(), "{}", zero.len());
+        assert!(zero.len() >= 11 && zero.len() == one.len(), "{}", zero.len());
         assert!(
             zero.iter()
                 .zip(1..)
@@ -267,35 +289,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_fails_or_is_slow_misses_ticks_and_is_asked_again() {
-        let (sampler, _) = start(Duration::ZERO, 2..4);
-        tokio::time::sleep(TICK * 20).await;
-        let series = sampler.stop().await.unwrap();
-        assert!(series.missed >= 2 && series.samples.len() > 2);
+    async fn a_broker_that_fails_misses_ticks_and_is_asked_again() {
+        let started = Started::new(Duration::ZERO, 2..4);
+        started.sampled(7).await;
+        let series = started.sampler.stop().await.unwrap();
+        assert!(
+            series.missed >= 2 && series.samples.len() >= 2 * 4,
+            "{}",
+            series.samples.len()
+        );
         assert_eq!(series.last_error.as_deref(), Some("the broker is away"));
+    }
 
-        let (sampler, _) = start(TICK * 4, 0..0);
-        tokio::time::sleep(TICK * 30).await;
-        let series = sampler.stop().await.unwrap();
-        assert!(series.missed >= 3, "{}", series.missed);
+    #[tokio::test]
+    async fn ticks_that_pass_while_the_broker_answers_are_missed() {
+        let started = Started::new(TICK * 4, 0..0);
+        started.sampled(4).await;
+        let series = started.sampler.stop().await.unwrap();
+        // Each of the two gaps between three whole samples holds three skipped ticks at least.
+        assert!(series.missed >= 6, "{}", series.missed);
         assert_eq!(series.last_error, None);
     }
 
     #[tokio::test]
     async fn it_stops_at_once_even_if_the_broker_never_answers() {
-        let (sampler, _) = start(Duration::from_secs(3600), 0..0);
-        tokio::time::sleep(TICK).await;
-        let stopped = timeout(Duration::from_secs(1), sampler.stop())
+        let started = Started::new(Duration::from_secs(3600), 0..0);
+        started.sampled(1).await;
+        let stopped = timeout(Duration::from_secs(1), started.sampler.stop())
             .await
             .unwrap()
             .unwrap();
         assert!(stopped.samples.is_empty());
 
-        let (sampler, _) = start(Duration::ZERO, 0..0);
-        let task = sampler.task.abort_handle();
-        drop(sampler);
-        timeout(Duration::from_secs(10), until(|| task.is_finished()))
-            .await
-            .unwrap();
+        let started = Started::new(Duration::ZERO, 0..0);
+        let task = started.sampler.task.abort_handle();
+        drop(started);
+        until(|| task.is_finished()).await;
     }
 }
