@@ -85,6 +85,9 @@ pub struct CompareArgs {
     /// Directory for the report [default: reports/<UTC>-compare]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Leave topics, tables and keys on the stack; the tables then hold the last trial's rows
+    #[arg(long)]
+    keep: bool,
     /// What is printed on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -208,6 +211,7 @@ impl CompareArgs {
             inject: self.inject,
             throttle: self.throttle,
             drain_events: self.drain_events,
+            keep: self.keep,
         })
     }
 }
@@ -225,11 +229,10 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     let stack = match start(&args, external, &console, &cancel).await {
         Err(error) if cancel.is_cancelled() => {
             tracing::debug!(%error, "interrupted while the stack started");
-            out.remove_if_empty();
             eprintln!("interrupted; everything is stopped");
             return Ok(Exit::Interrupted);
         }
-        started => started.inspect_err(|_| out.remove_if_empty())?,
+        started => started?,
     };
     let setup = Setup {
         options: &options,
@@ -244,9 +247,8 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     console.phase("stopping");
     stack.stop().await;
     drop(console);
-    let Ended { result, interrupted } = ended.inspect_err(|_| out.remove_if_empty())?;
+    let Ended { result, interrupted } = ended?;
     let Some(result) = result else {
-        out.remove_if_empty();
         eprintln!("interrupted before a trial was finished; everything is stopped");
         return Ok(Exit::Interrupted);
     };

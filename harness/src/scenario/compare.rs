@@ -72,7 +72,9 @@ pub async fn run(
     let mut run = Run::new(&setup, &opened, started, progress, cancel)?;
     let ended = run.all().await;
     let result = run.result.filter(|r| r.configurations.iter().any(|c| !c.trials.is_empty()));
-    opened.close().await;
+    if !setup.options.keep {
+        opened.close().await;
+    }
     match ended {
         Ok(()) => Ok(Ended { result, interrupted: false }),
         Err(ScenarioError::Interrupted) => Ok(Ended { result, interrupted: true }),
@@ -112,7 +114,7 @@ impl<'a> Run<'a> {
         };
         let rates = rates::fix(&warm, asked);
         self.caution_rates(&rates, &warm, asked);
-        self.result = Some(self.empty_result(&rates));
+        self.result = Some(self.empty_result(&rates)?);
 
         let mut draws = ChaCha8Rng::seed_from_u64(options.seed);
         for round in 1..=options.rounds {
@@ -187,7 +189,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn empty_result(&self, rates: &Rates) -> RunResult {
+    fn empty_result(&self, rates: &Rates) -> Result<RunResult, ScenarioError> {
         let options = self.setup.options;
         let configurations = options.configs.iter().map(|lanes| Configuration {
             name: lanes.to_string(),
@@ -197,20 +199,20 @@ impl<'a> Run<'a> {
             trials: Vec::new(),
             summary: summary::summarise(&[]),
         });
-        RunResult {
+        Ok(RunResult {
             schema_version: SCHEMA_VERSION,
             command: "compare".into(),
             command_line: self.setup.command_line.clone(),
             started_at: self.started.to_string(),
             complete: false,
-            environment: environment::environment(),
+            environment: environment::environment()?,
             stack: describe::stack(self.setup.stack, self.setup.facts, options),
             workload: describe::workload(options, rates, 0.0),
             warnings: Vec::new(),
             passed: true,
             configurations: configurations.collect(),
             comparisons: Vec::new(),
-        }
+        })
     }
 
     /// Takes a trial into the result and saves it.
@@ -218,7 +220,6 @@ impl<'a> Run<'a> {
         let Some(result) = &mut self.result else { return Ok(()) };
         result.workload.value_bytes = value_bytes.round() as u32;
         result.passed &= trial.verification.passed;
-        result.environment.load_max = result.environment.load_max.max(environment::load_average());
         let configuration = &mut result.configurations[index];
         configuration.trials.push(trial);
         configuration.summary = summary::summarise(&configuration.trials);
@@ -267,7 +268,6 @@ fn afterwards(result: &RunResult) -> Vec<Caution> {
     for configuration in &result.configurations {
         for trial in &configuration.trials {
             cautions.extend(warnings::of_trial(&configuration.name, trial));
-            cautions.extend(noise::host_was_busy(&trial.noise).map(|what| Caution::HostBusy { what }));
         }
     }
     cautions.extend(short_drain(result));

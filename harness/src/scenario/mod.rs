@@ -69,6 +69,12 @@ pub enum ScenarioError {
     /// What components use could not be read.
     #[error("measuring resources: {0}")]
     Resources(#[from] crate::measure::resources::ResourceError),
+    /// Noise could not be measured.
+    #[error("measuring noise: {0}")]
+    Noise(#[from] crate::measure::noise::NoiseError),
+    /// The machine could not be described.
+    #[error("describing the machine: {0}")]
+    Environment(#[from] procfs::ProcError),
     /// The sender ended early.
     #[error("sending the load: {0}")]
     Sender(#[from] crate::load::LoadError),

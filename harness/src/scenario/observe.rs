@@ -11,7 +11,7 @@ use super::site::{CONNECT_TIMEOUT, TrialSite};
 use super::trial::Bench;
 use super::ScenarioError;
 use crate::measure::lag::{self, LagSampler, LagSeries, OffsetSource, PhaseLabel};
-use crate::measure::noise::NoiseWatch;
+use crate::measure::noise::NoiseMeter;
 use crate::measure::resources::{self, Component, Mark, Meter, Part};
 use crate::measure::timeline::{OldestNotVisible, Spent, Timeline};
 use crate::record::{Noise, Resource};
@@ -20,7 +20,7 @@ use crate::record::{Noise, Resource};
 pub(super) struct Observer {
     timeline: Arc<Timeline>,
     meter: Meter,
-    noise: NoiseWatch,
+    noise: NoiseMeter,
     label: PhaseLabel,
     sampler: LagSampler,
 }
@@ -57,7 +57,7 @@ impl Observer {
         let label = PhaseLabel::new(DRAIN);
         let oldest = OldestNotVisible::new(Arc::clone(timeline));
         let meter = Meter::start(components(bench), resources::TICK_DEFAULT)?;
-        let noise = NoiseWatch::start()?;
+        let noise = NoiseMeter::start()?;
         let sampler = LagSampler::start(source, oldest, label.clone(), 0, lag::TICK_DEFAULT, cancel);
         Ok(Self { timeline: Arc::clone(timeline), meter, noise, label, sampler })
     }
@@ -81,7 +81,7 @@ impl Observer {
         if let Some(error) = &lag.last_error {
             tracing::warn!(error, missed = lag.missed, "lag could not be sampled on every tick");
         }
-        Ok(Observed { lag, noise: self.noise.stop() })
+        Ok(Observed { lag, noise: self.noise.finish()? })
     }
 }
 

@@ -69,7 +69,9 @@ impl Bench<'_> {
             outcome = self.run(spec, &site, &cancel) => outcome,
             () = self.cancel.cancelled() => Err(ScenarioError::Interrupted),
         };
-        self.site.clear(&site).await;
+        if !self.options.keep {
+            self.site.clear(&site).await;
+        }
         outcome
     }
 

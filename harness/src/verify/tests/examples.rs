@@ -2,7 +2,7 @@
 
 use super::world::{Plan, World, at, build, id, row};
 use super::{only, passes};
-use crate::verify::{Evidence, FINDINGS_PER_KIND, Kind, Logged, Seen, SendOutcome, Sent, verify};
+use crate::verify::{DeadLetter, Evidence, FINDINGS_PER_KIND, Kind, Logged, Seen, SendOutcome, Sent, verify};
 
 /// One order's events as the log and the consumer had them, on partition 0 from offset 0; its row and view are right.
 fn one_order(log: &[u32], deliveries: &[u32]) -> Evidence {
@@ -143,6 +143,35 @@ fn a_row_that_skipped_events_counts_them_as_lost() {
     evidence.rows[0].applied = 1;
     let v = only(&evidence, Kind::Row);
     assert_eq!((v.applied, v.lost, v.order_by_gate["row"].violations), (1, 2, 2));
+}
+
+#[test]
+fn what_a_row_skipped_may_be_proven_to_be_elsewhere() {
+    let mut evidence = one_order(&[1, 2, 3], &[1, 2, 3]);
+    evidence.rows[0].applied = 2;
+    evidence.dead_letters.push(DeadLetter {
+        origin: at(0, 1),
+        reason: "SQLSTATE 22001".into(),
+    });
+    evidence.allow_dead_letters = true;
+    let v = only(&evidence, Kind::Row);
+    assert_eq!((v.applied, v.dead_lettered, v.lost), (2, 1, 0));
+}
+
+#[test]
+fn revisions_with_a_gap_keep_their_names() {
+    let mut evidence = one_order(&[1, 2, 3, 4], &[1, 2, 3, 4]);
+    evidence.sent.remove(0);
+    evidence.log.remove(0);
+    evidence.deliveries.remove(0);
+    let v = only(&evidence, Kind::Unexpected);
+    assert_eq!((v.findings_total, v.findings[0].revision), (1, 1));
+    assert!(
+        v.findings[0].message.contains("never sent"),
+        "{}",
+        v.findings[0].message
+    );
+    assert_eq!((v.acked, v.order_by_gate["log"].pairs), (3, 2));
 }
 
 #[test]
