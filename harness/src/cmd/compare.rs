@@ -52,8 +52,8 @@ pub struct CompareArgs {
     /// Length of the steady phase at least, such as 5s; longer where 3,000 events need it
     #[arg(long, default_value = "3s", value_parser = duration)]
     duration: Duration,
-    /// When events are due
-    #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
+    /// When events are due: constant or poisson
+    #[arg(long, default_value_t = Arrivals::Poisson)]
     arrivals: Arrivals,
     /// How orders are drawn: uniform, zipf:S or hot:SHARE
     #[arg(long, default_value = "uniform")]
@@ -189,7 +189,8 @@ impl CompareArgs {
         }
         if self.throttle == Some(Throttle::Store) && external {
             return Err(UsageError {
-                what: "`--throttle store` stops PostgreSQL's processes, which are not ours on this stack".into(),
+                what: "`--throttle store` stops PostgreSQL's processes, which are not ours on this stack"
+                    .into(),
                 hint: "use it with `--stack native`".into(),
             });
         }

@@ -43,28 +43,13 @@ struct CheckArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Brokers of an external stack, `host:port`, separated by commas.
-    #[arg(
-        long,
-        env = "LANEBENCH_BOOTSTRAP",
-        value_delimiter = ',',
-        required_if_eq("stack", "external")
-    )]
+    #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',', required_if_eq("stack", "external"))]
     bootstrap: Vec<String>,
     /// PostgreSQL of an external stack.
-    #[arg(
-        long,
-        env = "LANEBENCH_DATABASE_URL",
-        hide_env_values = true,
-        required_if_eq("stack", "external")
-    )]
+    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true, required_if_eq("stack", "external"))]
     database_url: Option<String>,
     /// Redis of an external stack.
-    #[arg(
-        long,
-        env = "LANEBENCH_REDIS_URL",
-        hide_env_values = true,
-        required_if_eq("stack", "external")
-    )]
+    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true, required_if_eq("stack", "external"))]
     redis_url: Option<String>,
 }
 
@@ -109,38 +94,18 @@ pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<E
 }
 
 async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
-    let CheckArgs {
-        stack,
-        format,
-        bootstrap,
-        database_url,
-        redis_url,
-    } = args;
+    let CheckArgs { stack, format, bootstrap, database_url, redis_url } = args;
     let rows = match stack {
-        StackKind::Native => requirements(stack)
-            .await
-            .iter()
-            .map(Row::of_requirement)
-            .collect(),
+        StackKind::Native => requirements(stack).await.iter().map(Row::of_requirement).collect(),
         StackKind::External => {
             // clap has seen to it that both URLs are there.
             let (database_url, redis_url) = (database_url.unwrap_or_default(), redis_url.unwrap_or_default());
             let shown = bootstrap.join(",");
-            let connected = External::new(Endpoints {
-                bootstrap,
-                database_url,
-                redis_url,
-            })
-            .check()
-            .await?;
+            let connected = External::new(Endpoints { bootstrap, database_url, redis_url }).check().await?;
             Row::of_facts(connected.facts(), &shown)
         }
     };
-    let report = Report {
-        stack: stack.to_string(),
-        ready: rows.iter().all(|row| row.present),
-        parts: rows,
-    };
+    let report = Report { stack: stack.to_string(), ready: rows.iter().all(|row| row.present), parts: rows };
     let text = match format {
         Format::Text => report.text(),
         Format::Json => serde_json::to_string_pretty(&report).context("writing JSON")?,
@@ -177,11 +142,7 @@ async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
 /// Waits for a signal. A part that ends is told, but ends nothing: it may have been ended to see what happens.
 async fn hold(stack: &NativeStack, cancel: &CancellationToken) {
     let mut told = 0;
-    while cancel
-        .run_until_cancelled(tokio::time::sleep(WATCH_PERIOD))
-        .await
-        .is_some()
-    {
+    while cancel.run_until_cancelled(tokio::time::sleep(WATCH_PERIOD)).await.is_some() {
         let ended = stack.ended();
         if ended.len() > told {
             told = ended.len();
@@ -205,9 +166,7 @@ fn shell_lines(endpoints: &Endpoints) -> String {
 /// With an error instead of a panic when nobody reads stdout any more.
 fn print_lines(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")
-        .and_then(|()| stdout.flush())
-        .context("writing to stdout")
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).context("writing to stdout")
 }
 
 /// What `check` found.
@@ -306,39 +265,23 @@ mod tests {
 
     fn report(presence: Presence) -> Report {
         let row = Row::of_requirement(&requirement(presence));
-        Report {
-            stack: "native".to_owned(),
-            ready: row.present,
-            parts: vec![row],
-        }
+        Report { stack: "native".to_owned(), ready: row.present, parts: vec![row] }
     }
 
     #[test]
     fn what_is_missing_comes_with_its_command() {
-        let text = report(Presence::Missing {
-            reason: "no `java` on PATH".to_owned(),
-        })
-        .text();
+        let text = report(Presence::Missing { reason: "no `java` on PATH".to_owned() }).text();
         assert!(text.contains("MISSING"), "{text}");
         assert!(text.contains("no `java` on PATH"), "{text}");
-        assert!(
-            text.ends_with("by hand:\n    apt-get install default-jdk-headless"),
-            "{text}"
-        );
+        assert!(text.ends_with("by hand:\n    apt-get install default-jdk-headless"), "{text}");
     }
 
     #[test]
     fn what_is_there_comes_with_its_version_and_no_command() {
-        let present = Presence::Present {
-            version: "17.0.16".to_owned(),
-            path: "/usr/bin/java".to_owned(),
-        };
+        let present = Presence::Present { version: "17.0.16".to_owned(), path: "/usr/bin/java".to_owned() };
         let report = report(present);
         let text = report.text();
-        assert!(
-            text.contains("17.0.16") && text.contains("/usr/bin/java"),
-            "{text}"
-        );
+        assert!(text.contains("17.0.16") && text.contains("/usr/bin/java"), "{text}");
         assert!(!text.contains("apt-get"), "{text}");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["ready"], true);

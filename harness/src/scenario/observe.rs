@@ -6,10 +6,10 @@ use std::sync::Arc;
 use payment_delivery::kafka::admin::{Admin, AdminError};
 use tokio_util::sync::CancellationToken;
 
+use super::ScenarioError;
 use super::phase::DRAIN;
 use super::site::{CONNECT_TIMEOUT, TrialSite};
 use super::trial::Bench;
-use super::ScenarioError;
 use crate::measure::lag::{self, LagSampler, LagSeries, OffsetSource, PhaseLabel};
 use crate::measure::noise::NoiseMeter;
 use crate::measure::resources::{self, Component, Mark, Meter, Part};
@@ -77,7 +77,8 @@ impl Observer {
     }
 
     pub(super) async fn stop(self) -> Result<Observed, ScenarioError> {
-        let lag = self.sampler.stop().await.map_err(|e| ScenarioError::Load(format!("the lag sampler: {e}")))?;
+        let lag =
+            self.sampler.stop().await.map_err(|e| ScenarioError::Load(format!("the lag sampler: {e}")))?;
         if let Some(error) = &lag.last_error {
             tracing::warn!(error, missed = lag.missed, "lag could not be sampled on every tick");
         }

@@ -62,27 +62,12 @@ impl Process {
         log: &Path,
         ending: Signal,
     ) -> Result<Self, StackError> {
-        let log_error = |source| StackError::Scratch {
-            path: log.to_owned(),
-            source,
-        };
-        let out = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .map_err(log_error)?;
+        let log_error = |source| StackError::Scratch { path: log.to_owned(), source };
+        let out = File::options().create(true).append(true).open(log).map_err(log_error)?;
         let err = out.try_clone().map_err(log_error)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .process_group(0);
+        command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
         let program = command.get_program().to_string_lossy().into_owned();
-        let spawn_error = |source| StackError::Spawn {
-            component,
-            program: program.clone(),
-            source,
-        };
+        let spawn_error = |source| StackError::Spawn { component, program: program.clone(), source };
         let mut child = command.spawn().map_err(spawn_error)?;
         let group = Pid::from_raw(child.id().cast_signed());
         let shared = Arc::new(Shared::default());
@@ -106,13 +91,7 @@ impl Process {
             let _ = child.wait();
             return Err(spawn_error(source));
         }
-        Ok(Self {
-            component,
-            group,
-            log: log.to_owned(),
-            ending,
-            shared,
-        })
+        Ok(Self { component, group, log: log.to_owned(), ending, shared })
     }
 
     /// Which part of the stack it is.
@@ -191,11 +170,7 @@ impl Process {
 
     /// The error that says how it ended.
     pub(super) fn ended(&self, status: ExitStatus) -> StackError {
-        StackError::Exited {
-            component: self.component,
-            status,
-            log_tail: self.log_tail(),
-        }
+        StackError::Exited { component: self.component, status, log_tail: self.log_tail() }
     }
 
     /// Waits for a program that does one thing and ends, such as `initdb`.
@@ -235,10 +210,7 @@ pub(super) struct Deadline {
 impl Deadline {
     /// In `limit` from now.
     pub(super) fn after(limit: Duration) -> Self {
-        Self {
-            at: Instant::now() + limit,
-            limit,
-        }
+        Self { at: Instant::now() + limit, limit }
     }
 
     fn missed(&self, process: &Process, waiting_for: String) -> StackError {
@@ -281,11 +253,7 @@ where
 
 /// The last `lines` lines of `text` that are not blank.
 fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let all: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
@@ -319,10 +287,7 @@ mod tests {
         assert_eq!(process.exited().await.code(), Some(3));
         assert_eq!(process.exit_status().unwrap().code(), Some(3));
         assert_eq!(process.log_tail(), "one\ntwo");
-        assert!(
-            !process.signal(Signal::SIGTERM),
-            "its id may belong to somebody else"
-        );
+        assert!(!process.signal(Signal::SIGTERM), "its id may belong to somebody else");
     }
 
     #[tokio::test]
@@ -376,11 +341,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let process = shell("sleep 600", directory.path());
         let deadline = Deadline::after(Duration::from_millis(100));
-        let error = until_ready(&[&process], deadline, async || {
-            Err::<(), _>("1 of 3 brokers".to_owned())
-        })
-        .await
-        .unwrap_err();
+        let error = until_ready(&[&process], deadline, async || Err::<(), _>("1 of 3 brokers".to_owned()))
+            .await
+            .unwrap_err();
         assert!(matches!(error, StackError::NotReady { .. }));
         assert!(error.to_string().contains("1 of 3 brokers"), "{error}");
     }
@@ -395,11 +358,6 @@ mod tests {
             Signal::SIGTERM,
         )
         .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("can't run /nonexistent/redis-server for Redis"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("can't run /nonexistent/redis-server for Redis"), "{error}");
     }
 }
