@@ -64,7 +64,7 @@ pub async fn run(
 ) -> Result<Ended, ScenarioError> {
     progress.phase("connecting");
     let started = jiff::Timestamp::now();
-    let run_id = format!("lanebench-{}-{}", started.strftime("%Y%m%dt%H%M%S"), std::process::id());
+    let run_id = format!("lanebench_{}_{}", started.strftime("%Y%m%dt%H%M%S"), std::process::id());
     let opened = tokio::select! {
         opened = Site::open(setup.endpoints.clone(), run_id) => opened?,
         () = cancel.cancelled() => return Ok(Ended { result: None, interrupted: true }),

@@ -34,7 +34,7 @@ fn others_agree(bed: &Bed) -> Result<(), Failed> {
         let watched = watched?;
 
         let result = file::load(&out)?;
-        let schema = format!("lanebench-{}", result_id(&watched.group)?);
+        let schema = format!("lanebench_{}", result_id(&watched.group)?);
         let counted = psql(bed, &format!("SELECT count(*), sum(applied) FROM \"{schema}\".deliveries")).await?;
         let truth = &result.configurations[0].trials[0].verification;
         let told = format!("{}|{}", truth.views_checked, truth.applied);
@@ -95,7 +95,7 @@ async fn watch(bed: &Bed) -> Result<Watched, Failed> {
 /// The part of a group's name that tells its run from others.
 fn result_id(group: &str) -> Result<&str, Failed> {
     let run = group.split('.').next().unwrap_or_default();
-    run.strip_prefix("lanebench-").ok_or_else(|| format!("{group} is not a run's group").into())
+    run.strip_prefix("lanebench_").ok_or_else(|| format!("{group} is not a run's group").into())
 }
 
 fn idle_consumers(bed: &Bed) -> Result<(), Failed> {
@@ -133,9 +133,9 @@ fn nothing_left(bed: &Bed) -> Result<(), Failed> {
         let result = run(bed, &["--configs", "1p1c"], 0).await?;
         check(result.complete, "it should be complete")?;
         let admin = Admin::connect(&bed.endpoints().bootstrap, Duration::from_secs(10)).await?;
-        let kept = "lanebench-%"; // what another test kept on purpose has the same prefix, so ask for this run's own
+        let kept = "lanebench_%"; // what another test kept on purpose has the same prefix, so ask for this run's own
         let started = result.started_at.replace(['-', ':'], "").to_lowercase();
-        let run = format!("lanebench-{}", started.split('.').next().unwrap_or_default().trim_end_matches('z'));
+        let run = format!("lanebench_{}", started.split('.').next().unwrap_or_default().trim_end_matches('z'));
         let groups = admin.list_groups().await?;
         check(!groups.iter().any(|g| g.starts_with(&run)), format!("groups are left: {groups:?}"))?;
         let topics = admin.list_topics().await?;
