@@ -26,10 +26,7 @@ fn main() {
         }
     }
     note("COMMIT", git(&["rev-parse", "HEAD"]));
-    note(
-        "DIRTY",
-        git(&["status", "--porcelain"]).map(|changes| (!changes.is_empty()).to_string()),
-    );
+    note("DIRTY", git(&["status", "--porcelain"]).map(|changes| (!changes.is_empty()).to_string()));
 }
 
 /// Whether git knows the workspace itself, and not some repository around an unpacked archive.
@@ -46,17 +43,10 @@ fn git(args: &[&str]) -> Option<String> {
 
 /// What a command prints, if it succeeds.
 fn run(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(args)
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
+    let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn note(name: &str, value: Option<String>) {
-    println!(
-        "cargo::rustc-env=LANEBENCH_{name}={}",
-        value.unwrap_or_else(|| "unknown".into())
-    );
+    println!("cargo::rustc-env=LANEBENCH_{name}={}", value.unwrap_or_else(|| "unknown".into()));
 }

@@ -48,14 +48,7 @@ impl ConsumerTime {
         let (store, view) = (get(Activity::Store), get(Activity::View));
         // Work ends with the last event; whatever waiting does not fit before that came after it.
         let idle = get(Activity::Idle).min(busy.saturating_sub(own + service + store + view));
-        Self {
-            busy,
-            idle,
-            own,
-            service,
-            store,
-            view,
-        }
+        Self { busy, idle, own, service, store, view }
     }
 }
 
@@ -66,48 +59,29 @@ pub fn bottleneck(consumers: &[ConsumerTime], resources: &[Resource], cores: usi
     let total = |of: fn(&ConsumerTime) -> Duration| consumers.iter().map(of).sum::<Duration>().as_secs_f64();
     let busy_s = total(|c| c.busy);
     if busy_s <= 0.0 {
-        return Bottleneck {
-            name: "unknown".into(),
-            evidence: "no consumer made an event visible".into(),
-        };
+        return Bottleneck { name: "unknown".into(), evidence: "no consumer made an event visible".into() };
     }
     // Weighted by time: each consumer counts for as long as it had something to do.
     let shares = [
         ("broker", "waiting for messages", total(|c| c.idle) / busy_s),
         ("worker", "on their own work", total(|c| c.own) / busy_s),
-        (
-            "service",
-            "in the modelled service call",
-            total(|c| c.service) / busy_s,
-        ),
+        ("service", "in the modelled service call", total(|c| c.service) / busy_s),
         ("store", "waiting for the store", total(|c| c.store) / busy_s),
         ("view", "waiting for the view", total(|c| c.view) / busy_s),
     ];
     let used = usage(resources, cores);
-    let named = shares
-        .iter()
-        .filter(|(_, _, share)| *share >= SHARE_MIN)
-        .max_by(|a, b| a.2.total_cmp(&b.2));
+    let named = shares.iter().filter(|(_, _, share)| *share >= SHARE_MIN).max_by(|a, b| a.2.total_cmp(&b.2));
     let (name, spent) = match named {
-        Some((name, doing, share)) => (
-            *name,
-            format!("consumers spent {:.0} % of their time {doing}", share * 100.0),
-        ),
+        Some((name, doing, share)) => {
+            (*name, format!("consumers spent {:.0} % of their time {doing}", share * 100.0))
+        }
         None => {
-            let list: Vec<String> = shares
-                .iter()
-                .map(|(_, doing, share)| format!("{:.0} % {doing}", share * 100.0))
-                .collect();
-            (
-                "unknown",
-                format!("nothing took half of the consumers' time: {}", list.join(", ")),
-            )
+            let list: Vec<String> =
+                shares.iter().map(|(_, doing, share)| format!("{:.0} % {doing}", share * 100.0)).collect();
+            ("unknown", format!("nothing took half of the consumers' time: {}", list.join(", ")))
         }
     };
-    Bottleneck {
-        name: name.into(),
-        evidence: format!("{spent}{used}"),
-    }
+    Bottleneck { name: name.into(), evidence: format!("{spent}{used}") }
 }
 
 /// "; PostgreSQL kept 1.1 cores busy, … ; 97 % of the host's 2 cores were busy".
@@ -116,10 +90,8 @@ fn usage(resources: &[Resource], cores: usize) -> String {
         resources.iter().partition(|r| r.name == "host");
     let mut text = String::new();
     if !components.is_empty() {
-        let list: Vec<String> = components
-            .iter()
-            .map(|r| format!("{} {:.2}", r.name, r.cores_busy))
-            .collect();
+        let list: Vec<String> =
+            components.iter().map(|r| format!("{} {:.2}", r.name, r.cores_busy)).collect();
         text += &format!("; cores kept busy: {}", list.join(", "));
     }
     if let Some(host) = host.first() {
@@ -169,48 +141,24 @@ mod tests {
 
     #[test]
     fn what_took_half_of_the_time_gives_the_name() {
-        check(
-            &[consumer(1000, [710, 100, 0, 150, 40])],
-            "broker",
-            "71 % of their time waiting for messages",
-        );
-        check(
-            &[consumer(1000, [100, 600, 0, 200, 100])],
-            "worker",
-            "60 % of their time on their own work",
-        );
+        check(&[consumer(1000, [710, 100, 0, 150, 40])], "broker", "71 % of their time waiting for messages");
+        check(&[consumer(1000, [100, 600, 0, 200, 100])], "worker", "60 % of their time on their own work");
         check(
             &[consumer(1000, [0, 50, 900, 50, 0])],
             "service",
             "90 % of their time in the modelled service",
         );
-        check(
-            &[consumer(1000, [100, 100, 0, 710, 90])],
-            "store",
-            "71 % of their time waiting for the store",
-        );
-        check(
-            &[consumer(1000, [100, 100, 0, 300, 500])],
-            "view",
-            "50 % of their time waiting for the view",
-        );
+        check(&[consumer(1000, [100, 100, 0, 710, 90])], "store", "71 % of their time waiting for the store");
+        check(&[consumer(1000, [100, 100, 0, 300, 500])], "view", "50 % of their time waiting for the view");
         check(
             &[consumer(1000, [200, 200, 0, 300, 300])],
             "unknown",
             "20 % waiting for messages, 20 % on their own",
         );
         // Time that no activity accounts for names nobody.
-        check(
-            &[consumer(1000, [0, 0, 0, 490, 0])],
-            "unknown",
-            "49 % waiting for the store",
-        );
+        check(&[consumer(1000, [0, 0, 0, 490, 0])], "unknown", "49 % waiting for the store");
         check(&[], "unknown", "no consumer made an event visible");
-        check(
-            &[consumer(0, [0; 5])],
-            "unknown",
-            "no consumer made an event visible",
-        );
+        check(&[consumer(0, [0; 5])], "unknown", "no consumer made an event visible");
     }
 
     #[test]

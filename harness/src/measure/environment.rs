@@ -13,7 +13,7 @@ use crate::record::Environment;
 /// [`ProcError`] when /proc cannot be read.
 pub fn environment() -> Result<Environment, ProcError> {
     let cpu = CpuInfo::current()?;
-    let load = f64::from(LoadAverage::current()?.one);
+    let load = load_average()?;
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     Ok(Environment {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -31,6 +31,14 @@ pub fn environment() -> Result<Environment, ProcError> {
     })
 }
 
+/// The one-minute load average of this moment.
+///
+/// # Errors
+/// [`ProcError`] when /proc cannot be read.
+pub fn load_average() -> Result<f64, ProcError> {
+    Ok(f64::from(LoadAverage::current()?.one))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,14 +49,7 @@ mod tests {
         println!("{found:?}");
         assert!(found.commit == "unknown" || found.commit.len() >= 40);
         assert!(found.rustc.starts_with("rustc ") || found.rustc == "unknown");
-        assert_eq!(
-            found.profile,
-            if cfg!(debug_assertions) {
-                "debug"
-            } else {
-                "release"
-            }
-        );
+        assert_eq!(found.profile, if cfg!(debug_assertions) { "debug" } else { "release" });
         assert!(found.cores >= 1 && found.memory_bytes > 1 << 26);
         assert!(found.kernel.split('.').count() >= 3, "{}", found.kernel);
         assert_eq!(found.load_before, found.load_max);

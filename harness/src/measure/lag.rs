@@ -87,13 +87,7 @@ impl LagSampler {
         cancel: &CancellationToken,
     ) -> Self {
         let cancel = cancel.child_token();
-        let sampling = Sampling {
-            source,
-            oldest,
-            label,
-            origin_ns,
-            series: LagSeries::default(),
-        };
+        let sampling = Sampling { source, oldest, label, origin_ns, series: LagSeries::default() };
         let task = tokio::spawn(sampling.run(tick, cancel.clone()));
         Self { cancel, task }
     }
@@ -139,9 +133,7 @@ impl<S: OffsetSource> Sampling<S> {
                 step = step => step,
             };
             // Skipped ticks fall on multiples of the tick, so the gap tells how many there were.
-            let gap = last
-                .map_or(1.0, |last| (at - last).as_secs_f64() / tick.as_secs_f64())
-                .round();
+            let gap = last.map_or(1.0, |last| (at - last).as_secs_f64() / tick.as_secs_f64()).round();
             self.series.missed += (gap as u64).saturating_sub(1);
             last = Some(at);
             match sampled {
@@ -225,30 +217,16 @@ mod tests {
     impl Started {
         fn new(pause: Duration, failing: Range<i64>) -> Self {
             let keys = Keys::Uniform;
-            let spec = PlanSpec {
-                prefix: "d",
-                events_per_order: 1,
-                keys,
-                value_bytes: 0,
-                seed: 1,
-            };
+            let spec = PlanSpec { prefix: "d", events_per_order: 1, keys, value_bytes: 0, seed: 1 };
             let plan = Arc::new(Plan::backlog(&spec, 1).unwrap());
             let timeline = Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(1)).unwrap();
             timeline.start_phase(timeline.phase("drain").unwrap(), 0);
             let (label, samples) = (PhaseLabel::new("drain"), Arc::new(AtomicI64::new(0)));
             let oldest = OldestNotVisible::new(Arc::new(timeline));
-            let broker = Broker {
-                samples: samples.clone(),
-                pause,
-                failing,
-            };
+            let broker = Broker { samples: samples.clone(), pause, failing };
             let cancel = CancellationToken::new();
             let sampler = LagSampler::start(broker, oldest, label.clone(), 0, TICK, &cancel);
-            Self {
-                sampler,
-                label,
-                samples,
-            }
+            Self { sampler, label, samples }
         }
 
         /// Waits until that many samples were begun.
@@ -275,17 +253,10 @@ mod tests {
         let series = started.sampler.stop().await.unwrap();
         let (zero, one): (Vec<_>, Vec<_>) = series.samples.iter().partition(|s| s.partition == 0);
         assert!(zero.len() >= 11 && zero.len() == one.len(), "{}", zero.len());
-        assert!(
-            zero.iter()
-                .zip(1..)
-                .all(|(s, n)| s.records == 10 * n && s.ns == 0)
-        );
+        assert!(zero.iter().zip(1..).all(|(s, n)| s.records == 10 * n && s.ns == 0));
         assert!(one.iter().all(|s| s.records == 1 && s.ns > 0));
         assert!(one.is_sorted_by_key(|s| s.t_ms) && one.is_sorted_by_key(|s| s.ns));
-        assert_eq!(
-            (zero[0].phase.as_str(), zero[zero.len() - 1].phase.as_str()),
-            ("drain", "steady")
-        );
+        assert_eq!((zero[0].phase.as_str(), zero[zero.len() - 1].phase.as_str()), ("drain", "steady"));
     }
 
     #[tokio::test]
@@ -293,11 +264,7 @@ mod tests {
         let started = Started::new(Duration::ZERO, 2..4);
         started.sampled(7).await;
         let series = started.sampler.stop().await.unwrap();
-        assert!(
-            series.missed >= 2 && series.samples.len() >= 2 * 4,
-            "{}",
-            series.samples.len()
-        );
+        assert!(series.missed >= 2 && series.samples.len() >= 2 * 4, "{}", series.samples.len());
         assert_eq!(series.last_error.as_deref(), Some("the broker is away"));
     }
 
@@ -315,10 +282,7 @@ mod tests {
     async fn it_stops_at_once_even_if_the_broker_never_answers() {
         let started = Started::new(Duration::from_secs(3600), 0..0);
         started.sampled(1).await;
-        let stopped = timeout(Duration::from_secs(1), started.sampler.stop())
-            .await
-            .unwrap()
-            .unwrap();
+        let stopped = timeout(Duration::from_secs(1), started.sampler.stop()).await.unwrap().unwrap();
         assert!(stopped.samples.is_empty());
 
         let started = Started::new(Duration::ZERO, 0..0);

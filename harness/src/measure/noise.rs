@@ -14,7 +14,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 use procfs::{CpuPressure, Current, CurrentSI, IoPressure, KernelStats, ProcError};
 
-use crate::record::{Noise, Resource, Warning};
+use crate::record::{Noise, Resource};
 
 /// Steps of the canary's loop: six dependent instructions each, so half a millisecond at 3 GHz.
 const CANARY_STEPS: u64 = 250_000;
@@ -74,11 +74,7 @@ impl NoiseMeter {
     /// [`NoiseError`].
     pub fn start() -> Result<Self, NoiseError> {
         let canary = Canary::start()?;
-        Ok(Self {
-            begun: Instant::now(),
-            counters: Counters::read()?,
-            canary,
-        })
+        Ok(Self { begun: Instant::now(), counters: Counters::read()?, canary })
     }
 
     /// What was heard since the start.
@@ -107,10 +103,7 @@ impl Counters {
     fn read() -> Result<Self, NoiseError> {
         let cpu = KernelStats::current()?.total;
         let stolen_ticks = cpu.steal.unwrap_or(0);
-        let rare = [cpu.iowait, cpu.irq, cpu.softirq]
-            .into_iter()
-            .flatten()
-            .sum::<u64>();
+        let rare = [cpu.iowait, cpu.irq, cpu.softirq].into_iter().flatten().sum::<u64>();
         let usage = getrusage(UsageWho::RUSAGE_SELF)?;
         Ok(Self {
             // Absent in kernels without CONFIG_PSI, and in some containers.
@@ -143,10 +136,7 @@ impl Canary {
                 }
             }
         };
-        Ok(Self {
-            stop,
-            thread: thread::Builder::new().name("canary".into()).spawn(sing)?,
-        })
+        Ok(Self { stop, thread: thread::Builder::new().name("canary".into()).spawn(sing)? })
     }
 
     fn stop(self) -> Result<Vec<u64>, NoiseError> {
@@ -157,11 +147,7 @@ impl Canary {
 
 /// CPU time of one run of the fixed loop.
 fn canary_ns() -> u64 {
-    let cpu = || {
-        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
-            .map(Duration::from)
-            .unwrap_or_default()
-    };
+    let cpu = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default();
     let begun = cpu();
     let mut x = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..CANARY_STEPS {
@@ -189,11 +175,8 @@ fn spread(mut runs: Vec<u64>) -> f64 {
 /// `resources` (`lanes` are within `harness`). `None` without a `host` among them.
 pub fn foreign_cpu(resources: &[Resource], cores: usize) -> Option<f64> {
     let host = resources.iter().find(|r| r.name == "host")?.cores_busy;
-    let ours: f64 = resources
-        .iter()
-        .filter(|r| !matches!(r.name.as_str(), "host" | "lanes"))
-        .map(|r| r.cores_busy)
-        .sum();
+    let ours: f64 =
+        resources.iter().filter(|r| !matches!(r.name.as_str(), "host" | "lanes")).map(|r| r.cores_busy).sum();
     Some(((host - ours) / cores.max(1) as f64).clamp(0.0, 1.0))
 }
 
@@ -201,33 +184,18 @@ pub fn foreign_cpu(resources: &[Resource], cores: usize) -> Option<f64> {
 ///
 /// The rule is fixed and blind to configurations: [`STEAL_MAX`], [`CANARY_SPREAD_MAX`], [`FOREIGN_CPU_MAX`]. Pressure and
 /// context switches are recorded but not judged, since a run that uses its machine well causes both.
-pub fn host_was_busy(noise: &Noise, foreign_cpu: Option<f64>) -> Option<Warning> {
+pub fn host_was_busy(noise: &Noise, foreign_cpu: Option<f64>) -> Option<String> {
     let mut signs = Vec::new();
     if noise.steal > STEAL_MAX {
-        signs.push(format!(
-            "the hypervisor took {:.1} % of the CPU time",
-            noise.steal * 100.0
-        ));
+        signs.push(format!("the hypervisor took {:.1} % of the CPU time", noise.steal * 100.0));
     }
     if noise.canary_spread > CANARY_SPREAD_MAX {
-        signs.push(format!(
-            "a fixed loop took up to {:.1} times its shortest time",
-            noise.canary_spread
-        ));
+        signs.push(format!("a fixed loop took up to {:.1} times its shortest time", noise.canary_spread));
     }
     if let Some(foreign) = foreign_cpu.filter(|foreign| *foreign > FOREIGN_CPU_MAX) {
-        signs.push(format!(
-            "other programs used {:.0} % of the CPUs",
-            foreign * 100.0
-        ));
+        signs.push(format!("other programs used {:.0} % of the CPUs", foreign * 100.0));
     }
-    (!signs.is_empty()).then(|| Warning {
-        code: "host-busy".into(),
-        message: format!(
-            "the host was busy: {}; run on a quiet machine, or with more --rounds",
-            signs.join(", ")
-        ),
-    })
+    (!signs.is_empty()).then(|| signs.join(", "))
 }
 
 #[cfg(test)]
@@ -256,34 +224,15 @@ mod tests {
         check(&QUIET, None, None);
         check(&QUIET, Some(0.1), None);
         check(&QUIET, Some(0.3), Some("other programs used 30 % of the CPUs"));
-        check(
-            &Noise { steal: 0.08, ..QUIET },
-            None,
-            Some("the hypervisor took 8.0 %"),
-        );
-        check(
-            &Noise {
-                canary_spread: 2.0,
-                ..QUIET
-            },
-            None,
-            Some("2.0 times its shortest"),
-        );
+        check(&Noise { steal: 0.08, ..QUIET }, None, Some("the hypervisor took 8.0 %"));
+        check(&Noise { canary_spread: 2.0, ..QUIET }, None, Some("2.0 times its shortest"));
     }
 
     #[test]
     fn foreign_cpu_is_what_the_components_leave() {
-        let resource = |name: &str, cores_busy| Resource {
-            name: name.into(),
-            cpu_s: 0.0,
-            cores_busy,
-            rss_bytes_max: 0,
-        };
-        let mut all = vec![
-            resource("harness", 0.5),
-            resource("lanes", 0.4),
-            resource("kafka", 0.3),
-        ];
+        let resource =
+            |name: &str, cores_busy| Resource { name: name.into(), cpu_s: 0.0, cores_busy, rss_bytes_max: 0 };
+        let mut all = vec![resource("harness", 0.5), resource("lanes", 0.4), resource("kafka", 0.3)];
         assert_eq!(foreign_cpu(&all, 2), None);
         all.push(resource("host", 1.2));
         assert!((foreign_cpu(&all, 2).unwrap() - 0.2).abs() < 1e-9);
@@ -311,10 +260,7 @@ mod tests {
         println!("{noise:?}; a canary run takes {} µs", canary_ns() / 1000);
         assert!(noise.canary_spread >= 1.0);
         assert!((0.0..=1.0).contains(&noise.steal));
-        assert_eq!(
-            noise.cpu_pressure.is_some(),
-            std::path::Path::new("/proc/pressure/cpu").exists()
-        );
+        assert_eq!(noise.cpu_pressure.is_some(), std::path::Path::new("/proc/pressure/cpu").exists());
         assert!(noise.cpu_pressure.is_none_or(|part| (0.0..=1.0).contains(&part)));
     }
 }

@@ -349,8 +349,8 @@ pub struct SurgeOutcome {
     pub peak_slope_records_per_s: f64,
     /// `climbs` (slope ≥ 20 % of the offered rate), `flat` (≤ 2 %) or `between`.
     pub shape: String,
-    /// From the end of the peak until the last event due in the peak was visible.
-    pub drain_ms: f64,
+    /// From the end of the peak until the last event due in the peak was visible; null if one never was.
+    pub drain_ms: Option<f64>,
 }
 
 /// Lag over a trial.
@@ -430,11 +430,12 @@ pub struct OrderCount {
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// `lost`, `order`, `split-order`, `row`, `view`, `unexpected`, `parked`, `dead-lettered`.
+    /// `lost`, `unfinished`, `order`, `split-order`, `row`, `view`, `unexpected`, `parked`, `dead-lettered`,
+    /// `nothing-checked`.
     pub kind: String,
-    /// The order.
+    /// The order; empty where the finding is about none.
     pub order_id: String,
-    /// The event's revision.
+    /// The event's revision; 0 where the finding is about none.
     pub revision: u32,
     /// Where it lies, if it lies anywhere.
     pub partition: Option<i32>,

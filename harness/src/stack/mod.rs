@@ -1,1 +1,238 @@
-//! stack
+//! What a run works against: broker, store and view. Each stack says what it needs, starts, checks and stops.
+//!
+//! ```text
+//! native    Apache Kafka (1 or 3 nodes), PostgreSQL and Redis, started here and gone afterwards   native.rs
+//! external  a team's own, given by address; nothing is started, nothing is stopped                external.rs
+//! ```
+//!
+//! Architecture invariant: the rest of the harness knows a stack by its [`Endpoints`]. Process ids are for measuring
+//! resources and for failure tests only; where there are none (external), both are left out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub mod error;
+pub mod external;
+pub mod native;
+pub mod requirements;
+
+mod checks;
+mod kafka;
+mod ports;
+mod postgres;
+mod process;
+mod programs;
+mod redis;
+mod scratch;
+mod url;
+
+pub use error::StackError;
+pub use external::External;
+pub use native::{NativeOptions, NativeStack};
+pub use requirements::{Presence, Requirement, requirements};
+pub use url::redact;
+
+/// Which stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StackKind {
+    /// Real components, started here.
+    Native,
+    /// Somebody's own components, given by address.
+    External,
+}
+
+impl fmt::Display for StackKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::External => "external",
+        })
+    }
+}
+
+/// Where the parts of a stack answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Broker addresses, `host:port`.
+    pub bootstrap: Vec<String>,
+    /// URL of the store, password included: print it only where the user asked for it.
+    pub database_url: String,
+    /// URL of the view, password included.
+    pub redis_url: String,
+}
+
+/// Passwords stay out of logs and panics.
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoints")
+            .field("bootstrap", &self.bootstrap)
+            .field("database_url", &redact(&self.database_url))
+            .field("redis_url", &redact(&self.redis_url))
+            .finish()
+    }
+}
+
+/// One program of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Component {
+    /// A Kafka node, broker and controller in one.
+    Kafka {
+        /// Its `node.id`, from 1.
+        node: usize,
+    },
+    /// PostgreSQL.
+    Postgres,
+    /// Redis.
+    Redis,
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kafka { node } => write!(f, "Kafka node {node}"),
+            Self::Postgres => f.write_str("PostgreSQL"),
+            Self::Redis => f.write_str("Redis"),
+        }
+    }
+}
+
+/// Process ids of what was started here; all empty for an external stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pids {
+    /// The Kafka nodes, in the order of [`Endpoints::bootstrap`].
+    pub kafka: Vec<u32>,
+    /// The postmaster; the processes that do the work are its children.
+    pub postgres: Option<u32>,
+    /// The Redis server.
+    pub redis: Option<u32>,
+}
+
+/// What is known of a running stack, for a result's `stack` object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Brokers in the cluster.
+    pub nodes: usize,
+    /// The broker.
+    pub kafka: PartFacts,
+    /// The store.
+    pub store: PartFacts,
+    /// The view.
+    pub view: PartFacts,
+}
+
+/// What is known of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartFacts {
+    /// Such as `postgresql`.
+    pub name: &'static str,
+    /// As the part itself says; `None` where it can't be asked (a Kafka broker names no version).
+    pub version: Option<String>,
+    /// Settings that bear on the numbers.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// How far a start is; its `Display` is one line for a spinner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// What a killed run had left behind was removed.
+    Swept {
+        /// Scratch directories.
+        directories: usize,
+        /// Processes.
+        processes: usize,
+    },
+    /// The parts are starting, side by side.
+    Starting {
+        /// Kafka nodes.
+        nodes: usize,
+    },
+    /// A part answers.
+    Ready {
+        /// Which.
+        part: &'static str,
+        /// Since the start began.
+        after: std::time::Duration,
+    },
+    /// A port was taken by somebody between its choice and its use: everything is started again, once, on others.
+    Retrying,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Swept { directories, processes } => {
+                write!(
+                    f,
+                    "removed what a killed run left behind: {directories} directories, {processes} processes"
+                )
+            }
+            Self::Starting { nodes: 1 } => f.write_str("starting Kafka, PostgreSQL and Redis"),
+            Self::Starting { nodes } => write!(f, "starting Kafka ({nodes} nodes), PostgreSQL and Redis"),
+            Self::Ready { part, after } => write!(f, "{part} is ready after {:.1} s", after.as_secs_f64()),
+            Self::Retrying => f.write_str("a chosen port was taken meanwhile; starting again on others"),
+        }
+    }
+}
+
+/// A stack that can be used: started, or checked.
+#[derive(Debug)]
+pub enum Stack {
+    /// Started here. Dropping it stops and removes everything.
+    Native(Box<NativeStack>),
+    /// Somebody else's.
+    External(Box<external::Connected>),
+}
+
+impl Stack {
+    /// Which stack it is.
+    pub fn kind(&self) -> StackKind {
+        match self {
+            Self::Native(_) => StackKind::Native,
+            Self::External(_) => StackKind::External,
+        }
+    }
+
+    /// Where its parts answer.
+    pub fn endpoints(&self) -> &Endpoints {
+        match self {
+            Self::Native(native) => native.endpoints(),
+            Self::External(external) => external.endpoints(),
+        }
+    }
+
+    /// Versions and settings.
+    pub fn facts(&self) -> &Facts {
+        match self {
+            Self::Native(native) => native.facts(),
+            Self::External(external) => external.facts(),
+        }
+    }
+
+    /// Process ids, where they are ours to know.
+    pub fn pids(&self) -> Pids {
+        match self {
+            Self::Native(native) => native.pids(),
+            Self::External(_) => Pids::default(),
+        }
+    }
+
+    /// Stops and removes what was started here. Dropping does the same, but blocks the thread while it waits.
+    pub async fn stop(self) {
+        match self {
+            Self::Native(native) => native.stop().await,
+            Self::External(_) => {}
+        }
+    }
+}
+
+impl From<NativeStack> for Stack {
+    fn from(stack: NativeStack) -> Self {
+        Self::Native(Box::new(stack))
+    }
+}
+
+impl From<external::Connected> for Stack {
+    fn from(stack: external::Connected) -> Self {
+        Self::External(Box::new(stack))
+    }
+}

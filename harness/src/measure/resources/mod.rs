@@ -20,6 +20,7 @@ use crate::record::Resource;
 mod table;
 
 use table::ProcessTable;
+pub use table::descendants;
 
 /// Threads of this process that run a consumer have names that begin so. (The main thread is called `lanebench`.)
 pub const LANE_THREAD_PREFIX: &str = "lane-";
@@ -118,12 +119,7 @@ impl Meter {
             }
         };
         let thread = thread::Builder::new().name("meter".into()).spawn(watch)?;
-        Ok(Self {
-            components,
-            state,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { components, state, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Begins an interval: CPU time counts from here, and so do the maxima of memory.
@@ -137,10 +133,7 @@ impl Meter {
             state.failed = None;
         }
         sample(&self.components, &self.state)?;
-        Ok(Mark {
-            at: Instant::now(),
-            cpu_ticks: lock(&self.state).cpu_ticks.clone(),
-        })
+        Ok(Mark { at: Instant::now(), cpu_ticks: lock(&self.state).cpu_ticks.clone() })
     }
 
     /// What each component used since the last mark, in the order in which they were given.
@@ -203,11 +196,7 @@ fn sample(components: &[Component], state: &Mutex<State>) -> Result<(), ProcErro
 
 fn usages(components: &[Component]) -> Result<Vec<Usage>, ProcError> {
     let any_processes = components.iter().any(|c| matches!(c.part, Part::Processes(_)));
-    let table = if any_processes {
-        ProcessTable::read()?
-    } else {
-        ProcessTable::default()
-    };
+    let table = if any_processes { ProcessTable::read()? } else { ProcessTable::default() };
     components
         .iter()
         .map(|component| match &component.part {
@@ -225,31 +214,20 @@ fn own_ticks(stat: &Stat) -> u64 {
 
 fn harness() -> Result<Usage, ProcError> {
     let stat = Process::myself()?.stat()?;
-    Ok(Usage {
-        cpu_ticks: own_ticks(&stat),
-        rss_bytes: stat.rss * procfs::page_size(),
-    })
+    Ok(Usage { cpu_ticks: own_ticks(&stat), rss_bytes: stat.rss * procfs::page_size() })
 }
 
 fn lanes() -> Result<Usage, ProcError> {
     // A thread may end between its listing and its reading.
-    let threads = Process::myself()?
-        .tasks()?
-        .filter_map(|task| task.and_then(|t| t.stat()).ok());
+    let threads = Process::myself()?.tasks()?.filter_map(|task| task.and_then(|t| t.stat()).ok());
     let lanes = threads.filter(|stat| stat.comm.starts_with(LANE_THREAD_PREFIX));
-    Ok(Usage {
-        cpu_ticks: lanes.map(|stat| own_ticks(&stat)).sum(),
-        rss_bytes: 0,
-    })
+    Ok(Usage { cpu_ticks: lanes.map(|stat| own_ticks(&stat)).sum(), rss_bytes: 0 })
 }
 
 fn host() -> Result<Usage, ProcError> {
     let cpu = KernelStats::current()?.total;
     let interrupts = cpu.irq.unwrap_or(0) + cpu.softirq.unwrap_or(0);
-    Ok(Usage {
-        cpu_ticks: cpu.user + cpu.nice + cpu.system + interrupts,
-        rss_bytes: 0,
-    })
+    Ok(Usage { cpu_ticks: cpu.user + cpu.nice + cpu.system + interrupts, rss_bytes: 0 })
 }
 
 #[cfg(test)]
@@ -257,10 +235,7 @@ mod tests {
     use super::*;
 
     fn component(part: Part) -> Component {
-        Component {
-            name: format!("{part:?}"),
-            part,
-        }
+        Component { name: format!("{part:?}"), part }
     }
 
     /// Keeps this thread busy until it has used `cpu` of CPU time.
@@ -275,14 +250,12 @@ mod tests {
         let parts = [Part::Harness, Part::Lanes, Part::Host].map(component);
         let meter = Meter::start(parts.to_vec(), Duration::from_millis(20)).unwrap();
         let mark = meter.mark().unwrap();
-        let lane = thread::Builder::new()
-            .name(format!("{LANE_THREAD_PREFIX}0"))
-            .spawn(|| {
-                burn(Duration::from_millis(300));
-                // Alive until a sample has seen it.
-                let (_never, wait) = mpsc::channel::<()>();
-                let _timed_out = wait.recv_timeout(Duration::from_millis(100));
-            });
+        let lane = thread::Builder::new().name(format!("{LANE_THREAD_PREFIX}0")).spawn(|| {
+            burn(Duration::from_millis(300));
+            // Alive until a sample has seen it.
+            let (_never, wait) = mpsc::channel::<()>();
+            let _timed_out = wait.recv_timeout(Duration::from_millis(100));
+        });
         burn(Duration::from_millis(100));
         lane.unwrap().join().unwrap();
         let used = meter.since(&mark).unwrap();
@@ -296,11 +269,7 @@ mod tests {
 
     #[test]
     fn a_component_that_died_keeps_the_time_it_had() {
-        let state = Mutex::new(State {
-            cpu_ticks: vec![500],
-            rss_bytes: vec![7],
-            ..State::default()
-        });
+        let state = Mutex::new(State { cpu_ticks: vec![500], rss_bytes: vec![7], ..State::default() });
         sample(&[component(Part::Processes(vec![i32::MAX]))], &state).unwrap();
         let state = lock(&state);
         assert_eq!((state.cpu_ticks[0], state.rss_bytes[0]), (500, 7));
@@ -316,9 +285,6 @@ mod tests {
         }
         let each = begun.elapsed() / 10;
         println!("a sample over {processes} processes takes {each:?}");
-        assert!(
-            each < TICK_DEFAULT,
-            "a sample takes {each:?}, longer than the tick"
-        );
+        assert!(each < TICK_DEFAULT, "a sample takes {each:?}, longer than the tick");
     }
 }

@@ -7,6 +7,12 @@ use procfs::process::all_processes;
 
 use super::Usage;
 
+/// A process and all its descendants at this moment; just itself where /proc cannot be read.
+pub fn descendants(root: u32) -> Vec<u32> {
+    let table = ProcessTable::read().unwrap_or_default();
+    table.with_descendants(&[root as i32]).into_iter().map(|pid| pid as u32).collect()
+}
+
 /// All processes of the machine, and who is whose child.
 #[derive(Default)]
 pub(super) struct ProcessTable {
@@ -22,14 +28,7 @@ impl ProcessTable {
         Ok(Self::new(stats.map(|stat| {
             let waited_for = u64::try_from(stat.cutime.saturating_add(stat.cstime)).unwrap_or(0);
             let cpu_ticks = stat.utime + stat.stime + waited_for;
-            (
-                stat.pid,
-                stat.ppid,
-                Usage {
-                    cpu_ticks,
-                    rss_bytes: stat.rss * page,
-                },
-            )
+            (stat.pid, stat.ppid, Usage { cpu_ticks, rss_bytes: stat.rss * page })
         })))
     }
 
@@ -46,19 +45,23 @@ impl ProcessTable {
     /// The sum over `roots` and their descendants, each process once.
     pub(super) fn tree(&self, roots: &[i32]) -> Usage {
         let mut sum = Usage::default();
+        for usage in self.with_descendants(roots).iter().filter_map(|pid| self.usages.get(pid)) {
+            sum.cpu_ticks += usage.cpu_ticks;
+            sum.rss_bytes += usage.rss_bytes;
+        }
+        sum
+    }
+
+    /// `roots` and their descendants, each once.
+    fn with_descendants(&self, roots: &[i32]) -> HashSet<i32> {
         let mut left = roots.to_vec();
         let mut seen = HashSet::new();
         while let Some(pid) = left.pop() {
-            if !seen.insert(pid) {
-                continue;
+            if seen.insert(pid) {
+                left.extend(self.children.get(&pid).into_iter().flatten());
             }
-            if let Some(usage) = self.usages.get(&pid) {
-                sum.cpu_ticks += usage.cpu_ticks;
-                sum.rss_bytes += usage.rss_bytes;
-            }
-            left.extend(self.children.get(&pid).into_iter().flatten());
         }
-        sum
+        seen
     }
 }
 

@@ -7,13 +7,8 @@ use std::time::Duration;
 
 use payment_delivery::probe::Activity;
 
-const ACTIVITIES: [Activity; 5] = [
-    Activity::Idle,
-    Activity::Own,
-    Activity::Service,
-    Activity::Store,
-    Activity::View,
-];
+const ACTIVITIES: [Activity; 5] =
+    [Activity::Idle, Activity::Own, Activity::Service, Activity::Store, Activity::View];
 
 /// The consumers heard of so far, by number. They are few, so that to look through them beats a hash.
 #[derive(Default)]
@@ -46,18 +41,12 @@ impl Spent {
 
     /// Time that a consumer spent on an activity; zero if it is unknown.
     pub fn get(&self, consumer: &str, activity: Activity) -> Duration {
-        self.0
-            .get(consumer)
-            .and_then(|a| a.get(&activity))
-            .copied()
-            .unwrap_or_default()
+        self.0.get(consumer).and_then(|a| a.get(&activity)).copied().unwrap_or_default()
     }
 
     /// All consumers with their activities, each activity present.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &BTreeMap<Activity, Duration>)> {
-        self.0
-            .iter()
-            .map(|(consumer, activities)| (consumer.as_str(), activities))
+        self.0.iter().map(|(consumer, activities)| (consumer.as_str(), activities))
     }
 }
 
@@ -73,9 +62,16 @@ pub fn activity_name(activity: Activity) -> &'static str {
 }
 
 impl Consumers {
-    /// The number of a consumer, which from now on is known.
-    pub(super) fn number(&self, name: &str) -> u32 {
-        self.with(name, |number, _| number)
+    pub(super) fn named(&self, name: &str) -> Arc<Consumer> {
+        let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(consumer) = known.get(name) {
+            return consumer.clone();
+        }
+        drop(known);
+        let mut known = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let number = u32::try_from(known.len()).unwrap_or(u32::MAX);
+        let new = || Arc::new(Consumer { number, spent_ns: [const { AtomicU64::new(0) }; ACTIVITIES.len()] });
+        known.entry(name.to_owned()).or_insert_with(new).clone()
     }
 
     /// The names, by number.
@@ -86,12 +82,8 @@ impl Consumers {
     /// Adds what a consumer spent up to `now_ns`, as far as it lies after the last snapshot.
     pub(super) fn spent(&self, name: &str, activity: Activity, spent: Duration, now_ns: u64) {
         let since_boundary = now_ns.saturating_sub(self.boundary_ns.load(Ordering::Relaxed));
-        let spent_ns = u64::try_from(spent.as_nanos())
-            .unwrap_or(u64::MAX)
-            .min(since_boundary);
-        self.with(name, |_, consumer| {
-            consumer.spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
-        });
+        let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(since_boundary);
+        self.named(name).spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
     }
 
     pub(super) fn snapshot(&self, now_ns: u64) -> Spent {
@@ -99,20 +91,10 @@ impl Consumers {
         let activities = |consumer: &Consumer| {
             ACTIVITIES
                 .into_iter()
-                .map(|a| {
-                    (
-                        a,
-                        Duration::from_nanos(consumer.spent_ns[a as usize].load(Ordering::Relaxed)),
-                    )
-                })
+                .map(|a| (a, Duration::from_nanos(consumer.spent_ns[a as usize].load(Ordering::Relaxed))))
                 .collect()
         };
-        Spent(
-            self.read()
-                .iter()
-                .map(|consumer| (consumer.name.clone(), activities(consumer)))
-                .collect(),
-        )
+        Spent(known.iter().map(|(name, consumer)| (name.clone(), activities(consumer))).collect())
     }
 
     fn with<T>(&self, name: &str, then: impl Fn(u32, &Consumer) -> T) -> T {

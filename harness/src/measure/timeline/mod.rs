@@ -84,10 +84,7 @@ impl Gate {
     fn pass(&self, at_ns: u64) -> bool {
         // The plain load spares a redelivery the locked instruction.
         self.0.load(Ordering::Relaxed) == u64::MAX
-            && self
-                .0
-                .compare_exchange(u64::MAX, at_ns, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+            && self.0.compare_exchange(u64::MAX, at_ns, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn get(&self) -> Option<u64> {
@@ -162,17 +159,10 @@ impl Timeline {
         for (name, plan) in phases {
             let first = events.len();
             let partitions: Vec<Option<i32>> = plan.orders.iter().map(&partition_of).collect();
-            events.extend(
-                plan.events
-                    .iter()
-                    .map(|e| Gates::shut(partitions[e.order as usize])),
-            );
+            events.extend(plan.events.iter().map(|e| Gates::shut(partitions[e.order as usize])));
             index
                 .add(laid_out.len(), first, &plan)
-                .map_err(|order_id| TimelineError::SharedOrder {
-                    order_id,
-                    phase: name.clone(),
-                })?;
+                .map_err(|order_id| TimelineError::SharedOrder { order_id, phase: name.clone() })?;
             laid_out.push(Phase {
                 name,
                 plan,
@@ -201,6 +191,11 @@ impl Timeline {
     /// The phase of this name.
     pub fn phase(&self, name: &str) -> Option<PhaseId> {
         self.phases.iter().position(|p| p.name == name).map(PhaseId)
+    }
+
+    /// All phases, in their order.
+    pub fn phases(&self) -> impl Iterator<Item = PhaseId> + use<> {
+        (0..self.phases.len()).map(PhaseId)
     }
 
     /// The plan of a phase.
@@ -256,10 +251,7 @@ impl Timeline {
         let event = &self.events[index];
         let phase = self.phase_at(index);
         Passed {
-            due: phase
-                .start
-                .get()
-                .map(|start| start + phase.plan.events[index - phase.range.start].due_ns),
+            due: phase.start.get().map(|start| start + phase.plan.events[index - phase.range.start].due_ns),
             sent: event.sent.get(),
             acked: event.acked.get(),
             fetched: event.fetched.get(),
@@ -272,10 +264,7 @@ impl Timeline {
     pub fn origin(&self, index: usize) -> Option<Origin> {
         let event = &self.events[index];
         let offset = event.offset.load(Ordering::Relaxed);
-        (offset >= 0).then(|| Origin {
-            partition: event.partition.load(Ordering::Relaxed),
-            offset,
-        })
+        (offset >= 0).then(|| Origin { partition: event.partition.load(Ordering::Relaxed), offset })
     }
 
     /// Events of a phase acknowledged so far.

@@ -43,14 +43,12 @@ impl Timeline {
     /// [`WaitError::NotVisible`] when that took longer than `within`.
     pub async fn all_visible(&self, phase: PhaseId, within: Duration) -> Result<(), WaitError> {
         let total = self.range(phase).len();
-        self.until(within, || self.visible_count(phase) >= total)
-            .await
-            .map_err(|()| WaitError::NotVisible {
-                phase: self.phases[phase.0].name.clone(),
-                visible: self.visible_count(phase),
-                total,
-                within,
-            })
+        self.until(within, || self.visible_count(phase) >= total).await.map_err(|()| WaitError::NotVisible {
+            phase: self.phases[phase.0].name.clone(),
+            visible: self.visible_count(phase),
+            total,
+            within,
+        })
     }
 
     /// Waits until the partitions 0 to `partitions` − 1 have one owner each, and as many consumers as can own one
@@ -71,14 +69,12 @@ impl Timeline {
             let owners = journal.owned.values().filter(|p| !p.is_empty()).count();
             owned.into_iter().eq(0..partitions) && owners == consumers.min(partitions.unsigned_abs() as usize)
         };
-        self.until(within, shared)
-            .await
-            .map_err(|()| WaitError::NotAssigned {
-                consumers,
-                partitions,
-                owned: self.owned(),
-                within,
-            })
+        self.until(within, shared).await.map_err(|()| WaitError::NotAssigned {
+            consumers,
+            partitions,
+            owned: self.owned(),
+            within,
+        })
     }
 
     async fn until(&self, within: Duration, reached: impl Fn() -> bool) -> Result<(), ()> {

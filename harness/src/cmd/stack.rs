@@ -1,0 +1,305 @@
+//! `lanebench stack`: what the native stack needs, and one to hold and to play with.
+
+use std::io::Write;
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::Table;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::Exit;
+use crate::stack::{
+    Endpoints, External, Facts, NativeOptions, NativeStack, Presence, Progress, Requirement, StackError,
+    StackKind, requirements,
+};
+
+/// How often a stack that is held is looked at.
+const WATCH_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Look at what a stack needs, or start one and hold it.
+#[derive(Args, Debug)]
+pub struct StackArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Check(CheckArgs),
+    Up(UpArgs),
+}
+
+/// Say what a stack needs, what of it is there, and how to install the rest.
+///
+/// For `--stack external` it asks the broker, the store and the view at the given addresses.
+/// Exit code 0 if everything is there, 1 if not.
+#[derive(Args, Debug)]
+struct CheckArgs {
+    /// Which stack.
+    #[arg(long, value_enum, default_value_t = StackKind::Native)]
+    stack: StackKind,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Brokers of an external stack, `host:port`, separated by commas.
+    #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',', required_if_eq("stack", "external"))]
+    bootstrap: Vec<String>,
+    /// PostgreSQL of an external stack.
+    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true, required_if_eq("stack", "external"))]
+    database_url: Option<String>,
+    /// Redis of an external stack.
+    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true, required_if_eq("stack", "external"))]
+    redis_url: Option<String>,
+}
+
+/// Start Kafka, PostgreSQL and Redis, print their addresses, and hold them until Ctrl-C or SIGTERM.
+///
+/// The addresses go to stdout as `LANEBENCH_…=…` lines, which other subcommands read from the environment. Data live in a
+/// temporary directory and go with the stack. Exit code 0 when it was up and then stopped, 130 when interrupted
+/// before, 1 when it could not start.
+#[derive(Args, Debug)]
+struct UpArgs {
+    /// Kafka nodes.
+    #[arg(long, default_value = "1", value_parser = ["1", "3"])]
+    nodes: String,
+    /// Port of the first broker; with three nodes the next two are used as well. [default: free ones]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    kafka_port: Option<u16>,
+    /// Port of PostgreSQL. [default: a free one]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    postgres_port: Option<u16>,
+    /// Port of Redis. [default: a free one]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    redis_port: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Runs it; returns the exit code.
+///
+/// # Errors
+/// [`StackError`](crate::stack::StackError), whose `hint` says what to do, and what keeps stdout from being written.
+pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
+    match args.action {
+        Action::Check(args) => check(args).await,
+        Action::Up(args) => up(&args, cancel).await,
+    }
+}
+
+async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
+    let CheckArgs { stack, format, bootstrap, database_url, redis_url } = args;
+    let rows = match stack {
+        StackKind::Native => requirements(stack).await.iter().map(Row::of_requirement).collect(),
+        StackKind::External => {
+            // clap has seen to it that both URLs are there.
+            let (database_url, redis_url) = (database_url.unwrap_or_default(), redis_url.unwrap_or_default());
+            let shown = bootstrap.join(",");
+            let connected = External::new(Endpoints { bootstrap, database_url, redis_url }).check().await?;
+            Row::of_facts(connected.facts(), &shown)
+        }
+    };
+    let report = Report { stack: stack.to_string(), ready: rows.iter().all(|row| row.present), parts: rows };
+    let text = match format {
+        Format::Text => report.text(),
+        Format::Json => serde_json::to_string_pretty(&report).context("writing JSON")?,
+    };
+    print_lines(&text)?;
+    Ok(if report.ready { Exit::Held } else { Exit::CouldNotRun })
+}
+
+async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
+    let options = NativeOptions {
+        nodes: args.nodes.parse().context("--nodes")?,
+        kafka_port: args.kafka_port,
+        postgres_port: args.postgres_port,
+        redis_port: args.redis_port,
+        ..NativeOptions::default()
+    };
+    let progress = |step: Progress| eprintln!("{step}");
+    let stack = match NativeStack::start(options, &progress, cancel.clone()).await {
+        Ok(stack) => stack,
+        Err(StackError::Interrupted) => {
+            eprintln!("interrupted; everything is stopped");
+            return Ok(Exit::Interrupted);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    print_lines(&shell_lines(stack.endpoints()))?;
+    eprintln!("up; Ctrl-C stops it");
+    hold(&stack, &cancel).await;
+    eprintln!("stopping");
+    stack.stop().await;
+    Ok(Exit::Held)
+}
+
+/// Waits for a signal. A part that ends is told, but ends nothing: it may have been ended to see what happens.
+async fn hold(stack: &NativeStack, cancel: &CancellationToken) {
+    let mut told = 0;
+    while cancel.run_until_cancelled(tokio::time::sleep(WATCH_PERIOD)).await.is_some() {
+        let ended = stack.ended();
+        if ended.len() > told {
+            told = ended.len();
+            for (component, status) in ended {
+                eprintln!("warning: {component} has ended ({status})");
+            }
+        }
+    }
+}
+
+/// As a shell reads them: `eval "$(…)"`, or one line a variable. No address has a character that needs quotes.
+fn shell_lines(endpoints: &Endpoints) -> String {
+    format!(
+        "LANEBENCH_BOOTSTRAP={}\nLANEBENCH_DATABASE_URL={}\nLANEBENCH_REDIS_URL={}",
+        endpoints.bootstrap.join(","),
+        endpoints.database_url,
+        endpoints.redis_url
+    )
+}
+
+/// With an error instead of a panic when nobody reads stdout any more.
+fn print_lines(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).context("writing to stdout")
+}
+
+/// What `check` found.
+#[derive(Debug, Serialize)]
+struct Report {
+    stack: String,
+    ready: bool,
+    parts: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    purpose: &'static str,
+    present: bool,
+    version: Option<String>,
+    /// Where it is, or why it is not.
+    detail: String,
+    install: Option<&'static str>,
+}
+
+impl Row {
+    fn of_requirement(requirement: &Requirement) -> Self {
+        let (version, detail) = match &requirement.presence {
+            Presence::Present { version, path } => (Some(version.clone()), path.clone()),
+            Presence::Missing { reason } => (None, reason.clone()),
+        };
+        let present = requirement.is_present();
+        Self {
+            name: requirement.name.to_owned(),
+            purpose: requirement.purpose,
+            present,
+            version,
+            detail,
+            install: (!present).then_some(requirement.install),
+        }
+    }
+
+    fn of_facts(facts: &Facts, bootstrap: &str) -> Vec<Self> {
+        let nodes = format!("{} brokers, by {bootstrap}", facts.nodes);
+        [
+            (&facts.kafka, "the broker", nodes),
+            (&facts.store, "the store", "answers queries".to_owned()),
+            (&facts.view, "the view", "answers PING".to_owned()),
+        ]
+        .into_iter()
+        .map(|(part, purpose, detail)| Self {
+            name: part.name.to_owned(),
+            purpose,
+            present: true,
+            version: part.version.clone(),
+            detail,
+            install: None,
+        })
+        .collect()
+    }
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.set_header(["part", "for", "state", "version", "where, or why not"]);
+        for row in &self.parts {
+            let state = if row.present { "present" } else { "MISSING" };
+            let version = row.version.as_deref().unwrap_or("–");
+            table.add_row([&row.name, row.purpose, state, version, &row.detail]);
+        }
+        let mut text = table.trim_fmt();
+        let commands: Vec<_> = self.parts.iter().filter_map(|row| row.install).collect();
+        if commands.is_empty() {
+            text.push_str(&format!("\n\nready: `--stack {}` can be used", self.stack));
+        } else {
+            text.push_str("\n\nto install what is missing, run `ci/setup`, or by hand:");
+            for command in commands {
+                text.push_str("\n    ");
+                text.push_str(command);
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requirement(presence: Presence) -> Requirement {
+        Requirement {
+            name: "Java",
+            purpose: "runs Kafka",
+            presence,
+            install: "apt-get install default-jdk-headless",
+        }
+    }
+
+    fn report(presence: Presence) -> Report {
+        let row = Row::of_requirement(&requirement(presence));
+        Report { stack: "native".to_owned(), ready: row.present, parts: vec![row] }
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_its_command() {
+        let text = report(Presence::Missing { reason: "no `java` on PATH".to_owned() }).text();
+        assert!(text.contains("MISSING"), "{text}");
+        assert!(text.contains("no `java` on PATH"), "{text}");
+        assert!(text.ends_with("by hand:\n    apt-get install default-jdk-headless"), "{text}");
+    }
+
+    #[test]
+    fn what_is_there_comes_with_its_version_and_no_command() {
+        let present = Presence::Present { version: "17.0.16".to_owned(), path: "/usr/bin/java".to_owned() };
+        let report = report(present);
+        let text = report.text();
+        assert!(text.contains("17.0.16") && text.contains("/usr/bin/java"), "{text}");
+        assert!(!text.contains("apt-get"), "{text}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["ready"], true);
+        assert_eq!(json["parts"][0]["install"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn the_addresses_are_lines_for_a_shell() {
+        let endpoints = Endpoints {
+            bootstrap: vec!["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()],
+            database_url: "postgres://lanebench:0af@127.0.0.1:3/postgres".to_owned(),
+            redis_url: "redis://127.0.0.1:4".to_owned(),
+        };
+        assert_eq!(
+            shell_lines(&endpoints),
+            "LANEBENCH_BOOTSTRAP=127.0.0.1:1,127.0.0.1:2\n\
+             LANEBENCH_DATABASE_URL=postgres://lanebench:0af@127.0.0.1:3/postgres\n\
+             LANEBENCH_REDIS_URL=redis://127.0.0.1:4"
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! Why there is no stack, and what to do about it.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::Component;
+
+/// Why a stack could not be started or reached.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// No Java.
+    #[error("no `java` in JAVA_HOME or on PATH")]
+    NoJava,
+    /// No Kafka.
+    #[error("no jars of Apache Kafka in {}{}", directory.display(), if *from_kafka_home { " (KAFKA_HOME)" } else { "" })]
+    NoKafka {
+        /// Where they were looked for.
+        directory: PathBuf,
+        /// Whether KAFKA_HOME said so.
+        from_kafka_home: bool,
+    },
+    /// No PostgreSQL.
+    #[error(
+        "no PostgreSQL server: `initdb` and `postgres` are neither on PATH nor in /usr/lib/postgresql/*/bin"
+    )]
+    NoPostgres,
+    /// No Redis.
+    #[error("no `redis-server` on PATH")]
+    NoRedis,
+    /// Run by root, and there is nobody else to run PostgreSQL as.
+    #[error("PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as")]
+    NoServerUser,
+    /// More or fewer nodes than are offered.
+    #[error("{nodes} Kafka nodes were asked for; there can be 1 or 3")]
+    Nodes {
+        /// As asked for.
+        nodes: usize,
+    },
+    /// A port that was asked for can't be had.
+    #[error("port {port} on 127.0.0.1 can't be used for {part}: {source}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// For whom.
+        part: &'static str,
+        /// The option that asked for it.
+        flag: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The scratch directory could not be made or used.
+    #[error("can't use {}: {source}", path.display())]
+    Scratch {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A program could not be started at all.
+    #[error("can't run {program} for {component}: {source}")]
+    Spawn {
+        /// For whom.
+        component: Component,
+        /// The program.
+        program: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A program ended while it was needed.
+    #[error("{component} ended during its start ({status}){}", indented(log_tail))]
+    Exited {
+        /// Which.
+        component: Component,
+        /// How.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log_tail: String,
+    },
+    /// A program did not become ready.
+    #[error("{component} was not ready within {} s: {waiting_for}{}", limit.as_secs(), indented(log_tail))]
+    NotReady {
+        /// Which.
+        component: Component,
+        /// The limit of the whole start.
+        limit: Duration,
+        /// What the last question brought.
+        waiting_for: String,
+        /// The last lines of its log.
+        log_tail: String,
+    },
+    /// A part of an external stack does not answer.
+    #[error("no {part} answered at {address} within {} s: {reason}", limit.as_secs())]
+    Unreachable {
+        /// `broker`, `PostgreSQL` or `Redis`.
+        part: &'static str,
+        /// Where, without a password.
+        address: String,
+        /// How long was tried.
+        limit: Duration,
+        /// The last answer.
+        reason: String,
+        /// The option that gave the address.
+        flag: &'static str,
+    },
+    /// An address that can't be one.
+    #[error("{flag} {address} is not usable: {reason}")]
+    Address {
+        /// The option that gave it.
+        flag: &'static str,
+        /// As given, without a password.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The start was cancelled.
+    #[error("interrupted while the stack was starting")]
+    Interrupted,
+}
+
+impl StackError {
+    /// What to do next, in one line, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoJava => install("default-jdk-headless"),
+            Self::NoPostgres => install("postgresql"),
+            Self::NoRedis => install("redis-server"),
+            Self::NoKafka { from_kafka_home: true, .. } => {
+                "point KAFKA_HOME at a Kafka distribution (the directory above `libs`), or unset it and run `ci/setup`"
+                    .to_owned()
+            }
+            Self::NoKafka { from_kafka_home: false, .. } => {
+                "run `ci/setup`, or point KAFKA_HOME at a Kafka distribution".to_owned()
+            }
+            Self::NoServerUser => install("postgresql"),
+            Self::Port { flag, .. } => format!("choose another port with `{flag}`, or leave it out for a free one"),
+            Self::Scratch { .. } => "point TMPDIR at a directory with room, which can be written to".to_owned(),
+            Self::Exited { component: Component::Postgres, .. } => {
+                "see its log above; if it could not enter its directory, point TMPDIR at one that every user may enter"
+                    .to_owned()
+            }
+            Self::Spawn { .. } | Self::Exited { .. } => {
+                "see its log above; `lanebench stack check` says what is installed".to_owned()
+            }
+            Self::NotReady { .. } => "see its log above; is the machine busy, or short of memory?".to_owned(),
+            Self::Unreachable { flag, .. } => {
+                format!("is it running, and is `{flag}` right? `--stack native` starts one of its own")
+            }
+            Self::Nodes { .. } | Self::Address { .. } | Self::Interrupted => return None,
+        })
+    }
+
+    /// Whether somebody took a port between its choice and its use. The words are the C library's, which all
+    /// three programs print in the C locale, and Java's, which are the same.
+    pub(super) fn is_lost_port_race(&self) -> bool {
+        matches!(self, Self::Exited { log_tail, .. } if log_tail.contains("Address already in use"))
+    }
+}
+
+fn install(package: &str) -> String {
+    format!("run `ci/setup`, or `apt-get install {package}`")
+}
+
+fn indented(log_tail: &str) -> String {
+    if log_tail.is_empty() {
+        return "; its log is empty".to_owned();
+    }
+    let mut out = "; the end of its log:".to_owned();
+    for line in log_tail.lines() {
+        out.push_str("\n    ");
+        out.push_str(line);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_program_comes_with_the_command_that_installs_it() {
+        assert_eq!(
+            StackError::NoJava.hint().unwrap(),
+            "run `ci/setup`, or `apt-get install default-jdk-headless`"
+        );
+    }
+
+    #[test]
+    fn kafka_home_is_named_when_it_is_the_cause() {
+        let error = StackError::NoKafka { directory: "/opt/none/libs".into(), from_kafka_home: true };
+        assert_eq!(error.to_string(), "no jars of Apache Kafka in /opt/none/libs (KAFKA_HOME)");
+        assert!(error.hint().unwrap().contains("unset it"));
+    }
+
+    #[test]
+    fn an_early_end_shows_its_log_and_tells_a_lost_port() {
+        let exited = |log_tail: &str| StackError::Exited {
+            component: Component::Kafka { node: 2 },
+            status: ExitStatus::from_raw(1 << 8),
+            log_tail: log_tail.to_owned(),
+        };
+        let lost = exited("a\nSocket server failed to bind: Address already in use.");
+        assert!(lost.is_lost_port_race());
+        assert_eq!(
+            lost.to_string(),
+            "Kafka node 2 ended during its start (exit status: 1); the end of its log:\n    a\n    \
+             Socket server failed to bind: Address already in use."
+        );
+        assert!(!exited("").is_lost_port_race());
+        assert!(exited("").to_string().ends_with("its log is empty"));
+    }
+}

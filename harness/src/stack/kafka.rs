@@ -1,0 +1,257 @@
+//! The native stack's Kafka: one node or three, each broker and controller in one (KRaft), run by `java` directly.
+//!
+//! Kafka's own shell scripts are left out: they need a distribution where jars are enough, and put a shell between us
+//! and the process that has to be measured and stopped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use super::ports::Reserved;
+use super::process::{Deadline, Process, until_ready};
+use super::programs::KafkaJars;
+use super::scratch::Scratch;
+use super::{Component, PartFacts, StackError, checks};
+
+/// Heap of a node. A 3-node cluster then fits beside a build in 4 GiB, and the page cache holds the logs anyway.
+const HEAP: &str = "-Xmx384m";
+
+/// The garbage collector and its goals, as Kafka's own scripts set them.
+const SERVER_FLAGS: [&str; 5] = [
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-Djava.awt.headless=true",
+];
+
+/// For the tool that formats a directory and ends: start fast.
+const TOOL_FLAGS: [&str; 3] = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+/// Warnings and errors only; without a file, and for both logging backends a KAFKA_HOME may bring.
+const QUIET: [&str; 2] =
+    ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"];
+
+/// Java and the jars.
+#[derive(Clone, Debug)]
+pub(super) struct Programs {
+    pub(super) java: PathBuf,
+    pub(super) jars: KafkaJars,
+}
+
+/// The two ports of a node.
+#[derive(Debug)]
+pub(super) struct NodePorts {
+    pub(super) broker: Reserved,
+    pub(super) controller: Reserved,
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub(super) struct Kafka {
+    pub(super) nodes: Vec<Process>,
+    pub(super) bootstrap: Vec<String>,
+    pub(super) facts: PartFacts,
+}
+
+/// Formats and starts the nodes, and waits until each of them knows all of them.
+pub(super) async fn start(
+    programs: &Programs,
+    scratch: &Scratch,
+    ports: Vec<NodePorts>,
+    deadline: Deadline,
+) -> Result<Kafka, StackError> {
+    let plan: Vec<(u16, u16)> =
+        ports.iter().map(|node| (node.broker.port(), node.controller.port())).collect();
+    let cluster_id = cluster_id(rand::random());
+    let mut formats = Vec::new();
+    for node in 1..=plan.len() {
+        let files = NodeFiles::new(scratch.path(), node);
+        files.write(&properties(node, &plan, &files.data))?;
+        let mut tool = java(programs, scratch, &TOOL_FLAGS);
+        tool.args(["kafka.tools.StorageTool", "format", "--cluster-id", &cluster_id, "--config"]);
+        tool.arg(&files.properties);
+        formats.push(Process::spawn(Component::Kafka { node }, tool, &files.log, Signal::SIGKILL)?);
+    }
+    for format in formats {
+        format.success(deadline).await?;
+    }
+
+    let mut nodes = Vec::new();
+    for (node, ports) in (1..).zip(ports) {
+        let files = NodeFiles::new(scratch.path(), node);
+        let mut server = java(programs, scratch, &SERVER_FLAGS);
+        server.arg("kafka.Kafka").arg(&files.properties);
+        ports.broker.release();
+        ports.controller.release();
+        // SIGKILL: its logs are about to be removed, and an orderly shutdown hands leadership over first, which
+        // takes seconds, and longer still when the others are stopping too.
+        nodes.push(Process::spawn(Component::Kafka { node }, server, &files.log, Signal::SIGKILL)?);
+    }
+    let bootstrap: Vec<String> = plan.iter().map(|(broker, _)| format!("127.0.0.1:{broker}")).collect();
+    let processes: Vec<&Process> = nodes.iter().collect();
+    let settings = reported_settings(&plan);
+    until_ready(&processes, deadline, || checks::kafka_cluster(&bootstrap)).await?;
+    let facts = PartFacts { name: "kafka", version: Some(programs.jars.version.clone()), settings };
+    Ok(Kafka { nodes, bootstrap, facts })
+}
+
+/// A `java` with the jars as its class path, still without a class to run.
+fn java(programs: &Programs, scratch: &Scratch, flags: &[&str]) -> Command {
+    let mut command = scratch.command(&programs.java);
+    if flags == SERVER_FLAGS {
+        command.arg(HEAP);
+    }
+    command.args(flags).args(QUIET).arg("-cp").arg(programs.jars.directory.join("*"));
+    command
+}
+
+/// The files of a node.
+#[derive(Debug)]
+struct NodeFiles {
+    data: PathBuf,
+    properties: PathBuf,
+    log: PathBuf,
+}
+
+impl NodeFiles {
+    fn new(scratch: &Path, node: usize) -> Self {
+        Self {
+            data: scratch.join(format!("kafka-{node}")),
+            properties: scratch.join(format!("kafka-{node}.properties")),
+            log: scratch.join(format!("kafka-{node}.log")),
+        }
+    }
+
+    fn write(&self, properties: &BTreeMap<&str, String>) -> Result<(), StackError> {
+        let text: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        fs::write(&self.properties, text)
+            .map_err(|source| StackError::Scratch { path: self.properties.clone(), source })
+    }
+}
+
+/// `server.properties` of one node. `plan` has each node's broker and controller port.
+fn properties(node: usize, plan: &[(u16, u16)], data: &Path) -> BTreeMap<&'static str, String> {
+    let (broker, controller) = plan[node - 1];
+    let voters: Vec<String> =
+        (1..).zip(plan).map(|(id, (_, port))| format!("{id}@127.0.0.1:{port}")).collect();
+    let mut properties = chosen(plan.len());
+    properties.extend([
+        ("node.id", node.to_string()),
+        ("process.roles", "broker,controller".to_owned()),
+        ("listeners", format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}")),
+        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{broker}")),
+        ("controller.listener.names", "CONTROLLER".to_owned()),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
+        ("controller.quorum.voters", voters.join(",")),
+        // A backslash would escape what follows it.
+        ("log.dirs", data.to_string_lossy().replace('\\', "\\\\")),
+    ]);
+    properties
+}
+
+/// What differs from Kafka's defaults, the same on each node. `min.insync.replicas` is left to the topic.
+fn chosen(nodes: usize) -> BTreeMap<&'static str, String> {
+    let replicas = nodes.min(3);
+    let min_isr = replicas.min(2);
+    [
+        // A mistyped topic is an error, not a new topic with one partition.
+        ("auto.create.topics.enable", "false".to_owned()),
+        // A group starts at once; the 3 s by default are for services that roll out one member after the other.
+        ("group.initial.rebalance.delay.ms", "0".to_owned()),
+        // Failure scenarios want a killed member noticed sooner than the 6 s that are the least by default.
+        ("group.min.session.timeout.ms", "1000".to_owned()),
+        // Internal topics as small as a few groups need; 50 partitions would cost seconds at the first join.
+        ("offsets.topic.num.partitions", "3".to_owned()),
+        ("offsets.topic.replication.factor", replicas.to_string()),
+        ("transaction.state.log.num.partitions", "3".to_owned()),
+        ("transaction.state.log.replication.factor", replicas.to_string()),
+        ("transaction.state.log.min.isr", min_isr.to_string()),
+        ("share.coordinator.state.topic.num.partitions", "3".to_owned()),
+        ("share.coordinator.state.topic.replication.factor", replicas.to_string()),
+        ("share.coordinator.state.topic.min.isr", min_isr.to_string()),
+        // Nothing is deleted by age or size during a run; topics are removed whole.
+        ("log.retention.ms", "-1".to_owned()),
+        ("log.retention.bytes", "-1".to_owned()),
+        // The cleaner's buffer is 128 MiB of heap by default, for topics far larger than these.
+        ("log.cleaner.dedupe.buffer.size", "8388608".to_owned()),
+        // For a few clients on a small machine.
+        ("num.network.threads", "3".to_owned()),
+        ("num.io.threads", "4".to_owned()),
+    ]
+    .into()
+}
+
+/// The settings that bear on the numbers, for a result.
+fn reported_settings(plan: &[(u16, u16)]) -> BTreeMap<String, String> {
+    let kept = |name: &str| {
+        ["auto.create", "group.", "num.", "offsets.topic"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    let mut settings: BTreeMap<String, String> = chosen(plan.len())
+        .into_iter()
+        .filter(|(name, _)| kept(name))
+        .map(|(k, v)| (k.to_owned(), v))
+        .collect();
+    settings.insert("jvm".to_owned(), HEAP.to_owned());
+    // Kafka's default, said because it is a difference to the store beside it, which syncs every commit.
+    settings.insert("fsync".to_owned(), "left to the system; durability is by replication".to_owned());
+    settings
+}
+
+/// A cluster id as Kafka wants it: 16 bytes in URL-safe base 64, 22 characters.
+fn cluster_id(random: u128) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // The first bit is cleared, so that the id can't begin with `-` and be taken for an option.
+    let bits = random >> 1;
+    // 128 bits: 21 characters of 6, and one of the 2 that are left, padded with zeros.
+    (0..22)
+        .map(|i| {
+            let six = if i < 21 { bits >> (122 - 6 * i) } else { bits << 4 };
+            char::from(ALPHABET[(six & 63) as usize])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_id_is_base_64_of_16_bytes() {
+        assert_eq!(cluster_id(0), "A".repeat(22));
+        // 7f ff … ff by RFC 4648, section 5.
+        assert_eq!(cluster_id(u128::MAX), format!("f{}w", "_".repeat(20)));
+        for _ in 0..200 {
+            let id = cluster_id(rand::random());
+            assert_eq!(id.len(), 22);
+            assert!(!id.starts_with('-'), "{id}");
+        }
+    }
+
+    #[test]
+    fn three_nodes_name_each_other_and_replicate_their_internal_topics() {
+        let plan = [(21_001, 22_001), (21_002, 22_002), (21_003, 22_003)];
+        let second = properties(2, &plan, Path::new("/tmp/a b/kafka-2"));
+        assert_eq!(second["node.id"], "2");
+        assert_eq!(second["listeners"], "PLAINTEXT://127.0.0.1:21002,CONTROLLER://127.0.0.1:22002");
+        assert_eq!(
+            second["controller.quorum.voters"],
+            "1@127.0.0.1:22001,2@127.0.0.1:22002,3@127.0.0.1:22003"
+        );
+        assert_eq!(second["offsets.topic.replication.factor"], "3");
+        assert_eq!(second["transaction.state.log.min.isr"], "2");
+        assert_eq!(second["log.dirs"], "/tmp/a b/kafka-2");
+        assert!(!second.contains_key("min.insync.replicas"), "left to the topic");
+    }
+
+    #[test]
+    fn one_node_needs_no_other() {
+        let only = properties(1, &[(21_001, 22_001)], Path::new("/tmp/k"));
+        assert_eq!(only["controller.quorum.voters"], "1@127.0.0.1:22001");
+        assert_eq!(only["offsets.topic.replication.factor"], "1");
+        assert_eq!(only["transaction.state.log.min.isr"], "1");
+    }
+}

@@ -1,0 +1,85 @@
+//! Ports, held from their choice until just before their use.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+
+use super::StackError;
+
+/// Below the range from which Linux takes the local ports of outgoing connections (32768 up by default). A broker needs
+/// seconds from the release of its port to listening on it, and every connection made meanwhile could take a port of
+/// that range; out of this one, only a program that asks for it can.
+const RANGE: std::ops::Range<u16> = 20_000..32_000;
+
+/// Random tries in [`RANGE`] before the system is left to choose.
+const TRIES: u32 = 100;
+
+/// A port on 127.0.0.1 that nobody else can have while this lives.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    listener: TcpListener,
+    port: u16,
+}
+
+impl Reserved {
+    /// The port `offset` above the `first` that was asked for with `flag`.
+    pub(super) fn exactly(
+        first: u16,
+        offset: u16,
+        part: &'static str,
+        flag: &'static str,
+    ) -> Result<Self, StackError> {
+        let port = first.checked_add(offset);
+        port.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the ports after it would exceed 65535")
+        })
+        .and_then(Self::bind)
+        .map_err(|source| StackError::Port { port: port.unwrap_or(first), part, flag, source })
+    }
+
+    /// Any free port.
+    pub(super) fn any(part: &'static str, flag: &'static str) -> Result<Self, StackError> {
+        for _ in 0..TRIES {
+            if let Ok(reserved) = Self::bind(rand::random_range(RANGE)) {
+                return Ok(reserved);
+            }
+        }
+        Self::bind(0).map_err(|source| StackError::Port { port: 0, part, flag, source })
+    }
+
+    fn bind(port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        let port = listener.local_addr()?.port();
+        Ok(Self { listener, port })
+    }
+
+    /// Its number.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Lets go of it, for the program that is about to be started.
+    pub(super) fn release(self) -> u16 {
+        drop(self.listener);
+        self.port
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_port_is_nobody_elses_until_it_is_released() {
+        let reserved = Reserved::any("Redis", "--redis-port").unwrap();
+        let port = reserved.port();
+        assert!(RANGE.contains(&port));
+        let error = Reserved::exactly(port, 0, "Redis", "--redis-port").unwrap_err();
+        assert!(
+            error.to_string().starts_with(&format!("port {port} on 127.0.0.1 can't be used for Redis")),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("`--redis-port`"));
+        assert_eq!(reserved.release(), port);
+        Reserved::exactly(port, 0, "Redis", "--redis-port").unwrap();
+    }
+}

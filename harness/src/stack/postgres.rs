@@ -1,0 +1,118 @@
+//! The native stack's PostgreSQL: a cluster of its own in the scratch directory, as durable as a real one.
+//!
+//! Password (scram-sha-256) and not trust: a superuser of the database may run programs as the server's user, so on
+//! a machine with several users an open port on the loopback would be a way in. The password is random, lives in the
+//! scratch directory for the time of `initdb` and is in the URL; it costs a few milliseconds a connection, none a query.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{User, geteuid};
+
+use super::ports::Reserved;
+use super::process::{Deadline, Process, until_ready};
+use super::programs::PostgresPrograms;
+use super::scratch::Scratch;
+use super::{Component, PartFacts, StackError, checks};
+
+/// The superuser of the cluster.
+const SUPERUSER: &str = "lanebench";
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pub(super) process: Process,
+    pub(super) url: String,
+    pub(super) facts: PartFacts,
+}
+
+/// Makes the cluster, starts the server and waits until it answers.
+pub(super) async fn start(
+    programs: &PostgresPrograms,
+    scratch: &Scratch,
+    port: Reserved,
+    deadline: Deadline,
+) -> Result<Postgres, StackError> {
+    let user = server_user()?;
+    let home = scratch.path().join("postgres");
+    let (password_file, data) = (home.join("password"), home.join("data"));
+    let password = format!("{:032x}", rand::random::<u128>());
+    prepare(&home, &password_file, &password, user.as_ref())?;
+    let log = scratch.path().join("postgres.log");
+
+    let mut initdb = scratch.command(&programs.initdb);
+    as_user(&mut initdb, user.as_ref());
+    initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(&password_file);
+    initdb.args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]);
+    // Only the making of the empty cluster goes unsynced; the server syncs every commit.
+    initdb.args(["--no-sync", "--no-instructions"]);
+    // SIGTERM, upon which it removes what it began; its own children are in its group.
+    Process::spawn(Component::Postgres, initdb, &log, Signal::SIGTERM)?.success(deadline).await?;
+    fs::remove_file(&password_file)
+        .map_err(|source| StackError::Scratch { path: password_file.clone(), source })?;
+
+    let url = format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{}/postgres", port.port());
+    let mut server = scratch.command(&programs.server);
+    as_user(&mut server, user.as_ref());
+    server.arg("-D").arg(&data);
+    for setting in settings(port.release()) {
+        server.arg("-c").arg(setting);
+    }
+    // SIGQUIT is PostgreSQL's "immediate shutdown": no checkpoint for data that is about to be removed, but its
+    // children and its shared memory go, which SIGKILL would leave behind.
+    let process = Process::spawn(Component::Postgres, server, &log, Signal::SIGQUIT)?;
+    let facts = until_ready(&[&process], deadline, || checks::postgres(&url)).await?;
+    Ok(Postgres { process, url, facts })
+}
+
+/// What differs from PostgreSQL's defaults, and what must hold whatever the defaults are.
+fn settings(port: u16) -> [String; 8] {
+    [
+        "listen_addresses=127.0.0.1".to_owned(),
+        format!("port={port}"),
+        // No socket file: nobody needs it, and its path may be 107 bytes long at most, which TMPDIR may exceed.
+        "unix_socket_directories=".to_owned(),
+        "max_connections=50".to_owned(),
+        "fsync=on".to_owned(),
+        "synchronous_commit=on".to_owned(),
+        "full_page_writes=on".to_owned(),
+        "logging_collector=off".to_owned(),
+    ]
+}
+
+/// PostgreSQL refuses to run as root; then it runs as `postgres`, whom Debian's package makes, or as `nobody`.
+fn server_user() -> Result<Option<User>, StackError> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    let known = |name| User::from_name(name).ok().flatten();
+    known("postgres").or_else(|| known("nobody")).map(Some).ok_or(StackError::NoServerUser)
+}
+
+fn as_user(command: &mut Command, user: Option<&User>) {
+    if let Some(user) = user {
+        // With a uid given, the standard library drops the supplementary groups of root too.
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+}
+
+/// Makes the directory and the password file, readable by the server's user and nobody else.
+fn prepare(home: &Path, password_file: &Path, password: &str, user: Option<&User>) -> Result<(), StackError> {
+    let error = |path: &Path| {
+        let path: PathBuf = path.to_owned();
+        move |source| StackError::Scratch { path, source }
+    };
+    fs::create_dir(home).map_err(error(home))?;
+    fs::set_permissions(home, fs::Permissions::from_mode(0o700)).map_err(error(home))?;
+    fs::write(password_file, password).map_err(error(password_file))?;
+    if let Some(user) = user {
+        for path in [home, password_file] {
+            chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(error(path))?;
+        }
+    }
+    Ok(())
+}
