@@ -62,16 +62,9 @@ pub fn activity_name(activity: Activity) -> &'static str {
 }
 
 impl Consumers {
-    pub(super) fn named(&self, name: &str) -> Arc<Consumer> {
-        let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(consumer) = known.get(name) {
-            return consumer.clone();
-        }
-        drop(known);
-        let mut known = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
-        let number = u32::try_from(known.len()).unwrap_or(u32::MAX);
-        let new = || Arc::new(Consumer { number, spent_ns: [const { AtomicU64::new(0) }; ACTIVITIES.len()] });
-        known.entry(name.to_owned()).or_insert_with(new).clone()
+    /// The number of a consumer, which from now on is known.
+    pub(super) fn number(&self, name: &str) -> u32 {
+        self.with(name, |number, _| number)
     }
 
     /// The names, by number.
@@ -83,7 +76,9 @@ impl Consumers {
     pub(super) fn spent(&self, name: &str, activity: Activity, spent: Duration, now_ns: u64) {
         let since_boundary = now_ns.saturating_sub(self.boundary_ns.load(Ordering::Relaxed));
         let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(since_boundary);
-        self.named(name).spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
+        self.with(name, |_, consumer| {
+            consumer.spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
+        });
     }
 
     pub(super) fn snapshot(&self, now_ns: u64) -> Spent {
@@ -94,7 +89,7 @@ impl Consumers {
                 .map(|a| (a, Duration::from_nanos(consumer.spent_ns[a as usize].load(Ordering::Relaxed))))
                 .collect()
         };
-        Spent(known.iter().map(|(name, consumer)| (name.clone(), activities(consumer))).collect())
+        Spent(self.read().iter().map(|consumer| (consumer.name.clone(), activities(consumer))).collect())
     }
 
     fn with<T>(&self, name: &str, then: impl Fn(u32, &Consumer) -> T) -> T {
@@ -109,10 +104,7 @@ impl Consumers {
         // Another thread may have been faster.
         look(&known).unwrap_or_else(|| {
             let spent_ns = [const { AtomicU64::new(0) }; ACTIVITIES.len()];
-            known.push(Consumer {
-                name: name.to_owned(),
-                spent_ns,
-            });
+            known.push(Consumer { name: name.to_owned(), spent_ns });
             let newest = known.len() - 1;
             then(u32::try_from(newest).unwrap_or(u32::MAX), &known[newest])
         })

@@ -144,7 +144,7 @@ impl Timeline {
         // Read within the lock, so that times keep the journal's order.
         let at_ns = self.clock.now_ns();
         write(&mut journal, Delivery { at_ns, origin: seen.origin, event, consumer });
-        index
+        (index, at_ns)
     }
 
     fn now_and_number(&self, consumer: &str) -> (u64, u32) {
