@@ -1,8 +1,8 @@
 //! Consumers by name, and what each spent its time on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use payment_delivery::probe::Activity;
@@ -10,16 +10,16 @@ use payment_delivery::probe::Activity;
 const ACTIVITIES: [Activity; 5] =
     [Activity::Idle, Activity::Own, Activity::Service, Activity::Store, Activity::View];
 
-/// The consumers heard of so far.
+/// The consumers heard of so far, by number. They are few, so that to look through them beats a hash.
 #[derive(Default)]
 pub(super) struct Consumers {
-    by_name: RwLock<HashMap<String, Arc<Consumer>>>,
+    known: RwLock<Vec<Consumer>>,
     /// Nothing spent before this moment counts any more.
     boundary_ns: AtomicU64,
 }
 
-pub(super) struct Consumer {
-    pub(super) number: u32,
+struct Consumer {
+    name: String,
     spent_ns: [AtomicU64; ACTIVITIES.len()],
 }
 
@@ -62,41 +62,55 @@ pub fn activity_name(activity: Activity) -> &'static str {
 }
 
 impl Consumers {
-    pub(super) fn named(&self, name: &str) -> Arc<Consumer> {
-        let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(consumer) = known.get(name) {
-            return consumer.clone();
-        }
-        drop(known);
-        let mut known = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
-        let number = u32::try_from(known.len()).unwrap_or(u32::MAX);
-        let new = || Arc::new(Consumer { number, spent_ns: [const { AtomicU64::new(0) }; ACTIVITIES.len()] });
-        known.entry(name.to_owned()).or_insert_with(new).clone()
+    /// The number of a consumer, which from now on is known.
+    pub(super) fn number(&self, name: &str) -> u32 {
+        self.with(name, |number, _| number)
     }
 
+    /// The names, by number.
     pub(super) fn names(&self) -> Vec<String> {
-        let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<(u32, String)> = known.iter().map(|(name, c)| (c.number, name.clone())).collect();
-        names.sort_unstable();
-        names.into_iter().map(|(_, name)| name).collect()
+        self.read().iter().map(|consumer| consumer.name.clone()).collect()
     }
 
     /// Adds what a consumer spent up to `now_ns`, as far as it lies after the last snapshot.
     pub(super) fn spent(&self, name: &str, activity: Activity, spent: Duration, now_ns: u64) {
         let since_boundary = now_ns.saturating_sub(self.boundary_ns.load(Ordering::Relaxed));
         let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(since_boundary);
-        self.named(name).spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
+        self.with(name, |_, consumer| {
+            consumer.spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
+        });
     }
 
     pub(super) fn snapshot(&self, now_ns: u64) -> Spent {
         self.boundary_ns.fetch_max(now_ns, Ordering::Relaxed);
-        let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         let activities = |consumer: &Consumer| {
             ACTIVITIES
                 .into_iter()
                 .map(|a| (a, Duration::from_nanos(consumer.spent_ns[a as usize].load(Ordering::Relaxed))))
                 .collect()
         };
-        Spent(known.iter().map(|(name, consumer)| (name.clone(), activities(consumer))).collect())
+        Spent(self.read().iter().map(|consumer| (consumer.name.clone(), activities(consumer))).collect())
+    }
+
+    fn with<T>(&self, name: &str, then: impl Fn(u32, &Consumer) -> T) -> T {
+        let look = |known: &[Consumer]| {
+            let number = known.iter().position(|consumer| consumer.name == name)?;
+            Some(then(u32::try_from(number).unwrap_or(u32::MAX), &known[number]))
+        };
+        if let Some(found) = look(&self.read()) {
+            return found;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been faster.
+        look(&known).unwrap_or_else(|| {
+            let spent_ns = [const { AtomicU64::new(0) }; ACTIVITIES.len()];
+            known.push(Consumer { name: name.to_owned(), spent_ns });
+            let newest = known.len() - 1;
+            then(u32::try_from(newest).unwrap_or(u32::MAX), &known[newest])
+        })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Consumer>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

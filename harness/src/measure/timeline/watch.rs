@@ -13,9 +13,9 @@ use super::{Gate, Gates, Timeline};
 
 impl Probe for Timeline {
     fn fetched(&self, seen: Seen<'_>) {
-        let delivery = |journal: &mut super::Journal, delivery| journal.deliveries.push(delivery);
-        if let Some(index) = self.write_down(seen, delivery) {
-            self.events[index].fetched.pass(self.clock.now_ns());
+        let (index, at_ns) = self.write_down(seen, |journal, delivery| journal.deliveries.push(delivery));
+        if let Some(index) = index {
+            self.events[index].fetched.pass(at_ns);
         }
     }
 
@@ -35,7 +35,7 @@ impl Probe for Timeline {
             let stored = order.event(seen.revision).and_then(|index| self.events[index].stored.get());
             self.pass_down(order, in_view, stored.unwrap_or(now_ns), |event| &event.stored, |_| ());
         }
-        let consumer = self.consumers.named(seen.consumer).number;
+        let consumer = self.consumers.number(seen.consumer);
         let mut count = 0;
         self.pass_down(
             order,
@@ -131,19 +131,23 @@ impl Timeline {
         }
     }
 
-    /// Writes a message down in the journal; its index, if it was planned.
-    fn write_down(&self, seen: Seen<'_>, write: impl FnOnce(&mut super::Journal, Delivery)) -> Option<usize> {
+    /// Writes a message down in the journal; its index, if it was planned, and the moment.
+    fn write_down(
+        &self,
+        seen: Seen<'_>,
+        write: impl FnOnce(&mut super::Journal, Delivery),
+    ) -> (Option<usize>, u64) {
         let index = self.index_of(seen.order_id, seen.revision);
-        let consumer = self.consumers.named(seen.consumer).number;
+        let consumer = self.consumers.number(seen.consumer);
         let mut journal = self.lock_journal();
         let event = journal.event(index, seen.order_id, seen.revision);
         // Read within the lock, so that times keep the journal's order.
         let at_ns = self.clock.now_ns();
         write(&mut journal, Delivery { at_ns, origin: seen.origin, event, consumer });
-        index
+        (index, at_ns)
     }
 
     fn now_and_number(&self, consumer: &str) -> (u64, u32) {
-        (self.clock.now_ns(), self.consumers.named(consumer).number)
+        (self.clock.now_ns(), self.consumers.number(consumer))
     }
 }
