@@ -73,17 +73,12 @@ impl Delay {
         self.timer
             .get_ref()
             .0
-            .set(
-                Expiration::OneShot(TimeSpec::from_duration(duration)),
-                TimerSetTimeFlags::empty(),
-            )
+            .set(Expiration::OneShot(TimeSpec::from_duration(duration)), TimerSetTimeFlags::empty())
             .map_err(|e| DelayError::Wait(e.into()))?;
-        let expired = self
-            .timer
-            .async_io(Interest::READABLE, |timer| match timer.0.wait() {
-                Err(Errno::EAGAIN) => Err(io::ErrorKind::WouldBlock.into()),
-                other => other.map_err(io::Error::from),
-            });
+        let expired = self.timer.async_io(Interest::READABLE, |timer| match timer.0.wait() {
+            Err(Errno::EAGAIN) => Err(io::ErrorKind::WouldBlock.into()),
+            other => other.map_err(io::Error::from),
+        });
         expired.await.map_err(DelayError::Wait)
     }
 
@@ -108,11 +103,7 @@ mod tests {
                 let wanted = Duration::from_micros(micros);
                 let start = Instant::now();
                 delay.wait(wanted).await.unwrap();
-                assert!(
-                    start.elapsed() >= wanted,
-                    "{:?} instead of {wanted:?}",
-                    start.elapsed()
-                );
+                assert!(start.elapsed() >= wanted, "{:?} instead of {wanted:?}", start.elapsed());
             }
         }
     }
@@ -139,11 +130,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(3)).await;
             let start = Instant::now();
             delay.wait(Duration::from_millis(4)).await.unwrap();
-            assert!(
-                start.elapsed() >= Duration::from_millis(4),
-                "{:?}",
-                start.elapsed()
-            );
+            assert!(start.elapsed() >= Duration::from_millis(4), "{:?}", start.elapsed());
         }
     }
 }

@@ -30,11 +30,7 @@ pub(super) async fn client(bootstrap: &[String]) -> Result<Client, Error> {
         base: 2.0,
         deadline: Some(Duration::ZERO),
     };
-    ClientBuilder::new(bootstrap.to_vec())
-        .client_id(CLIENT_ID)
-        .backoff_config(once)
-        .build()
-        .await
+    ClientBuilder::new(bootstrap.to_vec()).client_id(CLIENT_ID).backoff_config(once).build().await
 }
 
 /// The innermost rskafka error: a deadline of zero wraps every retriable one as "all retries failed".
@@ -60,12 +56,7 @@ pub(super) struct Link {
 impl Link {
     /// Names the partition; nothing is connected yet.
     pub(super) fn new(bootstrap: &[String], topic: &str, partition: i32) -> Self {
-        Self {
-            bootstrap: bootstrap.to_vec(),
-            topic: topic.to_owned(),
-            partition,
-            client: None,
-        }
+        Self { bootstrap: bootstrap.to_vec(), topic: topic.to_owned(), partition, client: None }
     }
 
     /// The partition it leads to.
@@ -79,9 +70,7 @@ impl Link {
             return Ok(client);
         }
         let cluster = client(&self.bootstrap).await?;
-        cluster
-            .partition_client(self.topic.clone(), self.partition, UnknownTopicHandling::Error)
-            .await
+        cluster.partition_client(self.topic.clone(), self.partition, UnknownTopicHandling::Error).await
     }
 
     /// Gives the connection back after a call that succeeded.
@@ -129,10 +118,7 @@ mod tests {
         assert!(answer.is_err(), "a broker that says nothing answers nothing");
         let mut read = Vec::new();
         let closed = timeout(Duration::from_secs(5), accepted.unwrap().0.read_to_end(&mut read)).await;
-        assert!(
-            closed.unwrap().unwrap() > 0,
-            "the request, then the end of the stream"
-        );
+        assert!(closed.unwrap().unwrap() > 0, "the request, then the end of the stream");
     }
 
     #[tokio::test]
@@ -153,22 +139,7 @@ mod tests {
         };
         let record = to_record(&message).unwrap();
         let fetched = to_fetched(2, RecordAndOffset { record, offset: 7 });
-        assert_eq!(
-            fetched,
-            Fetched {
-                origin: Origin {
-                    partition: 2,
-                    offset: 7
-                },
-                message: message.clone()
-            }
-        );
-        assert_eq!(
-            to_record(&Message {
-                timestamp_ms: i64::MAX,
-                ..message
-            }),
-            None
-        );
+        assert_eq!(fetched, Fetched { origin: Origin { partition: 2, offset: 7 }, message: message.clone() });
+        assert_eq!(to_record(&Message { timestamp_ms: i64::MAX, ..message }), None);
     }
 }

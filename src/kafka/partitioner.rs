@@ -53,9 +53,8 @@ mod tests {
             let mut state: u64 = seed.parse().unwrap();
             return (0..length.parse::<usize>().unwrap())
                 .map(|_| {
-                    state = state
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1_442_695_040_888_963_407);
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     (state >> 56) as u8
                 })
                 .collect();
@@ -75,11 +74,7 @@ mod tests {
         for line in lines {
             let fields: Vec<&str> = line.split(',').collect();
             let key = key(fields[0]);
-            assert_eq!(
-                murmur2(&key),
-                fields[1].parse::<i32>().unwrap(),
-                "murmur2 of {line}"
-            );
+            assert_eq!(murmur2(&key), fields[1].parse::<i32>().unwrap(), "murmur2 of {line}");
             for (count, expected) in counts.iter().zip(&fields[2..]) {
                 assert_eq!(
                     partition_for_key(&key, *count),
@@ -89,9 +84,6 @@ mod tests {
             }
             keys += 1;
         }
-        assert!(
-            keys >= 1_500 && counts.len() == 6,
-            "a short fixture proves little: {keys} keys"
-        );
+        assert!(keys >= 1_500 && counts.len() == 6, "a short fixture proves little: {keys} keys");
     }
 }

@@ -133,11 +133,7 @@ pub struct Fetcher {
 impl Fetcher {
     /// Names what is fetched; nothing is connected yet.
     pub fn new(bootstrap: &[String], topic: &str, partition: i32, from: i64, config: FetchConfig) -> Self {
-        Self {
-            link: Link::new(bootstrap, topic, partition),
-            from,
-            config,
-        }
+        Self { link: Link::new(bootstrap, topic, partition), from, config }
     }
 
     /// Fetches until the channel's receiver is gone. Each attempt is bounded in time, attempts are not: a broker that
@@ -201,13 +197,9 @@ async fn read_from<S: Source>(
     match outcome.await {
         Ok(Ok(())) => Ok(read),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(FetchError::TimedOut {
-            partition,
-            reached: reached.min(to),
-            to,
-            waited: within,
-            cause,
-        }),
+        Err(_) => {
+            Err(FetchError::TimedOut { partition, reached: reached.min(to), to, waited: within, cause })
+        }
     }
 }
 
@@ -233,26 +225,12 @@ async fn follow<S: Source>(
                 }
                 Err(Stop::OutOfRange { start, end }) => match config.on_out_of_range {
                     OutOfRange::Fail => {
-                        return Err(FetchError::OutOfRange {
-                            partition,
-                            offset,
-                            start,
-                            end,
-                        });
+                        return Err(FetchError::OutOfRange { partition, offset, start, end });
                     }
                     OutOfRange::Earliest => {
-                        let (from, to) = if offset < start {
-                            (offset, start)
-                        } else {
-                            (end, offset)
-                        };
+                        let (from, to) = if offset < start { (offset, start) } else { (end, offset) };
                         offset = start;
-                        FetchItem::Gone {
-                            partition,
-                            from,
-                            to,
-                            resume_at: start,
-                        }
+                        FetchItem::Gone { partition, from, to, resume_at: start }
                     }
                 },
                 Err(Stop::Passing(error)) => {
@@ -286,23 +264,16 @@ enum Stop {
 async fn step<S: Source>(source: &mut S, offset: i64, config: &FetchConfig) -> Result<Vec<Fetched>, Stop> {
     let no_answer = |limit: Duration| Stop::Passing(format!("no answer within {limit:?}"));
     let limit = config.max_wait + config.request_timeout;
-    match timeout(limit, source.fetch(offset, config))
-        .await
-        .map_err(|_| no_answer(limit))?
-    {
+    match timeout(limit, source.fetch(offset, config)).await.map_err(|_| no_answer(limit))? {
         Ok(records) => Ok(records),
         Err(Trouble::Passing(error)) => Err(Stop::Passing(error)),
         Err(Trouble::OutOfRange) => {
             let limit = config.request_timeout;
-            let (start, end) = timeout(limit, source.range())
-                .await
-                .map_err(|_| no_answer(limit))?
-                .map_err(Stop::Passing)?;
+            let (start, end) =
+                timeout(limit, source.range()).await.map_err(|_| no_answer(limit))?.map_err(Stop::Passing)?;
             if (start..=end).contains(&offset) {
                 // A new leader that had not caught up yet; going back to the start for that would be wrong.
-                return Err(Stop::Passing(format!(
-                    "offset {offset} was out of range and is no more"
-                )));
+                return Err(Stop::Passing(format!("offset {offset} was out of range and is no more")));
             }
             Err(Stop::OutOfRange { start, end })
         }

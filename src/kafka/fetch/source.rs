@@ -35,10 +35,7 @@ impl Source for Link {
         // rskafka takes the limit as an exclusive end.
         let bytes = config.min_bytes..config.max_bytes.saturating_add(1);
         let wait_ms = i32::try_from(config.max_wait.as_millis()).unwrap_or(i32::MAX);
-        let fetched = client
-            .fetch_records(offset, bytes, wait_ms)
-            .await
-            .map_err(|e| trouble(&e))?;
+        let fetched = client.fetch_records(offset, bytes, wait_ms).await.map_err(|e| trouble(&e))?;
         self.keep(client);
         let (records, high_watermark) = fetched;
         if records.is_empty() && high_watermark > offset {
@@ -48,10 +45,7 @@ impl Source for Link {
             return Err(Trouble::Passing(error));
         }
         let partition = self.partition();
-        Ok(records
-            .into_iter()
-            .map(|record| to_fetched(partition, record))
-            .collect())
+        Ok(records.into_iter().map(|record| to_fetched(partition, record)).collect())
     }
 
     async fn range(&mut self) -> Result<(i64, i64), String> {
@@ -66,10 +60,7 @@ impl Source for Link {
 
 fn trouble(error: &Error) -> Trouble {
     match root_cause(error) {
-        Error::ServerError {
-            protocol_error: ProtocolError::OffsetOutOfRange,
-            ..
-        } => Trouble::OutOfRange,
+        Error::ServerError { protocol_error: ProtocolError::OffsetOutOfRange, .. } => Trouble::OutOfRange,
         other => Trouble::Passing(other.to_string()),
     }
 }

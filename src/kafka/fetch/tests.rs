@@ -30,11 +30,7 @@ struct InMemory {
 
 impl InMemory {
     fn new(start: i64, end: i64) -> Self {
-        Self {
-            start,
-            end,
-            ..Self::default()
-        }
+        Self { start, end, ..Self::default() }
     }
 
     fn answering(mut self, script: impl IntoIterator<Item = Answer>) -> Self {
@@ -67,16 +63,10 @@ impl Source for InMemory {
 }
 
 fn record(offset: i64) -> Fetched {
-    let origin = Origin {
-        partition: PARTITION,
-        offset,
-    };
+    let origin = Origin { partition: PARTITION, offset };
     Fetched {
         origin,
-        message: Message {
-            value: Some(offset.to_string().into_bytes()),
-            ..Message::default()
-        },
+        message: Message { value: Some(offset.to_string().into_bytes()), ..Message::default() },
     }
 }
 
@@ -113,24 +103,13 @@ async fn follow_for(
 
 #[tokio::test(start_paused = true)]
 async fn every_record_comes_once_and_in_order_through_any_trouble() {
-    let script = [
-        Answer::Failure,
-        Answer::Silence,
-        Answer::Failure,
-        Answer::OutOfRange,
-    ];
+    let script = [Answer::Failure, Answer::Silence, Answer::Failure, Answer::OutOfRange];
     let mut source = InMemory::new(0, 20).answering(script);
     let (offsets, others, ended) =
         follow_for(&mut source, 5, FetchConfig::default(), Duration::from_secs(30)).await;
     assert_eq!(offsets, (5..20).collect::<Vec<_>>());
     assert_eq!(others.len(), 4, "each failed attempt is reported: {others:?}");
-    assert!(others.iter().all(|item| matches!(
-        item,
-        FetchItem::Retried {
-            partition: PARTITION,
-            ..
-        }
-    )));
+    assert!(others.iter().all(|item| matches!(item, FetchItem::Retried { partition: PARTITION, .. })));
     assert!(ended.is_none(), "an idle partition is waited on");
 }
 
@@ -139,54 +118,29 @@ async fn a_broker_that_stays_away_is_asked_with_pauses() {
     let mut source = InMemory::new(0, 1).answering([Answer::Failure; 10_000]);
     let (_, others, ended) =
         follow_for(&mut source, 0, FetchConfig::default(), Duration::from_secs(60)).await;
-    assert!(
-        ended.is_none() && (55..=70).contains(&others.len()),
-        "{} attempts in 60 s",
-        others.len()
-    );
+    assert!(ended.is_none() && (55..=70).contains(&others.len()), "{} attempts in 60 s", others.len());
 }
 
 #[tokio::test(start_paused = true)]
 async fn out_of_range_fails_clearly() {
     for offset in [6, 13] {
         let mut source = InMemory::new(7, 12);
-        let (_, _, ended) = follow_for(
-            &mut source,
-            offset,
-            FetchConfig::default(),
-            Duration::from_secs(5),
-        )
-        .await;
-        let expected = FetchError::OutOfRange {
-            partition: PARTITION,
-            offset,
-            start: 7,
-            end: 12,
-        };
+        let (_, _, ended) =
+            follow_for(&mut source, offset, FetchConfig::default(), Duration::from_secs(5)).await;
+        let expected = FetchError::OutOfRange { partition: PARTITION, offset, start: 7, end: 12 };
         assert_eq!(ended, Some(Err(expected)));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn out_of_range_goes_on_from_the_start_if_told_so() {
-    let config = FetchConfig {
-        on_out_of_range: OutOfRange::Earliest,
-        ..FetchConfig::default()
-    };
+    let config = FetchConfig { on_out_of_range: OutOfRange::Earliest, ..FetchConfig::default() };
     for (offset, from, to) in [(3, 3, 7), (15, 12, 15)] {
         let mut source = InMemory::new(7, 12);
         let (offsets, others, ended) =
             follow_for(&mut source, offset, config.clone(), Duration::from_secs(5)).await;
         assert_eq!(offsets, (7..12).collect::<Vec<_>>());
-        assert_eq!(
-            others,
-            [FetchItem::Gone {
-                partition: PARTITION,
-                from,
-                to,
-                resume_at: 7
-            }]
-        );
+        assert_eq!(others, [FetchItem::Gone { partition: PARTITION, from, to, resume_at: 7 }]);
         assert!(ended.is_none());
     }
 }
@@ -197,10 +151,7 @@ async fn a_full_channel_stops_the_loop_and_a_dropped_one_ends_it() {
     let mut source = InMemory::new(0, 1_000_000);
     let config = FetchConfig::default();
     let running = follow(&mut source, PARTITION, 0, &config, &sender);
-    assert!(
-        timeout(Duration::from_secs(60), running).await.is_err(),
-        "it waits for room"
-    );
+    assert!(timeout(Duration::from_secs(60), running).await.is_err(), "it waits for room");
     assert_eq!(source.fetches, 3, "two batches in the channel, one in hand");
     drop(receiver);
 
@@ -214,55 +165,26 @@ async fn a_full_channel_stops_the_loop_and_a_dropped_one_ends_it() {
         drop(receiver);
     });
     assert_eq!(ended, Ok(()));
-    assert!(
-        start.elapsed() < Duration::from_millis(100),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn read_all_brings_exactly_the_range() {
     let mut source = InMemory::new(2, 50).answering([Answer::Failure]);
-    let read = read_from(&mut source, PARTITION, 4, 12, Duration::from_secs(5))
-        .await
-        .unwrap();
+    let read = read_from(&mut source, PARTITION, 4, 12, Duration::from_secs(5)).await.unwrap();
     assert_eq!(read, (4..12).map(record).collect::<Vec<_>>());
-    assert_eq!(
-        read_from(&mut source, PARTITION, 9, 9, Duration::from_secs(5)).await,
-        Ok(Vec::new())
-    );
+    assert_eq!(read_from(&mut source, PARTITION, 9, 9, Duration::from_secs(5)).await, Ok(Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn read_all_says_how_far_it_came() {
     let mut source = InMemory::new(0, 10).answering([Answer::Failure]);
-    let error = read_from(&mut source, PARTITION, 0, 11, Duration::from_secs(5))
-        .await
-        .unwrap_err();
+    let error = read_from(&mut source, PARTITION, 0, 11, Duration::from_secs(5)).await.unwrap_err();
     let cause = "the broker is away".to_owned();
     let waited = Duration::from_secs(5);
-    assert_eq!(
-        error,
-        FetchError::TimedOut {
-            partition: PARTITION,
-            reached: 10,
-            to: 11,
-            waited,
-            cause
-        }
-    );
+    assert_eq!(error, FetchError::TimedOut { partition: PARTITION, reached: 10, to: 11, waited, cause });
 
-    let error = read_from(&mut InMemory::new(5, 10), PARTITION, 0, 7, Duration::from_secs(5))
-        .await
-        .unwrap_err();
-    assert!(matches!(
-        error,
-        FetchError::OutOfRange {
-            offset: 0,
-            start: 5,
-            end: 10,
-            ..
-        }
-    ));
+    let error =
+        read_from(&mut InMemory::new(5, 10), PARTITION, 0, 7, Duration::from_secs(5)).await.unwrap_err();
+    assert!(matches!(error, FetchError::OutOfRange { offset: 0, start: 5, end: 10, .. }));
 }

@@ -54,11 +54,7 @@ pub(super) const SINGLE_WRITE_BYTES: usize = 7_680;
 impl ProducerConfig {
     /// How large a batch may be when `queued` bytes wait: a whole one only when there is enough for it.
     pub(super) fn batch_limit(&self, queued: usize) -> usize {
-        if queued >= self.batch_bytes {
-            self.batch_bytes
-        } else {
-            self.batch_bytes.min(SINGLE_WRITE_BYTES)
-        }
+        if queued >= self.batch_bytes { self.batch_bytes } else { self.batch_bytes.min(SINGLE_WRITE_BYTES) }
     }
 
     /// Refuses what could not work: a buffer that the largest message never fits would make `send` wait for ever.
@@ -85,11 +81,7 @@ pub fn wire_bytes(message: &Message) -> usize {
     // Length 5, attributes 1, time 10, offset 5, key length 5, value length 5, header count 5; two lengths a header.
     const RECORD: usize = 36;
     const HEADER: usize = 10;
-    let headers: usize = message
-        .headers
-        .iter()
-        .map(|(name, value)| HEADER + name.len() + value.len())
-        .sum();
+    let headers: usize = message.headers.iter().map(|(name, value)| HEADER + name.len() + value.len()).sum();
     RECORD + message.key.as_ref().map_or(0, Vec::len) + message.value.as_ref().map_or(0, Vec::len) + headers
 }
 
@@ -108,23 +100,12 @@ mod tests {
     #[test]
     fn a_batch_is_one_write_or_a_whole_one() {
         let config = ProducerConfig::default();
-        for (queued, limit) in [
-            (0, 7_680),
-            (7_681, 7_680),
-            (131_071, 7_680),
-            (131_072, 131_072),
-            (4_000_000, 131_072),
-        ] {
+        for (queued, limit) in
+            [(0, 7_680), (7_681, 7_680), (131_071, 7_680), (131_072, 131_072), (4_000_000, 131_072)]
+        {
             assert_eq!(config.batch_limit(queued), limit, "{queued} queued");
         }
-        assert_eq!(
-            ProducerConfig {
-                batch_bytes: 1_000,
-                ..config
-            }
-            .batch_limit(0),
-            1_000
-        );
+        assert_eq!(ProducerConfig { batch_bytes: 1_000, ..config }.batch_limit(0), 1_000);
     }
 
     #[test]
@@ -133,10 +114,7 @@ mod tests {
         refused(|c| c.buffer_bytes = c.max_record_bytes - 1, "largest record");
         refused(|c| c.batch_bytes = 0, "above zero");
         refused(|c| c.request_timeout = Duration::ZERO, "above zero");
-        refused(
-            |c| c.delivery_timeout = Duration::from_secs(1),
-            "delivery_timeout",
-        );
+        refused(|c| c.delivery_timeout = Duration::from_secs(1), "delivery_timeout");
         refused(|c| c.buffer_bytes = usize::MAX, "4 GiB");
     }
 }

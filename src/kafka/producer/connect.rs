@@ -56,9 +56,7 @@ async fn attempt(
     let cluster = link::client(bootstrap).await?;
     let topics = cluster.list_topics().await?;
     let Some(found) = topics.iter().find(|known| known.name == topic) else {
-        return Err(Error::InvalidResponse(format!(
-            "the cluster has no topic {topic}"
-        )));
+        return Err(Error::InvalidResponse(format!("the cluster has no topic {topic}")));
     };
     if i32::try_from(found.partitions.len()) != Ok(partitions) {
         return Ok(Err(found.partitions.len()));

@@ -49,35 +49,20 @@ async fn deliver<T: Transport, C: Completion>(
     batch.on_the_way();
     loop {
         attempts += 1;
-        let limit = config
-            .request_timeout
-            .min(config.delivery_timeout.saturating_sub(start.elapsed()));
+        let limit = config.request_timeout.min(config.delivery_timeout.saturating_sub(start.elapsed()));
         let failure = match timeout(limit, transport.produce(&batch.messages)).await {
             Ok(Ok(base_offset)) => return Ok(base_offset),
             Ok(Err(failure)) => failure,
-            Err(_) => Failure {
-                verdict: Verdict::Unknown,
-                cause: format!("no answer within {limit:?}"),
-            },
+            Err(_) => Failure { verdict: Verdict::Unknown, cause: format!("no answer within {limit:?}") },
         };
         may_be_in_log |= failure.verdict.may_be_in_log();
         let cause = failure.cause.as_str().into();
         if !failure.verdict.is_retriable() {
-            return Err(ProduceError::Refused {
-                partition,
-                cause,
-                may_be_in_log,
-            });
+            return Err(ProduceError::Refused { partition, cause, may_be_in_log });
         }
         let waited = start.elapsed();
         if waited + backoff >= config.delivery_timeout {
-            return Err(ProduceError::Expired {
-                partition,
-                waited,
-                attempts,
-                cause,
-                may_be_in_log,
-            });
+            return Err(ProduceError::Expired { partition, waited, attempts, cause, may_be_in_log });
         }
         tracing::warn!(partition, attempts, cause = failure.cause, "a batch goes again");
         sleep(backoff).await;

@@ -21,10 +21,7 @@ pub(super) struct Held<C: Completion> {
 
 impl<C: Completion> Held<C> {
     pub(super) fn new(completion: C) -> Self {
-        Self {
-            completion: Some(completion),
-            may_be_in_log: false,
-        }
+        Self { completion: Some(completion), may_be_in_log: false }
     }
 
     pub(super) fn done(mut self, result: Result<Ack, ProduceError>) {
@@ -37,9 +34,7 @@ impl<C: Completion> Held<C> {
 impl<C: Completion> Drop for Held<C> {
     fn drop(&mut self) {
         if let Some(completion) = self.completion.take() {
-            completion.done(Err(ProduceError::Dropped {
-                may_be_in_log: self.may_be_in_log,
-            }));
+            completion.done(Err(ProduceError::Dropped { may_be_in_log: self.may_be_in_log }));
         }
     }
 }
@@ -150,12 +145,7 @@ impl<C: Completion> Lane<C> {
             return Err((SendError::Oversize { bytes, limit }, completion));
         }
         if chrono::DateTime::from_timestamp_millis(message.timestamp_ms).is_none() {
-            return Err((
-                SendError::Timestamp {
-                    timestamp_ms: message.timestamp_ms,
-                },
-                completion,
-            ));
+            return Err((SendError::Timestamp { timestamp_ms: message.timestamp_ms }, completion));
         }
         // The config's check keeps the buffer, and so the record, below 4 GiB. A closed semaphore means that the lane failed.
         let room = self.room.acquire_many(bytes as u32).await;
@@ -168,12 +158,7 @@ impl<C: Completion> Lane<C> {
             room.forget(); // given back when the message ends
         }
         let before = state.queued_bytes;
-        state.queue.push_back(Waiting {
-            message,
-            bytes,
-            accepted: Instant::now(),
-            completion,
-        });
+        state.queue.push_back(Waiting { message, bytes, accepted: Instant::now(), completion });
         state.queued_bytes += bytes;
         state.accepted += 1;
         let full = self.config.batch_limit(0);
@@ -207,12 +192,7 @@ impl<C: Completion> Lane<C> {
     pub(super) fn acked(&self, batch: Batch<C>, base_offset: i64) {
         let count = batch.completions.len() as u64;
         for (offset, completion) in (base_offset..).zip(batch.completions) {
-            completion.done(Ok(Ack {
-                origin: Origin {
-                    partition: self.partition,
-                    offset,
-                },
-            }));
+            completion.done(Ok(Ack { origin: Origin { partition: self.partition, offset } }));
         }
         self.room.add_permits(batch.bytes);
         self.ended.send_modify(|ended| *ended += count);
@@ -232,9 +212,7 @@ impl<C: Completion> Lane<C> {
             completion.done(Err((*cause).clone()));
         }
         for waiting in waiting {
-            waiting.completion.done(Err(ProduceError::Behind {
-                cause: Arc::clone(&cause),
-            }));
+            waiting.completion.done(Err(ProduceError::Behind { cause: Arc::clone(&cause) }));
         }
         self.ended.send_replace(accepted);
     }
@@ -276,24 +254,15 @@ impl<C: Completion> State<C> {
         };
         let due = oldest.accepted + config.linger;
         let wanted = self.closing || self.taken < self.flush_to || self.queued_bytes >= config.batch_limit(0);
-        if wanted || due <= Instant::now() {
-            Next::Batch
-        } else {
-            Next::Linger(due)
-        }
+        if wanted || due <= Instant::now() { Next::Batch } else { Next::Linger(due) }
     }
 
     /// Cuts a batch off the front: as much as fits, and one message at least.
     fn cut(&mut self, config: &ProducerConfig) -> Batch<C> {
         let limit = config.batch_limit(self.queued_bytes);
-        let mut batch = Batch {
-            messages: Vec::new(),
-            completions: Vec::new(),
-            bytes: 0,
-        };
-        while let Some(next) = self
-            .queue
-            .pop_front_if(|next| batch.bytes == 0 || batch.bytes + next.bytes <= limit)
+        let mut batch = Batch { messages: Vec::new(), completions: Vec::new(), bytes: 0 };
+        while let Some(next) =
+            self.queue.pop_front_if(|next| batch.bytes == 0 || batch.bytes + next.bytes <= limit)
         {
             batch.bytes += next.bytes;
             batch.messages.push(next.message);

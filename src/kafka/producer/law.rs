@@ -65,18 +65,12 @@ async fn play(log: &Simulated, messages: &[(usize, u64)]) -> Vec<(usize, Result<
         if *pause > 0 {
             tokio::time::sleep(Duration::from_millis(*pause)).await;
         }
-        let message = Message {
-            value: Some(value(i, *size)),
-            ..Message::default()
-        };
+        let message = Message { value: Some(value(i, *size)), ..Message::default() };
         // A refusal is also heard by the completion, which is what the law is about.
         let _ = producer.send(message, Note(i, Arc::clone(&heard))).await;
     }
     let _ = producer.close().await;
-    Arc::into_inner(heard)
-        .expect("every completion was called")
-        .into_inner()
-        .unwrap()
+    Arc::into_inner(heard).expect("every completion was called").into_inner().unwrap()
 }
 
 proptest! {

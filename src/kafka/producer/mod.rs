@@ -89,9 +89,7 @@ impl<C: Completion> Producer<C> {
     fn over<T: Transport>(transports: Vec<T>, config: &ProducerConfig) -> Result<Self, ProducerError> {
         config.check()?;
         let count = u32::try_from(transports.len()).ok().and_then(NonZero::new);
-        let count = count.ok_or(ProducerError::Config {
-            complaint: "a topic has at least one partition",
-        })?;
+        let count = count.ok_or(ProducerError::Config { complaint: "a topic has at least one partition" })?;
         let mut tasks = JoinSet::new();
         let mut lanes = Vec::with_capacity(transports.len());
         for (partition, transport) in (0..).zip(transports) {
@@ -99,12 +97,7 @@ impl<C: Completion> Producer<C> {
             tasks.spawn(delivery::run(delivery::Owner(Arc::clone(&lane)), transport));
             lanes.push(lane);
         }
-        Ok(Self {
-            lanes,
-            count,
-            turn: AtomicU32::new(0),
-            tasks,
-        })
+        Ok(Self { lanes, count, turn: AtomicU32::new(0), tasks })
     }
 
     /// The partition of a key, as Kafka's default partitioner has it; without a key the partitions take turns.
@@ -133,16 +126,10 @@ impl<C: Completion> Producer<C> {
     /// As [`Self::send`], and [`SendError::NoSuchPartition`].
     pub async fn send_to(&self, partition: i32, message: Message, completion: C) -> Result<i32, SendError> {
         let completion = Held::new(completion);
-        match usize::try_from(partition)
-            .ok()
-            .and_then(|index| self.lanes.get(index))
-        {
+        match usize::try_from(partition).ok().and_then(|index| self.lanes.get(index)) {
             Some(lane) => lane.push(message, completion).await.map(|()| partition),
             None => {
-                let error = SendError::NoSuchPartition {
-                    partition,
-                    partitions: self.lanes.len() as i32,
-                };
+                let error = SendError::NoSuchPartition { partition, partitions: self.lanes.len() as i32 };
                 completion.done(Err(ProduceError::NotAccepted(error.clone())));
                 Err(error)
             }

@@ -80,19 +80,11 @@ impl Simulated {
     }
 
     fn attempt(&self, batch: &[Message]) -> Option<Result<i64, Failure>> {
-        let batch: Vec<Vec<u8>> = batch
-            .iter()
-            .map(|message| message.value.clone().unwrap())
-            .collect();
+        let batch: Vec<Vec<u8>> = batch.iter().map(|message| message.value.clone().unwrap()).collect();
         let mut log = self.0.lock().unwrap();
         let step = log.script.pop_front().unwrap_or(Step::Ack);
         log.attempts.push((batch.clone(), step));
-        let failure = |verdict| {
-            Some(Err(Failure {
-                verdict,
-                cause: format!("{step:?}"),
-            }))
-        };
+        let failure = |verdict| Some(Err(Failure { verdict, cause: format!("{step:?}") }));
         let answer = match step {
             Step::Ack => Some(Ok(log.append(&batch))),
             Step::RefusedForNow => failure(Verdict::NotWritten),

@@ -40,16 +40,10 @@ impl Transport for Link {
             Ok(client) => client,
             // Whatever it says, the batch was not even offered: only waiting for the leader helps.
             Err(error) => {
-                return Err(Failure {
-                    verdict: Verdict::NotWritten,
-                    ..failure(&error)
-                });
+                return Err(Failure { verdict: Verdict::NotWritten, ..failure(&error) });
             }
         };
-        let offsets = client
-            .produce(records, Compression::NoCompression)
-            .await
-            .map_err(|e| failure(&e))?;
+        let offsets = client.produce(records, Compression::NoCompression).await.map_err(|e| failure(&e))?;
         self.keep(client);
         offsets.first().copied().ok_or_else(|| Failure {
             verdict: Verdict::Unknown,

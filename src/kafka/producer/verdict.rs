@@ -107,22 +107,13 @@ mod tests {
 
     fn server_error(protocol_error: ProtocolError, is_virtual: bool) -> Error {
         let request = RequestContext::Partition("t".into(), 0);
-        Error::ServerError {
-            protocol_error,
-            error_message: None,
-            request,
-            response: None,
-            is_virtual,
-        }
+        Error::ServerError { protocol_error, error_message: None, request, response: None, is_virtual }
     }
 
     /// As rskafka wraps what it would have retried, had its back-off a deadline above zero.
     fn wrapped(error: Error) -> Error {
         let deadline = std::time::Duration::ZERO;
-        Error::RetryFailed(rskafka::BackoffError::DeadlineExceded {
-            deadline,
-            source: Box::new(error),
-        })
+        Error::RetryFailed(rskafka::BackoffError::DeadlineExceded { deadline, source: Box::new(error) })
     }
 
     fn io() -> RequestError {
@@ -149,20 +140,13 @@ mod tests {
         ];
         for (error, expected) in rows {
             assert_eq!(verdict(&server_error(error, false)), expected, "{error}");
-            assert_eq!(
-                verdict(&wrapped(server_error(error, false))),
-                expected,
-                "{error} in a retry"
-            );
+            assert_eq!(verdict(&wrapped(server_error(error, false))), expected, "{error} in a retry");
         }
     }
 
     #[test]
     fn what_comes_before_the_request_is_not_written() {
-        assert_eq!(
-            verdict(&server_error(ProtocolError::NotLeaderOrFollower, true)),
-            Verdict::NotWritten
-        );
+        assert_eq!(verdict(&server_error(ProtocolError::NotLeaderOrFollower, true)), Verdict::NotWritten);
         let connecting = Error::Connection(rskafka::ConnectionError::Metadata(io()));
         assert_eq!(verdict(&connecting), Verdict::NotWritten);
         assert_eq!(verdict(&wrapped(connecting)), Verdict::NotWritten);
@@ -171,22 +155,14 @@ mod tests {
     #[test]
     fn a_connection_that_breaks_leaves_the_outcome_unknown() {
         assert_eq!(verdict(&Error::Request(io())), Verdict::Unknown);
-        assert_eq!(
-            verdict(&wrapped(Error::Request(RequestError::Poisoned(io().into())))),
-            Verdict::Unknown
-        );
+        assert_eq!(verdict(&wrapped(Error::Request(RequestError::Poisoned(io().into())))), Verdict::Unknown);
         assert_eq!(verdict(&Error::InvalidResponse("?".into())), Verdict::Unknown);
         assert_eq!(verdict(&Error::Timeout), Verdict::Unknown);
     }
 
     #[test]
     fn only_what_helps_is_tried_again() {
-        let all = [
-            Verdict::NotWritten,
-            Verdict::Unknown,
-            Verdict::Refused,
-            Verdict::RefusedUnknown,
-        ];
+        let all = [Verdict::NotWritten, Verdict::Unknown, Verdict::Refused, Verdict::RefusedUnknown];
         assert_eq!(all.map(Verdict::is_retriable), [true, true, false, false]);
         assert_eq!(all.map(Verdict::may_be_in_log), [false, true, false, true]);
     }
