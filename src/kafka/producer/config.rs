@@ -11,7 +11,8 @@ pub struct ProducerConfig {
     /// How long the first message of a batch waits for company; it goes at once when the batch is full. The runtime's
     /// timer adds up to 1 ms. At zero, batches still form while a request is in flight. Default 2 ms.
     pub linger: Duration,
-    /// A batch closes before it outgrows this; a message larger than it travels alone. Default 64 KiB.
+    /// A batch closes before it outgrows this; a message larger than it travels alone. Default 128 KiB. While less than
+    /// a whole batch waits, batches are small enough for a single write (the producer's documentation says why).
     pub batch_bytes: usize,
     /// What may be held per partition, waiting and in flight; then `send` waits. Default 4 MiB.
     pub buffer_bytes: usize,
@@ -34,7 +35,7 @@ impl Default for ProducerConfig {
     fn default() -> Self {
         Self {
             linger: Duration::from_millis(2),
-            batch_bytes: 64 * 1024,
+            batch_bytes: 128 * 1024,
             buffer_bytes: 4 * 1024 * 1024,
             max_record_bytes: 1_000_000,
             request_timeout: Duration::from_secs(5),
@@ -46,7 +47,16 @@ impl Default for ProducerConfig {
     }
 }
 
+/// What a batch may have for rskafka to write its request at once: the 8 KiB of its write buffer, less some 400 bytes
+/// of headers and topic name.
+pub(super) const SINGLE_WRITE_BYTES: usize = 7_680;
+
 impl ProducerConfig {
+    /// How large a batch may be when `queued` bytes wait: a whole one only when there is enough for it.
+    pub(super) fn batch_limit(&self, queued: usize) -> usize {
+        if queued >= self.batch_bytes { self.batch_bytes } else { self.batch_bytes.min(SINGLE_WRITE_BYTES) }
+    }
+
     /// Refuses what could not work: a buffer that the largest message never fits would make `send` wait for ever.
     pub(super) fn check(&self) -> Result<(), ProducerError> {
         let complaint = if self.max_record_bytes == 0 || self.batch_bytes == 0 {
@@ -85,6 +95,17 @@ mod tests {
         change(&mut config);
         let complaint = config.check().unwrap_err().to_string();
         assert!(complaint.contains(word), "{complaint}");
+    }
+
+    #[test]
+    fn a_batch_is_one_write_or_a_whole_one() {
+        let config = ProducerConfig::default();
+        for (queued, limit) in
+            [(0, 7_680), (7_681, 7_680), (131_071, 7_680), (131_072, 131_072), (4_000_000, 131_072)]
+        {
+            assert_eq!(config.batch_limit(queued), limit, "{queued} queued");
+        }
+        assert_eq!(ProducerConfig { batch_bytes: 1_000, ..config }.batch_limit(0), 1_000);
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl<C: Completion> Lane<C> {
         state.queue.push_back(Waiting { message, bytes, accepted: Instant::now(), completion });
         state.queued_bytes += bytes;
         state.accepted += 1;
-        let full = self.config.batch_bytes;
+        let full = self.config.batch_limit(0);
         let wake = before == 0 || (before < full && state.queued_bytes >= full);
         drop(state);
         if wake {
@@ -176,7 +176,7 @@ impl<C: Completion> Lane<C> {
             let next = {
                 let mut state = self.state();
                 match state.next(&self.config) {
-                    Next::Batch => return Some(state.cut(self.config.batch_bytes)),
+                    Next::Batch => return Some(state.cut(&self.config)),
                     other => other,
                 }
             };
@@ -253,12 +253,13 @@ impl<C: Completion> State<C> {
             return if self.closing { Next::End } else { Next::Idle };
         };
         let due = oldest.accepted + config.linger;
-        let wanted = self.closing || self.taken < self.flush_to || self.queued_bytes >= config.batch_bytes;
+        let wanted = self.closing || self.taken < self.flush_to || self.queued_bytes >= config.batch_limit(0);
         if wanted || due <= Instant::now() { Next::Batch } else { Next::Linger(due) }
     }
 
-    /// Cuts a batch off the front: as much as fits `limit`, and one message at least.
-    fn cut(&mut self, limit: usize) -> Batch<C> {
+    /// Cuts a batch off the front: as much as fits, and one message at least.
+    fn cut(&mut self, config: &ProducerConfig) -> Batch<C> {
+        let limit = config.batch_limit(self.queued_bytes);
         let mut batch = Batch { messages: Vec::new(), completions: Vec::new(), bytes: 0 };
         while let Some(next) =
             self.queue.pop_front_if(|next| batch.bytes == 0 || batch.bytes + next.bytes <= limit)

@@ -80,7 +80,9 @@ proptest! {
     fn no_later_message_overtakes(messages in messages(), script in prop::collection::vec(step(), 0..40)) {
         let log = Simulated::new(script);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let heard = runtime.block_on(play(&log, &messages));
+        let within = Duration::from_secs(3_600); // of the paused clock: a lost wake-up fails instead of hanging
+        let heard = runtime.block_on(async { tokio::time::timeout(within, play(&log, &messages)).await });
+        let heard = heard.expect("every wait ends");
         let records: Vec<usize> = log.records().iter().map(|value| index(value)).collect();
 
         // Each completion exactly once, in the order of sending.

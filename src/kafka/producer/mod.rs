@@ -21,6 +21,12 @@
 //! costs resent runs. An answer that carries a throttle time (client quotas) is taken for a failure by rskafka itself,
 //! which waits and sends the batch again: with quotas set, expect resent runs too.
 //!
+//! rskafka leaves Nagle's algorithm on and writes a request above 8 KiB in two pieces, of which the second then waits for
+//! the broker's delayed acknowledgement of the first, 40 ms: on one machine, 16 KiB batches carried 3,000 messages a
+//! second, 7.5 KiB ones 55,000, 80 KiB ones 165,000 (beyond one loopback segment of 64 KiB the wait is cut short). So a
+//! batch is either a single write or a large one, never in between; only a single message between 8 and 64 KiB
+//! still pays.
+//!
 //! ```text
 //! send ─▶ Lane (bounded buffer) ─▶ task: one Batch at a time ─▶ Transport (rskafka) ─▶ acked | failed
 //! ```
