@@ -358,7 +358,11 @@ fn trial(
         pairs: 20_411,
         violations: 0,
     };
-    let share = |i: i32| 1.0 / f64::from(partitions) * if i == 0 { 1.06 } else { 0.97 };
+    let share = |i: i32| match (partitions, i) {
+        (1, _) => 1.0,
+        (_, 0) => 1.06 / f64::from(partitions),
+        _ => (1.0 - 1.06 / f64::from(partitions)) / f64::from(partitions - 1),
+    };
     Trial {
         round,
         seed: 42 + u64::from(round),

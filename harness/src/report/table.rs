@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::record::{Configuration, Estimate, RunResult, Verdict};
-use crate::report::units::{NONE, count, counted, duration, number, ratio, spread};
+use crate::report::units::{NONE, count, counted, duration, number, ratio, spread, whole};
 use crate::report::words;
 
 /// A value and what qualifies it: its range, its denominator.
@@ -65,6 +65,10 @@ pub struct Row {
     pub order: Cell,
     /// Events lost, with the events acknowledged.
     pub lost: Cell,
+    /// Pairs checked: the denominator of `order` as a number.
+    pub pairs: u64,
+    /// Events acknowledged: the denominator of `lost` as a number.
+    pub acked: u64,
     /// Repeats that were allowed: at a new offset, and the same offset again.
     pub repeats: Cell,
     /// What held the drain back.
@@ -108,7 +112,7 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
     };
     let peak_lag = match &configuration.summary.surge_max_lag_records {
         None if !void && !trials.is_empty() && result.workload.surge.is_none() => Cell::new(NONE, "no surge"),
-        peak => estimate(peak, number),
+        peak => estimate(peak, whole),
     };
     Row {
         name: configuration.name.clone(),
@@ -132,6 +136,8 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
         peak_lag,
         order: of(sum.order_violations, sum.order_pairs_checked),
         lost: of(sum.lost, sum.acked),
+        pairs: sum.order_pairs_checked,
+        acked: sum.acked,
         repeats: if trials.is_empty() {
             missing.clone()
         } else {

@@ -327,7 +327,7 @@ pub fn range_note(result: &RunResult) -> String {
     let of_ratios = throughput_comparisons(result).map(|c| &c.ratio).next();
     let with_interval = |e: Option<&Estimate>| e.filter(|e| e.low.is_some()).map(confidence);
     let interval = match (with_interval(of_values), with_interval(of_ratios)) {
-        (None, None) => return "the rounds' values; an interval needs three rounds".into(),
+        (None, None) => return "the rounds' values, since an interval needs three rounds".into(),
         (Some(value), Some(ratio)) if value != ratio => {
             format!("the {value} interval over the rounds, of ratios the {ratio} interval")
         }

@@ -166,7 +166,7 @@ fn key(lane: &Lane<'_>) -> String {
     };
     let peak = match &lane.trial.surge {
         Some(s) => format!(
-            ": surge peak {}, {}",
+            ": surge peak {} records, {}",
             count(s.max_lag_records),
             duration(s.max_lag_ns as f64)
         ),

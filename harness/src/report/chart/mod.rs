@@ -52,13 +52,16 @@ pub enum ChartError {
     Encode(#[from] png::EncodingError),
 }
 
+/// Draws a chart into memory at a size, three bytes a pixel.
+type Drawn = fn(&RunResult, (u32, u32)) -> Result<Vec<u8>, ChartError>;
+
 /// A chart of a run.
 pub struct Chart {
     /// Its file name, such as `lag.png`.
     pub file: &'static str,
     /// A caption.
     pub title: &'static str,
-    drawn: fn(&RunResult, (u32, u32)) -> Result<Vec<u8>, ChartError>,
+    drawn: Drawn,
 }
 
 /// All charts, in reading order.
