@@ -73,6 +73,8 @@ pub struct Row {
     pub repeats: Cell,
     /// What held the drain back.
     pub bottleneck: Cell,
+    /// Whether it was compared with the first configuration.
+    pub compared: bool,
     /// Whether no number of it counts.
     pub void: bool,
     /// Whether any of its trials failed a check.
@@ -147,6 +149,7 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
             )
         },
         bottleneck: bottleneck(configuration).unwrap_or(Cell::new(NONE, "")),
+        compared: !void && words::throughput_comparisons(result).any(|c| c.candidate == configuration.name),
         void,
         failed: failed > 0,
     }

@@ -81,15 +81,29 @@ fn red_is_for_violations() {
 }
 
 #[test]
-fn the_same_charts_draw_svg() {
-    let result = fixture::ordinary();
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, chart::PNG_SIZE).into_drawing_area();
-        chart::throughput::draw(&area, &result).unwrap();
-        area.present().unwrap();
+fn the_same_charts_draw_svg_in_characters_the_font_has() {
+    let mut drawn = String::new();
+    for result in [fixture::ordinary(), fixture::failed(), fixture::empty()] {
+        for draw in [
+            chart::throughput::draw,
+            chart::latency::draw,
+            chart::lag::draw,
+            chart::order::draw,
+        ] {
+            let mut svg = String::new();
+            let area = SVGBackend::with_string(&mut svg, chart::PNG_SIZE).into_drawing_area();
+            draw(&area, &result).unwrap();
+            area.present().unwrap();
+            drop(area);
+            drawn.push_str(&svg);
+        }
     }
-    assert!(svg.contains("3p3c") && svg.contains("Drain throughput"), "{svg}");
+    assert!(drawn.contains("3p3c") && drawn.contains("12 violations"));
+    let foreign: String = drawn
+        .chars()
+        .filter(|c| !c.is_ascii() && !"–−×µ…".contains(*c))
+        .collect();
+    assert_eq!(foreign, "", "characters that were never seen drawn");
 }
 
 #[test]

@@ -238,13 +238,16 @@ fn rounds_of(trials: &[&Trial]) -> String {
     )
 }
 
+/// What the three factors of an [`explanation`] are.
+pub const FACTORS: &str = "The factors: the bound that hashing sets (1 ÷ the busiest consumer's share of the events), \
+     the efficiency of that consumer (events a busy second, against the baseline's), and the tail (consumers that start \
+     and end at different times).";
+
 /// How a speed-up comes about, in one line; `None` where it was not explained.
 pub fn explanation(c: &Comparison) -> Option<String> {
     let e = c.explained.as_ref()?;
     Some(format!(
-        "{} over {}: {} = {} × {} × {}, that is: the bound set by how hashing shares the events out (1 ÷ the \
-         busiest consumer's share), times the efficiency of that consumer, times the tail (consumers that start and \
-         end at different times)",
+        "{} over {}: {} = {} × {} × {}",
         c.candidate,
         c.baseline,
         ratio(c.ratio.value),

@@ -42,8 +42,8 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         style::WIDTH - style::MARGIN,
         style::HEIGHT - 136.0,
     );
-    if words::all_trials(result).next().is_none() {
-        return no_data(&canvas, frame, "no trial was finished");
+    if !words::all_trials(result).any(|t| t.throughput_per_s.is_finite()) {
+        return no_data(&canvas, frame, "no drain was finished");
     }
     let scale = Scale::linear(highest(result) * 1.1, 6);
     grid_y(&canvas, frame, scale, 6, tick)?;
@@ -214,8 +214,7 @@ impl Column {
         };
         line(&format!("{interval}{void}"), 84.0, style::text(21.0).grey())?;
         if let Some(baseline) = baseline
-            && !row.ratio.detail.is_empty()
-            && !row.void
+            && row.compared
         {
             let against = format!("{} {baseline} ({})", row.ratio.value, row.ratio.detail);
             line(&against, 112.0, style::text(22.0).bold())?;
