@@ -80,23 +80,24 @@ fn red_is_for_violations() {
     assert!(marks(&order.png(&fixture::failed()).unwrap()).1 > 0.0005);
 }
 
+fn svg(draw: impl FnOnce(&chart::Area<SVGBackend<'_>>) -> Result<(), chart::ChartError>) -> String {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, chart::PNG_SIZE).into_drawing_area();
+        draw(&area).unwrap();
+        area.present().unwrap();
+    }
+    svg
+}
+
 #[test]
 fn the_same_charts_draw_svg_in_characters_the_font_has() {
     let mut drawn = String::new();
     for result in [fixture::ordinary(), fixture::failed(), fixture::empty()] {
-        for draw in [
-            chart::throughput::draw,
-            chart::latency::draw,
-            chart::lag::draw,
-            chart::order::draw,
-        ] {
-            let mut svg = String::new();
-            let area = SVGBackend::with_string(&mut svg, chart::PNG_SIZE).into_drawing_area();
-            draw(&area, &result).unwrap();
-            area.present().unwrap();
-            drop(area);
-            drawn.push_str(&svg);
-        }
+        drawn += &svg(|area| chart::throughput::draw(area, &result));
+        drawn += &svg(|area| chart::latency::draw(area, &result));
+        drawn += &svg(|area| chart::lag::draw(area, &result));
+        drawn += &svg(|area| chart::order::draw(area, &result));
     }
     assert!(drawn.contains("3p3c") && drawn.contains("12 violations"));
     let foreign: String = drawn
