@@ -14,6 +14,7 @@ fn all() -> Vec<(&'static str, RunResult)> {
         ("one-round", fixture::one_round()),
         ("no-surge", fixture::no_surge()),
         ("large", fixture::large()),
+        ("noisy", fixture::noisy()),
         ("failed", fixture::failed()),
         ("all-void", fixture::all_void()),
         ("interrupted", fixture::interrupted()),
