@@ -29,6 +29,7 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
         comparisons: comparisons(result),
         lanes: lanes(result),
         explanations: words::throughput_comparisons(result).filter_map(words::explanation).collect(),
+        factors: words::FACTORS,
         findings: findings(result),
         ran: ran(result),
     };
@@ -47,6 +48,7 @@ struct Page<'a> {
     comparisons: Vec<[String; 5]>,
     lanes: Vec<Lane>,
     explanations: Vec<String>,
+    factors: &'static str,
     findings: Vec<Findings>,
     ran: Vec<(&'static str, String)>,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::record::{Configuration, Estimate, RunResult, Verdict};
-use crate::report::units::{NONE, count, counted, duration, number, ratio, spread};
+use crate::report::units::{NONE, count, counted, duration, number, ratio, spread, whole};
 use crate::report::words;
 
 /// A value and what qualifies it: its range, its denominator.
@@ -54,10 +54,16 @@ pub struct Row {
     pub order: Cell,
     /// Events lost, with the events acknowledged.
     pub lost: Cell,
+    /// Pairs checked: the denominator of `order` as a number.
+    pub pairs: u64,
+    /// Events acknowledged: the denominator of `lost` as a number.
+    pub acked: u64,
     /// Repeats that were allowed: at a new offset, and the same offset again.
     pub repeats: Cell,
     /// What held the drain back.
     pub bottleneck: Cell,
+    /// Whether it was compared with the first configuration.
+    pub compared: bool,
     /// Whether no number of it counts.
     pub void: bool,
     /// Whether any of its trials failed a check.
@@ -88,7 +94,7 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
     };
     let peak_lag = match &configuration.summary.surge_max_lag_records {
         None if !void && !trials.is_empty() && result.workload.surge.is_none() => Cell::new(NONE, "no surge"),
-        peak => estimate(peak, number),
+        peak => estimate(peak, whole),
     };
     Row {
         name: configuration.name.clone(),
@@ -104,6 +110,8 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
         peak_lag,
         order: of(sum.order_violations, sum.order_pairs_checked),
         lost: of(sum.lost, sum.acked),
+        pairs: sum.order_pairs_checked,
+        acked: sum.acked,
         repeats: if trials.is_empty() {
             missing.clone()
         } else {
@@ -113,6 +121,7 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
             )
         },
         bottleneck: bottleneck(configuration).unwrap_or(Cell::new(NONE, "")),
+        compared: !void && words::throughput_comparisons(result).any(|c| c.candidate == configuration.name),
         void,
         failed: failed > 0,
     }

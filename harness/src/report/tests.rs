@@ -14,6 +14,7 @@ fn all() -> Vec<(&'static str, RunResult)> {
         ("one-round", fixture::one_round()),
         ("no-surge", fixture::no_surge()),
         ("large", fixture::large()),
+        ("noisy", fixture::noisy()),
         ("failed", fixture::failed()),
         ("all-void", fixture::all_void()),
         ("interrupted", fixture::interrupted()),
@@ -74,16 +75,28 @@ fn red_is_for_violations() {
     assert!(marks(&order.png(&fixture::failed()).unwrap()).1 > 0.0005);
 }
 
-#[test]
-fn the_same_charts_draw_svg() {
-    let result = fixture::ordinary();
+fn svg(draw: impl FnOnce(&chart::Area<SVGBackend<'_>>) -> Result<(), chart::ChartError>) -> String {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, chart::PNG_SIZE).into_drawing_area();
-        chart::throughput::draw(&area, &result).unwrap();
+        draw(&area).unwrap();
         area.present().unwrap();
     }
-    assert!(svg.contains("3p3c") && svg.contains("Drain throughput"), "{svg}");
+    svg
+}
+
+#[test]
+fn the_same_charts_draw_svg_in_characters_the_font_has() {
+    let mut drawn = String::new();
+    for result in [fixture::ordinary(), fixture::failed(), fixture::empty()] {
+        drawn += &svg(|area| chart::throughput::draw(area, &result));
+        drawn += &svg(|area| chart::latency::draw(area, &result));
+        drawn += &svg(|area| chart::lag::draw(area, &result));
+        drawn += &svg(|area| chart::order::draw(area, &result));
+    }
+    assert!(drawn.contains("3p3c") && drawn.contains("12 violations"));
+    let foreign: String = drawn.chars().filter(|c| !c.is_ascii() && !"–−×µ…".contains(*c)).collect();
+    assert_eq!(foreign, "", "characters that were never seen drawn");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table, p
 
 use crate::record::RunResult;
 use crate::report::table::{self, Row};
+use crate::report::units::short_count;
 use crate::report::words;
 
 /// The width that everything is kept to.
@@ -19,7 +20,7 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
     out.push('\n');
     out.push_str(&wrap(
         &format!(
-            "Below each value: its range, {}. Lag: peak of the surge, in records.",
+            "Below events/s and ratio: {}. Response: from due to visible, steady phase. Lag: peak of the surge, records. Wrong order: adjacent pairs of one order.",
             words::range_note(result)
         ),
         "",
@@ -59,28 +60,26 @@ fn lay_out(rows: &[Row], gap: u16, squeeze: bool) -> String {
         "\nconfig",
         "\nevents/s",
         "\nratio",
-        "response\np50",
-        "response\np99",
+        "resp.\np50",
+        "resp.\np99",
         "peak\nlag",
-        "order\nviolations",
+        "wrong\norder",
         "\nlost",
         "held\nback by",
     ]);
     for row in rows {
-        table.add_row(
-            [
-                row.name.clone(),
-                row.throughput.stacked(),
-                row.ratio.stacked(),
-                row.p50.value.clone(),
-                row.p99.value.clone(),
-                row.peak_lag.value.clone(),
-                row.order.stacked(),
-                row.lost.stacked(),
-                row.bottleneck.stacked(),
-            ]
-            .map(TableCell::new),
-        );
+        let cells = [
+            row.name.clone(),
+            row.throughput.stacked(),
+            row.ratio.stacked(),
+            row.p50.value.clone(),
+            row.p99.value.clone(),
+            row.peak_lag.value.clone(),
+            of(&row.order.value, row.pairs),
+            of(&row.lost.value, row.acked),
+            row.bottleneck.stacked(),
+        ];
+        table.add_row(cells.map(TableCell::new));
     }
     let last = table.column_count().saturating_sub(1);
     for (i, column) in table.column_iter_mut().enumerate() {
@@ -91,6 +90,11 @@ fn lay_out(rows: &[Row], gap: u16, squeeze: bool) -> String {
     }
     let lines: Vec<String> = table.lines().map(|l| l.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
+}
+
+/// A count above its denominator; only the count where nothing was checked.
+fn of(part: &str, all: u64) -> String {
+    if all == 0 { part.to_owned() } else { format!("{part} of\n{}", short_count(all)) }
 }
 
 fn fits(text: &str) -> bool {

@@ -39,6 +39,16 @@ pub fn number(x: f64) -> String {
     format!("{sign}{x:.decimals$}")
 }
 
+/// A number of things that are not divided, such as records: `96`, `5,432`.
+pub fn whole(x: f64) -> String {
+    if x.is_finite() { count(x.round() as u64) } else { NONE.into() }
+}
+
+/// A count where room is short: from ten million on in millions, `612 M`.
+pub fn short_count(n: u64) -> String {
+    if n < 10_000_000 { count(n) } else { format!("{} M", number(n as f64 / 1e6)) }
+}
+
 /// A ratio: `1.62×`.
 pub fn ratio(x: f64) -> String {
     if x.is_finite() { format!("{}×", number(x)) } else { NONE.into() }
@@ -162,6 +172,10 @@ mod tests {
         for (x, expected) in cases {
             assert_eq!(number(x), expected, "{x}");
         }
+        assert_eq!(
+            (whole(96.4), short_count(9_999_999), short_count(612_330_000)),
+            ("96".into(), "9,999,999".into(), "612 M".into())
+        );
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
     }
 

@@ -194,13 +194,16 @@ fn rounds_of(trials: &[&Trial]) -> String {
     format!("{} {}", if numbers.len() == 1 { "round" } else { "rounds" }, numbers.join(", "))
 }
 
+/// What the three factors of an [`explanation`] are.
+pub const FACTORS: &str = "The factors: the bound that hashing sets (1 ÷ the busiest consumer's share of the events), \
+     the efficiency of that consumer (events a busy second, against the baseline's), and the tail (consumers that start \
+     and end at different times).";
+
 /// How a speed-up comes about, in one line; `None` where it was not explained.
 pub fn explanation(c: &Comparison) -> Option<String> {
     let e = c.explained.as_ref()?;
     Some(format!(
-        "{} over {}: {} = {} × {} × {}, that is: the bound set by how hashing shares the events out (1 ÷ the \
-         busiest consumer's share), times the efficiency of that consumer, times the tail (consumers that start and \
-         end at different times)",
+        "{} over {}: {} = {} × {} × {}",
         c.candidate,
         c.baseline,
         ratio(c.ratio.value),
@@ -269,7 +272,7 @@ pub fn range_note(result: &RunResult) -> String {
     let of_ratios = throughput_comparisons(result).map(|c| &c.ratio).next();
     let with_interval = |e: Option<&Estimate>| e.filter(|e| e.low.is_some()).map(confidence);
     let interval = match (with_interval(of_values), with_interval(of_ratios)) {
-        (None, None) => return "the rounds' values; an interval needs three rounds".into(),
+        (None, None) => return "the rounds' values, since an interval needs three rounds".into(),
         (Some(value), Some(ratio)) if value != ratio => {
             format!("the {value} interval over the rounds, of ratios the {ratio} interval")
         }

@@ -93,6 +93,14 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         self.area.draw_text(text, &font, self.px(anchored)).map_err(backend)
     }
 
+    /// One line of text from `at` rightwards on a ground of its own, where lines may pass behind it.
+    pub fn label(&self, text: &str, at: Point, look: Text) -> Result<(), ChartError> {
+        let half = look.size * 0.6;
+        let right = at.0 + self.width_of(text, look)? + 4.0;
+        self.tint(Rect::new(at.0 - 4.0, at.1 - half, right, at.1 + half), style::PAPER, 0.85)?;
+        self.text(text, at, look)
+    }
+
     /// How wide a text is, in units of the plane.
     pub fn width_of(&self, text: &str, look: Text) -> Result<f64, ChartError> {
         let (width, _) = self.area.estimate_text_size(text, &self.font(look)).map_err(backend)?;

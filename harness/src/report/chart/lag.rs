@@ -107,7 +107,9 @@ fn lane(index: usize, configuration: &Configuration) -> Option<Lane<'_>> {
 fn key(lane: &Lane<'_>) -> String {
     let void = if lane.trial.verification.passed { "" } else { ", void" };
     let peak = match &lane.trial.surge {
-        Some(s) => format!(": surge peak {}, {}", count(s.max_lag_records), duration(s.max_lag_ns as f64)),
+        Some(s) => {
+            format!(": surge peak {} records, {}", count(s.max_lag_records), duration(s.max_lag_ns as f64))
+        }
         None => String::new(),
     };
     format!("{} (round {}{void}){peak}", lane.configuration.name, lane.trial.round)

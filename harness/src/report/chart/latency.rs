@@ -61,11 +61,16 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         0 => String::new(),
         n => format!(" {} left out.", counted(n as u64, "void trial", "void trials")),
     };
+    let several = if lanes.iter().any(|l| l.trials.len() > 1) {
+        "Bold: all rounds merged. Thin: single rounds. "
+    } else {
+        ""
+    };
     let top = canvas.heading(
         &title,
         &format!(
-            "From the moment an event was due until its status was visible. Bold: all rounds merged. Thin: single \
-             rounds.{left_out}"
+            "From the moment an event was due until its status was visible. {several}A curve ends where fewer than \
+             30 events lie beyond.{left_out}"
         ),
     )?;
     if lanes.iter().all(|l| l.merged.count() == 0) {
@@ -95,13 +100,10 @@ fn entries(lanes: &[Lane<'_>]) -> Vec<(plotters::style::RGBColor, String)> {
     lanes
         .iter()
         .map(|l| {
-            let at = |quantile| match l.merged.at(quantile) {
-                Some(ns) if l.merged.furthest() >= quantile => duration(ns as f64),
-                _ => "too few".to_owned(),
-            };
+            let rounds = counted(l.trials.len() as u64, "round", "rounds");
             let samples = match l.merged.count() {
                 0 => "nothing that counts".into(),
-                n => format!("p50 {}, p99 {} ({})", at(0.5), at(0.99), counted(n, "event", "events")),
+                n => format!("{} in {rounds}", counted(n, "event", "events")),
             };
             (style::lane(l.index), format!("{}: {samples}", l.configuration.name))
         })
@@ -173,7 +175,7 @@ fn curves<DB: DrawingBackend>(
         let value = format!(" {}", duration(*ns));
         let room = END_LABELS - canvas.width_of(&value, look)?;
         let name = canvas.fitted(&lane.configuration.name, look, room)?;
-        canvas.text(&(name + &value), (end.0 + 14.0, y), look)?;
+        canvas.label(&(name + &value), (end.0 + 14.0, y), look)?;
     }
     Ok(())
 }

@@ -33,14 +33,11 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         result.configurations.iter().map(|c| (c, gates(c))).collect();
     let frame = Rect::new(style::MARGIN + 250.0, top + 20.0, style::WIDTH - 360.0, style::HEIGHT - 66.0);
     let most = blocks.iter().flat_map(|(_, g)| g).map(|(_, c)| c.pairs).max().unwrap_or(0);
-    if words::all_trials(result).next().is_none() {
-        return no_data(
-            &canvas,
-            Rect { left: style::MARGIN, right: style::WIDTH - style::MARGIN, ..frame },
-            "no trial was finished",
-        );
+    if most == 0 {
+        let wide = Rect { left: style::MARGIN, right: style::WIDTH - style::MARGIN, ..frame };
+        return no_data(&canvas, wide, "no pair of events was checked");
     }
-    let scale = Scale::Linear { max: most.max(1) as f64 };
+    let scale = Scale::Linear { max: most as f64 };
     grid_x(&canvas, frame, scale, 5, tick)?;
     canvas.text(
         "pairs checked",

@@ -33,8 +33,8 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
     )?;
     let frame =
         Rect::new(style::MARGIN + 102.0, top + 24.0, style::WIDTH - style::MARGIN, style::HEIGHT - 136.0);
-    if words::all_trials(result).next().is_none() {
-        return no_data(&canvas, frame, "no trial was finished");
+    if !words::all_trials(result).any(|t| t.throughput_per_s.is_finite()) {
+        return no_data(&canvas, frame, "no drain was finished");
     }
     let scale = Scale::linear(highest(result) * 1.1, 6);
     grid_y(&canvas, frame, scale, 6, tick)?;
@@ -174,8 +174,7 @@ impl Column {
             if row.rounds.detail.is_empty() { String::new() } else { format!(", {}", row.rounds.detail) };
         line(&format!("{interval}{void}"), 84.0, style::text(21.0).grey())?;
         if let Some(baseline) = baseline
-            && !row.ratio.detail.is_empty()
-            && !row.void
+            && row.compared
         {
             let against = format!("{} {baseline} ({})", row.ratio.value, row.ratio.detail);
             line(&against, 112.0, style::text(22.0).bold())?;
