@@ -74,7 +74,9 @@ pub enum DecodeError {
     #[error("the value is not a payment event: {0}")]
     Json(#[from] serde_json::Error),
     /// The order id breaks its rule.
-    #[error("an order id has 1 to {ORDER_ID_MAX_BYTES} bytes and no control characters; this one has {len} bytes")]
+    #[error(
+        "an order id has 1 to {ORDER_ID_MAX_BYTES} bytes and no control characters; this one has {len} bytes"
+    )]
     OrderId {
         /// Its length in bytes.
         len: usize,
