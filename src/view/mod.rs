@@ -6,6 +6,12 @@ use crate::delivery::StatusEntry;
 use crate::event::{OrderId, Revision};
 use crate::store::{DeliveryStore, StoreError};
 
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract;
+#[cfg(test)]
+mod interleaving;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod model;
 pub mod redis;
 
 /// Why a view call failed.
