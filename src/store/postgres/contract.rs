@@ -6,12 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnection;
 
 use super::{PostgresOptions, PostgresStore};
+use crate::frozen::Frozen;
 use crate::store::contract::{
     a_call_ends_as_unavailable_within, fold, holds, origin, the_same_message_succeeds_within,
 };
@@ -317,28 +316,4 @@ async fn backend_pid(store: &PostgresStore) -> i32 {
     lease
         .settle(Ok(pid.map_err(super::error::sorted)))
         .expect("the server tells its process")
-}
-
-/// Processes that are stopped until this is dropped, a failed check included.
-pub(crate) struct Frozen<const N: usize>([i32; N]);
-
-impl<const N: usize> Frozen<N> {
-    pub(crate) fn freeze(pids: [i32; N]) -> Self {
-        let frozen = Self(pids);
-        for pid in pids {
-            kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("the process is there to be stopped");
-        }
-        frozen
-    }
-}
-
-impl<const N: usize> Drop for Frozen<N> {
-    fn drop(&mut self) {
-        for pid in self.0 {
-            // One that has ended meanwhile needs no thawing.
-            if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGCONT) {
-                tracing::debug!(%error, pid, "a frozen process was not thawed");
-            }
-        }
-    }
 }

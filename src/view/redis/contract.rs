@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::{RedisTimeouts, RedisView};
-use crate::store::postgres::contract::Frozen;
+use crate::frozen::Frozen;
 use crate::view::contract::{a_call_ends_as_unavailable_within, a_write_succeeds_within, entry};
 use crate::view::{StatusView, ViewError};
 
