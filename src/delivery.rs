@@ -15,10 +15,7 @@ pub struct Fold {
 impl Fold {
     /// A fold of one event.
     pub fn one(event: PaymentEvent) -> Self {
-        Self {
-            first: event.revision,
-            event,
-        }
+        Self { first: event.revision, event }
     }
 
     /// Revision of the last event folded in.
@@ -66,11 +63,7 @@ pub enum Status {
 impl Status {
     /// The status that a row has after `revision`.
     pub fn at(revision: Revision) -> Self {
-        if revision <= 1 {
-            Self::Preparing
-        } else {
-            Self::Amended
-        }
+        if revision <= 1 { Self::Preparing } else { Self::Amended }
     }
 
     /// As written in the store and the view.
@@ -126,11 +119,7 @@ pub struct StatusEntry {
 impl Delivery {
     /// What the view should show for this row.
     pub fn status_entry(&self) -> StatusEntry {
-        StatusEntry {
-            order_id: self.order_id.clone(),
-            revision: self.revision,
-            status: self.status,
-        }
+        StatusEntry { order_id: self.order_id.clone(), revision: self.revision, status: self.status }
     }
 }
 
@@ -152,11 +141,7 @@ mod tests {
 
     #[track_caller]
     fn check(row: Revision, (first, last): (Revision, Revision), expected: Decision) {
-        assert_eq!(
-            decide(row, first, last),
-            expected,
-            "{first} to {last} on a row at {row}"
-        );
+        assert_eq!(decide(row, first, last), expected, "{first} to {last} on a row at {row}");
     }
 
     #[test]
@@ -176,11 +161,7 @@ mod tests {
         check(3, (4, 9), Decision::Apply { added: 6 });
         check(3, (1, 3), Decision::Ignore);
         check(3, (5, 9), Decision::Park);
-        check(
-            i32::MAX as u32 - 1,
-            (1, i32::MAX as u32),
-            Decision::Apply { added: 1 },
-        );
+        check(i32::MAX as u32 - 1, (1, i32::MAX as u32), Decision::Apply { added: 1 });
     }
 
     #[test]
@@ -207,10 +188,7 @@ mod tests {
     /// Folds within 1 to 12, in any order, with repeats and gaps.
     fn deliveries() -> impl Strategy<Value = Vec<(Revision, Revision)>> {
         let fold = (1..=12_u32, 0..4_u32).prop_map(|(first, more)| (first, (first + more).min(12)));
-        prop::collection::vec(
-            prop_oneof![3 => (1..=12_u32).prop_map(|r| (r, r)), 1 => fold],
-            1..40,
-        )
+        prop::collection::vec(prop_oneof![3 => (1..=12_u32).prop_map(|r| (r, r)), 1 => fold], 1..40)
     }
 
     proptest! {

@@ -19,33 +19,17 @@ pub type Check = for<'a> fn(&'a dyn DeliveryStore) -> Pin<Box<dyn Future<Output 
 
 /// Every check that needs no more than one prepared store, by name.
 pub const CHECKS: &[(&str, Check)] = &[
-    ("events_in_order_are_applied_one_by_one", |s| {
-        Box::pin(events_in_order_are_applied_one_by_one(s))
-    }),
-    ("a_redelivery_is_ignored_and_tells_the_row", |s| {
-        Box::pin(a_redelivery_is_ignored_and_tells_the_row(s))
-    }),
+    ("events_in_order_are_applied_one_by_one", |s| Box::pin(events_in_order_are_applied_one_by_one(s))),
+    ("a_redelivery_is_ignored_and_tells_the_row", |s| Box::pin(a_redelivery_is_ignored_and_tells_the_row(s))),
     ("a_gap_is_parked_and_its_filler_applies_the_run", |s| {
         Box::pin(a_gap_is_parked_and_its_filler_applies_the_run(s))
     }),
-    ("an_order_of_parked_events_only_has_no_row", |s| {
-        Box::pin(an_order_of_parked_events_only_has_no_row(s))
-    }),
-    ("a_fold_applies_where_it_meets_the_row", |s| {
-        Box::pin(a_fold_applies_where_it_meets_the_row(s))
-    }),
-    ("a_longer_fold_replaces_the_parked_one", |s| {
-        Box::pin(a_longer_fold_replaces_the_parked_one(s))
-    }),
-    ("a_refused_message_leaves_no_trace", |s| {
-        Box::pin(a_refused_message_leaves_no_trace(s))
-    }),
-    ("a_long_parked_run_is_applied_whole", |s| {
-        Box::pin(a_long_parked_run_is_applied_whole(s))
-    }),
-    ("any_delivery_order_ends_in_the_same_row", |s| {
-        Box::pin(any_delivery_order_ends_in_the_same_row(s))
-    }),
+    ("an_order_of_parked_events_only_has_no_row", |s| Box::pin(an_order_of_parked_events_only_has_no_row(s))),
+    ("a_fold_applies_where_it_meets_the_row", |s| Box::pin(a_fold_applies_where_it_meets_the_row(s))),
+    ("a_longer_fold_replaces_the_parked_one", |s| Box::pin(a_longer_fold_replaces_the_parked_one(s))),
+    ("a_refused_message_leaves_no_trace", |s| Box::pin(a_refused_message_leaves_no_trace(s))),
+    ("a_long_parked_run_is_applied_whole", |s| Box::pin(a_long_parked_run_is_applied_whole(s))),
+    ("any_delivery_order_ends_in_the_same_row", |s| Box::pin(any_delivery_order_ends_in_the_same_row(s))),
 ];
 
 /// An event whose content tells its revision, so that a row with another event's content is found out.
@@ -62,18 +46,12 @@ pub fn event(order: &str, revision: Revision) -> PaymentEvent {
 
 /// The fold of the revisions `first` to `last`.
 pub fn fold(order: &str, first: Revision, last: Revision) -> Fold {
-    Fold {
-        first,
-        event: event(order, last),
-    }
+    Fold { first, event: event(order, last) }
 }
 
 /// An origin that tells the revision.
 pub fn origin(revision: Revision) -> Origin {
-    Origin {
-        partition: 1,
-        offset: 100 + i64::from(revision),
-    }
+    Origin { partition: 1, offset: 100 + i64::from(revision) }
 }
 
 fn id(order: &str) -> OrderId {
@@ -86,19 +64,13 @@ fn apply<'a>(store: &'a dyn DeliveryStore, fold: Fold) -> impl Future<Output = O
     let caller = std::panic::Location::caller();
     async move {
         let origin = origin(fold.last());
-        store
-            .apply(&fold, origin)
-            .await
-            .unwrap_or_else(|error| panic!("{caller}: {fold:?}: {error}"))
+        store.apply(&fold, origin).await.unwrap_or_else(|error| panic!("{caller}: {fold:?}: {error}"))
     }
 }
 
 /// The outcome that must come of it.
 fn outcome(order: &str, effect: Effect, revision: Revision) -> Outcome {
-    Outcome {
-        effect,
-        row: (revision > 0).then(|| row(order, revision).status_entry()),
-    }
+    Outcome { effect, row: (revision > 0).then(|| row(order, revision).status_entry()) }
 }
 
 /// The row that an order must have after `revision`.
@@ -241,10 +213,7 @@ pub async fn a_refused_message_leaves_no_trace(store: &dyn DeliveryStore) {
         let mut wrong = fold(order, revision, revision);
         wrong.event.currency = "EURO".into();
         let got = store.apply(&wrong, origin(revision)).await;
-        assert!(
-            matches!(got, Err(StoreError::Refused { .. })),
-            "revision {revision}: {got:?}"
-        );
+        assert!(matches!(got, Err(StoreError::Refused { .. })), "revision {revision}: {got:?}");
         holds(store, order, 0, &[]).await;
     }
     let got = apply(store, fold(order, 1, 1)).await;
@@ -316,10 +285,7 @@ pub async fn a_call_ends_as_unavailable_within(store: &dyn DeliveryStore, order:
     let start = Instant::now();
     let got = store.apply(&fold(order, 1, 1), origin(1)).await;
     let took = start.elapsed();
-    assert!(
-        matches!(got, Err(StoreError::Unavailable(_))),
-        "after {took:?}: {got:?}"
-    );
+    assert!(matches!(got, Err(StoreError::Unavailable(_))), "after {took:?}: {got:?}");
     assert!(took < bound, "it took {took:?}, allowed were {bound:?}");
 }
 

@@ -41,8 +41,7 @@ impl Tables {
             }
             Decision::Apply { added } => {
                 let applied = row.map_or(0, |row| row.applied) + added;
-                self.rows
-                    .insert(order_id.clone(), delivery(fold, applied, origin));
+                self.rows.insert(order_id.clone(), delivery(fold, applied, origin));
                 self.drain(order_id, fold.last());
                 Effect::Applied
             }
@@ -50,8 +49,7 @@ impl Tables {
     }
 
     fn drain(&mut self, order_id: &OrderId, revision: Revision) {
-        self.parked
-            .retain(|(order, last), _| order != order_id || *last > revision);
+        self.parked.retain(|(order, last), _| order != order_id || *last > revision);
         let next = self
             .parked
             .iter()
@@ -80,10 +78,7 @@ fn delivery(fold: &Fold, applied: u32, origin: Origin) -> Delivery {
 impl DeliveryStore for ModelStore {
     async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
         if fold.event.currency.len() != 3 {
-            return Err(StoreError::Refused {
-                sqlstate: "23514".into(),
-                message: "currency".into(),
-            });
+            return Err(StoreError::Refused { sqlstate: "23514".into(), message: "currency".into() });
         }
         let mut tables = self.tables();
         let effect = tables.apply(fold, origin);

@@ -21,24 +21,14 @@ pub type Check = for<'a> fn(&'a dyn StatusView) -> Pin<Box<dyn Future<Output = (
 
 /// Every check that needs no more than one view, by name.
 pub const CHECKS: &[(&str, Check)] = &[
-    ("a_status_moves_forward_only", |v| {
-        Box::pin(a_status_moves_forward_only(v))
-    }),
-    ("many_statuses_come_in_the_order_asked_for", |v| {
-        Box::pin(many_statuses_come_in_the_order_asked_for(v))
-    }),
-    ("a_read_refills_what_was_lost", |v| {
-        Box::pin(a_read_refills_what_was_lost(v))
-    }),
+    ("a_status_moves_forward_only", |v| Box::pin(a_status_moves_forward_only(v))),
+    ("many_statuses_come_in_the_order_asked_for", |v| Box::pin(many_statuses_come_in_the_order_asked_for(v))),
+    ("a_read_refills_what_was_lost", |v| Box::pin(a_read_refills_what_was_lost(v))),
 ];
 
 /// The entry of `order` at `revision`.
 pub fn entry(order: &str, revision: Revision) -> StatusEntry {
-    StatusEntry {
-        order_id: id(order),
-        revision,
-        status: Status::at(revision),
-    }
+    StatusEntry { order_id: id(order), revision, status: Status::at(revision) }
 }
 
 fn id(order: &str) -> OrderId {
@@ -59,19 +49,10 @@ pub async fn a_status_moves_forward_only(view: &dyn StatusView) {
     let order = "contract-forward";
     assert_eq!(held(view, order).await, None);
     // Text would put 10 before 9.
-    for (written, expected) in [
-        (2, 2),
-        (1, 2),
-        (2, 2),
-        (9, 9),
-        (10, 10),
-        (9, 10),
-        (i32::MAX as u32, i32::MAX as u32),
-    ] {
-        let now = view
-            .advance(&entry(order, written))
-            .await
-            .expect("the view is written");
+    for (written, expected) in
+        [(2, 2), (1, 2), (2, 2), (9, 9), (10, 10), (9, 10), (i32::MAX as u32, i32::MAX as u32)]
+    {
+        let now = view.advance(&entry(order, written)).await.expect("the view is written");
         assert_eq!(now, expected, "after revision {written}");
         assert_eq!(held(view, order).await, Some(entry(order, expected)));
     }
@@ -81,15 +62,11 @@ pub async fn a_status_moves_forward_only(view: &dyn StatusView) {
 pub async fn many_statuses_come_in_the_order_asked_for(view: &dyn StatusView) {
     let order = |n: u32| format!("contract-many-주문-{n}");
     for n in (0..30).step_by(3) {
-        view.advance(&entry(&order(n), n + 1))
-            .await
-            .expect("the view is written");
+        view.advance(&entry(&order(n), n + 1)).await.expect("the view is written");
     }
     let asked: Vec<u32> = (0..1_203).rev().chain([3]).collect();
     let ids: Vec<OrderId> = asked.iter().map(|n| id(&order(*n))).collect();
-    let expected = asked
-        .iter()
-        .map(|n| (n % 3 == 0 && *n < 30).then(|| entry(&order(*n), n + 1)));
+    let expected = asked.iter().map(|n| (n % 3 == 0 && *n < 30).then(|| entry(&order(*n), n + 1)));
     let found = view.get(&ids).await.expect("the view is read");
     assert_eq!(found, expected.collect::<Vec<_>>());
     assert_eq!(view.get(&[]).await.expect("the view is read"), []);
@@ -99,21 +76,11 @@ pub async fn many_statuses_come_in_the_order_asked_for(view: &dyn StatusView) {
 pub async fn a_read_refills_what_was_lost(view: &dyn StatusView) {
     let order = "contract-refill";
     let store = ModelStore::default();
-    assert_eq!(
-        status(view, &store, &id(order))
-            .await
-            .expect("the status is read"),
-        None
-    );
+    assert_eq!(status(view, &store, &id(order)).await.expect("the status is read"), None);
     for revision in [1, 2] {
-        store
-            .apply(&fold(order, revision, revision), origin(revision))
-            .await
-            .expect("the model takes it");
+        store.apply(&fold(order, revision, revision), origin(revision)).await.expect("the model takes it");
     }
-    let found = status(view, &store, &id(order))
-        .await
-        .expect("the status is read");
+    let found = status(view, &store, &id(order)).await.expect("the status is read");
     assert_eq!(found, Some(entry(order, 2)));
     assert_eq!(held(view, order).await, found, "the view was refilled");
 }
@@ -131,15 +98,8 @@ pub async fn writes_at_once_never_go_back(views: &[Arc<dyn StatusView>]) {
             tokio::spawn(async move {
                 for revision in 1..=LAST {
                     // Each writer in another order: every second one backwards.
-                    let revision = if nth % 2 == 0 {
-                        revision
-                    } else {
-                        LAST + 1 - revision
-                    };
-                    let now = view
-                        .advance(&entry(order, revision))
-                        .await
-                        .expect("the view is written");
+                    let revision = if nth % 2 == 0 { revision } else { LAST + 1 - revision };
+                    let now = view.advance(&entry(order, revision)).await.expect("the view is written");
                     assert!(now >= revision, "{now} after {revision}");
                     tokio::task::yield_now().await;
                 }
@@ -170,22 +130,14 @@ pub async fn writes_at_once_never_go_back(views: &[Arc<dyn StatusView>]) {
 /// Clearing one view leaves another prefix alone. Wants both for itself.
 pub async fn clear_forgets_its_own_prefix(view: &dyn StatusView, other: &dyn StatusView) {
     for n in 0..2_500 {
-        view.advance(&entry(&format!("contract-clear-{n}"), 1))
-            .await
-            .expect("the view is written");
+        view.advance(&entry(&format!("contract-clear-{n}"), 1)).await.expect("the view is written");
     }
-    other
-        .advance(&entry("contract-clear-0", 7))
-        .await
-        .expect("the other view is written");
+    other.advance(&entry("contract-clear-0", 7)).await.expect("the other view is written");
     view.clear().await.expect("the view is cleared");
     let ids: Vec<OrderId> = (0..2_500).map(|n| id(&format!("contract-clear-{n}"))).collect();
     let left = view.get(&ids).await.expect("the view is read");
     assert_eq!(left.iter().flatten().count(), 0, "nothing is left");
-    assert_eq!(
-        held(other, "contract-clear-0").await,
-        Some(entry("contract-clear-0", 7))
-    );
+    assert_eq!(held(other, "contract-clear-0").await, Some(entry("contract-clear-0", 7)));
     other.clear().await.expect("the other view is cleared");
 }
 
@@ -194,17 +146,11 @@ pub async fn a_call_ends_as_unavailable_within(view: &dyn StatusView, order: &st
     let start = Instant::now();
     let got = view.advance(&entry(order, 1)).await;
     let took = start.elapsed();
-    assert!(
-        matches!(got, Err(ViewError::Unavailable(_))),
-        "after {took:?}: {got:?}"
-    );
+    assert!(matches!(got, Err(ViewError::Unavailable(_))), "after {took:?}: {got:?}");
     assert!(took < bound, "it took {took:?}, allowed were {bound:?}");
 
     let store = ModelStore::default();
-    store
-        .apply(&fold(order, 1, 1), origin(1))
-        .await
-        .expect("the model takes it");
+    store.apply(&fold(order, 1, 1), origin(1)).await.expect("the model takes it");
     let found = status(view, &store, &id(order)).await;
     assert_eq!(found.expect("the store answers"), Some(entry(order, 1)));
 }

@@ -25,13 +25,11 @@ const ORDER: &str = "o-1";
 /// Gives the turn away once.
 async fn turn() {
     let mut given = false;
-    std::future::poll_fn(|_| {
-        if std::mem::replace(&mut given, true) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
+    std::future::poll_fn(
+        |_| {
+            if std::mem::replace(&mut given, true) { Poll::Ready(()) } else { Poll::Pending }
+        },
+    )
     .await;
 }
 
@@ -138,16 +136,11 @@ fn play<V: StatusView>(view: V, actors: &[Actor], turns: &[prop::sample::Index])
     while !running.is_empty() {
         // When the drawn turns run out, the rest go one after the other.
         let next = turns.next().map_or(0, |turn| turn.index(running.len()));
-        if running[next]
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_ready()
-        {
+        if running[next].as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             drop(running.remove(next));
         }
-        let now = at_once(view.0.get(&[event(ORDER, 1).order_id])).unwrap()[0]
-            .as_ref()
-            .map_or(0, |e| e.revision);
+        let now =
+            at_once(view.0.get(&[event(ORDER, 1).order_id])).unwrap()[0].as_ref().map_or(0, |e| e.revision);
         if now < seen {
             return Err(format!("the view went back from {seen} to {now}"));
         }
@@ -156,15 +149,8 @@ fn play<V: StatusView>(view: V, actors: &[Actor], turns: &[prop::sample::Index])
             return Err(what);
         }
     }
-    let stored = at_once(store.0.deliveries())
-        .unwrap()
-        .first()
-        .map_or(0, |row| row.revision);
-    if seen == stored {
-        Ok(())
-    } else {
-        Err(format!("the view ended at {seen}, the store at {stored}"))
-    }
+    let stored = at_once(store.0.deliveries()).unwrap().first().map_or(0, |row| row.revision);
+    if seen == stored { Ok(()) } else { Err(format!("the view ended at {seen}, the store at {stored}")) }
 }
 
 async fn write<V: StatusView>(
@@ -174,10 +160,7 @@ async fn write<V: StatusView>(
     visible: &Mutex<Revision>,
 ) {
     for revision in revisions {
-        let outcome = store
-            .apply(&fold(ORDER, *revision, *revision), origin(*revision))
-            .await
-            .unwrap();
+        let outcome = store.apply(&fold(ORDER, *revision, *revision), origin(*revision)).await.unwrap();
         // An ignored redelivery writes the view too: the first delivery may have stopped before it did.
         if let Some(row) = outcome.row {
             let in_view = view.advance(&row).await.unwrap();
@@ -227,16 +210,13 @@ fn a_view_without_the_guard_is_found_out() {
     let actors = [Actor::Writer(vec![1]), Actor::Reader(1), Actor::Writer(vec![2])];
     let found = Mutex::new(BTreeSet::new());
     proptest::test_runner::TestRunner::deterministic()
-        .run(
-            &prop::collection::vec(any::<prop::sample::Index>(), 24),
-            |turns| {
-                prop_assert_eq!(play(ModelView::default(), &actors, &turns), Ok(()));
-                if let Err(what) = play(LastWriteWins::default(), &actors, &turns) {
-                    found.lock().unwrap().insert(what);
-                }
-                Ok(())
-            },
-        )
+        .run(&prop::collection::vec(any::<prop::sample::Index>(), 24), |turns| {
+            prop_assert_eq!(play(ModelView::default(), &actors, &turns), Ok(()));
+            if let Err(what) = play(LastWriteWins::default(), &actors, &turns) {
+                found.lock().unwrap().insert(what);
+            }
+            Ok(())
+        })
         .unwrap();
     let found = found.into_inner().unwrap();
     assert!(found.contains("the view went back from 2 to 1"), "{found:?}");

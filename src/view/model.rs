@@ -23,9 +23,7 @@ impl ModelView {
 impl StatusView for ModelView {
     async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError> {
         let mut entries = self.entries();
-        let held = entries
-            .entry(entry.order_id.clone())
-            .or_insert_with(|| entry.clone());
+        let held = entries.entry(entry.order_id.clone()).or_insert_with(|| entry.clone());
         if held.revision < entry.revision {
             held.clone_from(entry);
         }
@@ -34,10 +32,7 @@ impl StatusView for ModelView {
 
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
         let entries = self.entries();
-        Ok(order_ids
-            .iter()
-            .map(|order_id| entries.get(order_id).cloned())
-            .collect())
+        Ok(order_ids.iter().map(|order_id| entries.get(order_id).cloned()).collect())
     }
 
     async fn clear(&self) -> Result<(), ViewError> {

@@ -24,38 +24,21 @@ pub(super) async fn apply(
     let order_id = &fold.event.order_id;
     for _ in 0..ROUNDS {
         if let Some(has_parked) = guard(connection, fold, origin).await? {
-            let row = if has_parked {
-                drain(connection, order_id).await?
-            } else {
-                at(order_id, fold.last())
-            };
-            return Ok(Outcome {
-                effect: Effect::Applied,
-                row: Some(row),
-            });
+            let row = if has_parked { drain(connection, order_id).await? } else { at(order_id, fold.last()) };
+            return Ok(Outcome { effect: Effect::Applied, row: Some(row) });
         }
         let Some(found) = missed(connection, fold, origin).await? else {
             continue;
         };
         if found.parked {
-            return Ok(Outcome {
-                effect: Effect::Parked,
-                row: found.row,
-            });
+            return Ok(Outcome { effect: Effect::Parked, row: found.row });
         }
         if let Some(row) = found.row
             && fold.last() <= row.revision
         {
             // Parked events behind an applied row: someone stopped between the guard and its drain.
-            let row = if found.has_parked {
-                drain(connection, order_id).await?
-            } else {
-                row
-            };
-            return Ok(Outcome {
-                effect: Effect::Ignored,
-                row: Some(row),
-            });
+            let row = if found.has_parked { drain(connection, order_id).await? } else { row };
+            return Ok(Outcome { effect: Effect::Ignored, row: Some(row) });
         }
     }
     Err(StoreError::Unavailable(format!(
@@ -70,11 +53,7 @@ async fn guard(
     origin: Origin,
 ) -> Result<Option<bool>, StoreError> {
     let event = &fold.event;
-    let statement = if fold.first == 1 {
-        sql::APPLY_FIRST
-    } else {
-        sql::APPLY_NEXT
-    };
+    let statement = if fold.first == 1 { sql::APPLY_FIRST } else { sql::APPLY_NEXT };
     let mut query = sqlx::query(statement)
         .bind(event.order_id.as_str())
         .bind(error::integer(fold.last())?)
@@ -130,20 +109,11 @@ fn found(order_id: &OrderId, row: &PgRow) -> Result<Found, StoreError> {
         Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
     };
     let (parked, revision, status, has_parked) = get().map_err(error::sorted)?;
-    let status = status
-        .map(|text| Status::parse(text).ok_or_else(|| error::foreign("status", text)))
-        .transpose()?;
+    let status =
+        status.map(|text| Status::parse(text).ok_or_else(|| error::foreign("status", text))).transpose()?;
     let revision = error::revision(revision)?;
-    let row = status.map(|status| StatusEntry {
-        order_id: order_id.clone(),
-        revision,
-        status,
-    });
-    Ok(Found {
-        parked,
-        row,
-        has_parked,
-    })
+    let row = status.map(|status| StatusEntry { order_id: order_id.clone(), revision, status });
+    Ok(Found { parked, row, has_parked })
 }
 
 /// Applies what is parked right behind the row and forgets what the row already holds, in one transaction.
@@ -183,11 +153,7 @@ async fn drain(connection: &mut PgConnection, order_id: &OrderId) -> Result<Stat
             break;
         }
     }
-    sqlx::query(sql::MARK)
-        .bind(order_id.as_str())
-        .execute(&mut *transaction)
-        .await
-        .map_err(drain_failed)?;
+    sqlx::query(sql::MARK).bind(order_id.as_str()).execute(&mut *transaction).await.map_err(drain_failed)?;
     transaction.commit().await.map_err(drain_failed)?;
     Ok(at(order_id, revision))
 }
@@ -206,17 +172,11 @@ fn follow(mut revision: Revision, page: &[PgRow]) -> Result<Run, StoreError> {
             Decision::Apply { .. } => revision = last,
             Decision::Ignore => {}
             Decision::Park => {
-                return Ok(Run {
-                    revision,
-                    meets_gap: true,
-                });
+                return Ok(Run { revision, meets_gap: true });
             }
         }
     }
-    Ok(Run {
-        revision,
-        meets_gap: false,
-    })
+    Ok(Run { revision, meets_gap: false })
 }
 
 /// An error in a drain is never the fault of the message in hand, which is applied already.
@@ -230,11 +190,7 @@ fn drain_failed(failed: sqlx::Error) -> StoreError {
 }
 
 fn at(order_id: &OrderId, revision: Revision) -> StatusEntry {
-    StatusEntry {
-        order_id: order_id.clone(),
-        revision,
-        status: Status::at(revision),
-    }
+    StatusEntry { order_id: order_id.clone(), revision, status: Status::at(revision) }
 }
 
 /// The revision that the fold's first event follows.

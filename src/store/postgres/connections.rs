@@ -50,20 +50,12 @@ impl Connections {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => timeout_at(
-                deadline.min(Instant::now() + self.connect_timeout),
-                self.options.connect(),
-            )
-            .await
-            .map_err(|_| late("no connection came about", self.connect_timeout))?
-            .map_err(error::sorted)?,
+            None => timeout_at(deadline.min(Instant::now() + self.connect_timeout), self.options.connect())
+                .await
+                .map_err(|_| late("no connection came about", self.connect_timeout))?
+                .map_err(error::sorted)?,
         };
-        Ok(Lease {
-            home: self,
-            connection,
-            deadline,
-            _permit: permit,
-        })
+        Ok(Lease { home: self, connection, deadline, _permit: permit })
     }
 
     /// How each connection is made, for a session beside them.
@@ -77,10 +69,7 @@ impl Connections {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         for connection in idle {
             // A goodbye that fails or is not answered in time leaves a socket that is closed all the same.
-            if timeout_at(Instant::now() + self.connect_timeout, connection.close())
-                .await
-                .is_err()
-            {
+            if timeout_at(Instant::now() + self.connect_timeout, connection.close()).await.is_err() {
                 tracing::debug!("a store connection did not close in time");
             }
         }
@@ -111,11 +100,7 @@ impl Lease<'_> {
             return Err(late("a call did not end", self.home.call_timeout));
         };
         if matches!(result, Ok(_) | Err(StoreError::Refused { .. })) {
-            self.home
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(self.connection);
+            self.home.idle.lock().unwrap_or_else(PoisonError::into_inner).push(self.connection);
         }
         result
     }

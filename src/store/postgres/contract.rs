@@ -21,77 +21,43 @@ pub type Check = for<'a> fn(&'a str) -> Pin<Box<dyn Future<Output = ()> + Send +
 
 /// Every check that needs no more than a server's URL, by name.
 pub const CHECKS: &[(&str, Check)] = &[
-    ("prepare_may_run_many_times_at_once", |url| {
-        Box::pin(prepare_may_run_many_times_at_once(url))
-    }),
-    ("what_others_made_is_not_dropped", |url| {
-        Box::pin(what_others_made_is_not_dropped(url))
-    }),
-    ("text_that_cannot_be_stored_is_refused", |url| {
-        Box::pin(text_that_cannot_be_stored_is_refused(url))
-    }),
+    ("prepare_may_run_many_times_at_once", |url| Box::pin(prepare_may_run_many_times_at_once(url))),
+    ("what_others_made_is_not_dropped", |url| Box::pin(what_others_made_is_not_dropped(url))),
+    ("text_that_cannot_be_stored_is_refused", |url| Box::pin(text_that_cannot_be_stored_is_refused(url))),
     ("a_stop_between_guard_and_drain_is_repaired", |url| {
         Box::pin(a_stop_between_guard_and_drain_is_repaired(url))
     }),
-    ("a_locked_row_is_unavailable_in_time", |url| {
-        Box::pin(a_locked_row_is_unavailable_in_time(url))
-    }),
-    ("a_frozen_holder_of_a_lock_loses_it", |url| {
-        Box::pin(a_frozen_holder_of_a_lock_loses_it(url))
-    }),
-    ("a_killed_session_is_replaced", |url| {
-        Box::pin(a_killed_session_is_replaced(url))
-    }),
-    ("what_cannot_work_says_why", |url| {
-        Box::pin(what_cannot_work_says_why(url))
-    }),
-    ("the_settings_are_told", |url| {
-        Box::pin(the_settings_are_told(url))
-    }),
+    ("a_locked_row_is_unavailable_in_time", |url| Box::pin(a_locked_row_is_unavailable_in_time(url))),
+    ("a_frozen_holder_of_a_lock_loses_it", |url| Box::pin(a_frozen_holder_of_a_lock_loses_it(url))),
+    ("a_killed_session_is_replaced", |url| Box::pin(a_killed_session_is_replaced(url))),
+    ("what_cannot_work_says_why", |url| Box::pin(what_cannot_work_says_why(url))),
+    ("the_settings_are_told", |url| Box::pin(the_settings_are_told(url))),
 ];
 
 /// A store in its own schema, its tables made.
 async fn prepared(url: &str, schema: &str) -> PostgresStore {
     let store = connected(url, schema).await;
-    store
-        .drop_schema()
-        .await
-        .expect("what an earlier run left is dropped");
+    store.drop_schema().await.expect("what an earlier run left is dropped");
     store.prepare().await.expect("the tables are made");
     store
 }
 
 async fn connected(url: &str, schema: &str) -> PostgresStore {
-    let options = PostgresOptions {
-        schema: schema.into(),
-        ..PostgresOptions::default()
-    };
-    PostgresStore::connect(url, options)
-        .await
-        .expect("the store connects")
+    let options = PostgresOptions { schema: schema.into(), ..PostgresOptions::default() };
+    PostgresStore::connect(url, options).await.expect("the store connects")
 }
 
 /// A session beside the store's, with the same settings.
 async fn session(store: &PostgresStore) -> PgConnection {
-    store
-        .connections
-        .options()
-        .connect()
-        .await
-        .expect("a second session connects")
+    store.connections.options().connect().await.expect("a second session connects")
 }
 
 async fn run(session: &mut PgConnection, statement: &'static str) {
-    sqlx::raw_sql(statement)
-        .execute(session)
-        .await
-        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    sqlx::raw_sql(statement).execute(session).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
 async fn apply(store: &PostgresStore, order: &str, revision: u32) -> Effect {
-    let outcome = store
-        .apply(&fold(order, revision, revision), origin(revision))
-        .await;
+    let outcome = store.apply(&fold(order, revision, revision), origin(revision)).await;
     outcome.expect("the store takes it").effect
 }
 
@@ -106,10 +72,7 @@ pub async fn prepare_may_run_many_times_at_once(url: &str) {
         starting.push(tokio::spawn(async move { store.prepare().await }));
     }
     for started in starting {
-        started
-            .await
-            .expect("preparing panicked")
-            .expect("the tables are made");
+        started.await.expect("preparing panicked").expect("the tables are made");
     }
     let store = connected(url, "contract_prepare").await;
     store.prepare().await.expect("the tables are there");
@@ -117,10 +80,7 @@ pub async fn prepare_may_run_many_times_at_once(url: &str) {
     store.drop_schema().await.expect("the schema is dropped");
     let gone = store.delivery(&fold("o-1", 1, 1).event.order_id).await;
     assert!(matches!(gone, Err(StoreError::Unusable(_))), "{gone:?}");
-    store
-        .drop_schema()
-        .await
-        .expect("dropping what is gone is no error");
+    store.drop_schema().await.expect("dropping what is gone is no error");
 }
 
 /// A schema that was there before stays, and so does a table that someone added to ours.
@@ -136,10 +96,7 @@ pub async fn what_others_made_is_not_dropped(url: &str) {
     store.prepare().await.expect("schema and tables are made");
     run(&mut other, "CREATE TABLE contract_theirs.theirs ()").await;
     let kept = store.drop_schema().await;
-    assert!(
-        matches!(&kept, Err(error) if error.to_string().contains("2BP01")),
-        "{kept:?}"
-    );
+    assert!(matches!(&kept, Err(error) if error.to_string().contains("2BP01")), "{kept:?}");
     run(&mut other, "DROP SCHEMA contract_theirs CASCADE").await;
 }
 
@@ -175,10 +132,7 @@ pub async fn a_stop_between_guard_and_drain_is_repaired(url: &str) {
     holds(&store, "o-1", 1, &[(2, 2), (3, 3)]).await;
     run(&mut other, "ROLLBACK").await;
 
-    let again = store
-        .apply(&fold("o-1", 1, 1), origin(1))
-        .await
-        .expect("the redelivery is taken");
+    let again = store.apply(&fold("o-1", 1, 1), origin(1)).await.expect("the redelivery is taken");
     assert_eq!(again.effect, Effect::Ignored);
     assert_eq!(again.row.map(|row| row.revision), Some(3));
     holds(&store, "o-1", 3, &[]).await;
@@ -195,10 +149,7 @@ pub async fn a_locked_row_is_unavailable_in_time(url: &str) {
     let start = Instant::now();
     let bound = PostgresOptions::default().lock_timeout + Duration::from_secs(1);
     a_call_ends_as_unavailable_within(&store, "o-1", bound).await;
-    assert!(
-        start.elapsed() >= PostgresOptions::default().lock_timeout,
-        "it waited for the lock"
-    );
+    assert!(start.elapsed() >= PostgresOptions::default().lock_timeout, "it waited for the lock");
     run(&mut other, "ROLLBACK").await;
     assert_eq!(apply(&store, "o-1", 1).await, Effect::Applied);
     holds(&store, "o-1", 2, &[]).await;
@@ -233,10 +184,7 @@ pub async fn a_killed_session_is_replaced(url: &str) {
 
 /// A database, table or right that is missing, and a port where nobody listens.
 pub async fn what_cannot_work_says_why(url: &str) {
-    let options = || PostgresOptions {
-        schema: "contract_unusable".into(),
-        ..PostgresOptions::default()
-    };
+    let options = || PostgresOptions { schema: "contract_unusable".into(), ..PostgresOptions::default() };
     let unusable = |error: Option<StoreError>, named: &str| match error {
         Some(StoreError::Unusable(told)) => assert!(told.contains(named), "{told}"),
         other => panic!("{named}: {other:?}"),
@@ -248,27 +196,14 @@ pub async fn what_cannot_work_says_why(url: &str) {
     unusable(elsewhere.err(), "no_such_database");
 
     let store = connected(url, "contract_unusable").await;
-    store
-        .drop_schema()
-        .await
-        .expect("what an earlier run left is dropped");
-    unusable(
-        store.apply(&fold("o-1", 1, 1), origin(1)).await.err(),
-        "prepare()",
-    );
+    store.drop_schema().await.expect("what an earlier run left is dropped");
+    unusable(store.apply(&fold("o-1", 1, 1), origin(1)).await.err(), "prepare()");
 
     store.prepare().await.expect("the tables are made");
     let limited = PostgresStore::connect(&format!("{base}?options[role]=pg_monitor"), options()).await;
     let limited = limited.expect("the limited role connects");
-    unusable(
-        limited.apply(&fold("o-1", 1, 1), origin(1)).await.err(),
-        "USAGE on the schema",
-    );
-    run(
-        &mut session(&store).await,
-        "GRANT USAGE ON SCHEMA contract_unusable TO pg_monitor",
-    )
-    .await;
+    unusable(limited.apply(&fold("o-1", 1, 1), origin(1)).await.err(), "USAGE on the schema");
+    run(&mut session(&store).await, "GRANT USAGE ON SCHEMA contract_unusable TO pg_monitor").await;
     unusable(
         limited.apply(&fold("o-1", 1, 1), origin(1)).await.err(),
         "permission denied for table deliveries",
@@ -281,11 +216,8 @@ pub async fn what_cannot_work_says_why(url: &str) {
 
 /// Version and durability, as the report prints them.
 pub async fn the_settings_are_told(url: &str) {
-    let told = connected(url, "contract_settings")
-        .await
-        .server_settings()
-        .await
-        .expect("the settings are read");
+    let told =
+        connected(url, "contract_settings").await.server_settings().await.expect("the settings are read");
     assert!(told.version.starts_with(|c: char| c.is_ascii_digit()), "{told:?}");
     for name in ["fsync", "synchronous_commit"] {
         assert!(told.settings.contains_key(name), "{told:?}");
@@ -310,10 +242,6 @@ pub async fn a_frozen_server_is_unavailable_in_time(url: &str, postmaster: i32) 
 /// The process that serves the store's only connection.
 async fn backend_pid(store: &PostgresStore) -> i32 {
     let mut lease = store.connections.lease().await.expect("a connection is free");
-    let pid = sqlx::query_scalar("SELECT pg_backend_pid()")
-        .fetch_one(lease.connection())
-        .await;
-    lease
-        .settle(Ok(pid.map_err(super::error::sorted)))
-        .expect("the server tells its process")
+    let pid = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(lease.connection()).await;
+    lease.settle(Ok(pid.map_err(super::error::sorted))).expect("the server tells its process")
 }

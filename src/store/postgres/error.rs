@@ -24,10 +24,9 @@ pub(super) fn sorted(error: sqlx::Error) -> StoreError {
         | sqlx::Error::ColumnIndexOutOfBounds { .. }
         | sqlx::Error::Decode(_)
         | sqlx::Error::TypeNotFound { .. } => StoreError::Unusable(error.to_string()),
-        sqlx::Error::Encode(_) => StoreError::Refused {
-            sqlstate: "22000".into(),
-            message: error.to_string(),
-        },
+        sqlx::Error::Encode(_) => {
+            StoreError::Refused { sqlstate: "22000".into(), message: error.to_string() }
+        }
         other => StoreError::Unavailable(other.to_string()),
     }
 }
@@ -37,10 +36,7 @@ fn by_sqlstate(sqlstate: &str, message: &str) -> StoreError {
     let told = || format!("{message} (SQLSTATE {sqlstate})");
     match sqlstate.get(..2).unwrap_or_default() {
         // Data exception, integrity violation.
-        "22" | "23" => StoreError::Refused {
-            sqlstate: sqlstate.into(),
-            message: message.into(),
-        },
+        "22" | "23" => StoreError::Refused { sqlstate: sqlstate.into(), message: message.into() },
         "42" if sqlstate == "42501" => StoreError::Unusable(format!("{}; {RIGHTS}", told())),
         // Without USAGE on the schema a role does not see its tables.
         "42" if sqlstate == "42P01" => {
@@ -63,9 +59,7 @@ pub(super) fn integer(revision: u32) -> Result<i32, StoreError> {
 /// A revision read back.
 pub(super) fn revision(stored: i32) -> Result<u32, StoreError> {
     u32::try_from(stored).map_err(|_| {
-        StoreError::Unusable(format!(
-            "a row holds {stored} where a revision or a count belongs"
-        ))
+        StoreError::Unusable(format!("a row holds {stored} where a revision or a count belongs"))
     })
 }
 
@@ -113,15 +107,9 @@ mod tests {
     #[test]
     fn a_missing_right_and_a_missing_table_say_what_helps() {
         assert!(
-            by_sqlstate("42501", "permission denied for table deliveries")
-                .to_string()
-                .contains("SELECT")
+            by_sqlstate("42501", "permission denied for table deliveries").to_string().contains("SELECT")
         );
-        assert!(
-            by_sqlstate("42P01", "relation does not exist")
-                .to_string()
-                .contains("prepare()")
-        );
+        assert!(by_sqlstate("42P01", "relation does not exist").to_string().contains("prepare()"));
     }
 
     #[test]

@@ -90,9 +90,7 @@ impl PostgresStore {
         let mut lease = self.connections.lease().await?;
         let deadline = lease.deadline();
         let query = sqlx::query_as::<_, (String, String)>(sql::SETTINGS).fetch_all(lease.connection());
-        let rows = timeout_at(deadline, query)
-            .await
-            .map(|rows| rows.map_err(error::sorted));
+        let rows = timeout_at(deadline, query).await.map(|rows| rows.map_err(error::sorted));
         let mut settings: BTreeMap<String, String> = lease.settle(rows)?.into_iter().collect();
         let version = settings.remove("server_version").unwrap_or_default();
         // Debian appends its package: "15.14 (Debian 15.14-0+deb12u1)".
@@ -143,9 +141,7 @@ impl DeliveryStore for PostgresStore {
     }
 
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
-        let rows = self
-            .page(sqlx::query(sql::DELIVERY).bind(order_id.as_str()))
-            .await?;
+        let rows = self.page(sqlx::query(sql::DELIVERY).bind(order_id.as_str())).await?;
         rows.first().map(delivery).transpose()
     }
 
@@ -154,9 +150,7 @@ impl DeliveryStore for PostgresStore {
         let mut all: Vec<Delivery> = Vec::new();
         loop {
             let after = all.last().map_or("", |last| last.order_id.as_str());
-            let page = self
-                .page(sqlx::query(sql::DELIVERIES).bind(after).bind(PAGE))
-                .await?;
+            let page = self.page(sqlx::query(sql::DELIVERIES).bind(after).bind(PAGE)).await?;
             let full = page.len() as i64 == PAGE;
             for row in &page {
                 all.push(delivery(row)?);
@@ -175,9 +169,7 @@ impl DeliveryStore for PostgresStore {
                 Some(last) => (last.order_id.as_str(), error::integer(last.last)?),
                 None => ("", 0),
             };
-            let page = self
-                .page(sqlx::query(sql::PARKED).bind(after).bind(last).bind(PAGE))
-                .await?;
+            let page = self.page(sqlx::query(sql::PARKED).bind(after).bind(last).bind(PAGE)).await?;
             let full = page.len() as i64 == PAGE;
             for row in &page {
                 all.push(parked(row)?);

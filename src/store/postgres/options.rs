@@ -57,9 +57,7 @@ impl PostgresOptions {
     pub(super) fn connect_options(&self, url: &str) -> Result<PgConnectOptions, StoreError> {
         check_schema(&self.schema)?;
         if self.max_connections == 0 {
-            return Err(StoreError::Unusable(
-                "a store needs at least one connection".into(),
-            ));
+            return Err(StoreError::Unusable("a store needs at least one connection".into()));
         }
         let options = PgConnectOptions::from_str(url).map_err(error::sorted)?;
         Ok(options
@@ -89,9 +87,7 @@ fn milliseconds(timeout: Duration) -> u128 {
 /// Names that need no quoting anywhere, `search_path` included.
 fn check_schema(schema: &str) -> Result<(), StoreError> {
     let plain = schema.starts_with(|c: char| c.is_ascii_lowercase())
-        && schema
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        && schema.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if plain && schema.len() <= NAME_MAX_BYTES && !schema.starts_with("pg_") {
         return Ok(());
     }
@@ -107,32 +103,15 @@ mod tests {
 
     #[track_caller]
     fn check(schema: &str, accepted: bool) {
-        let options = PostgresOptions {
-            schema: schema.into(),
-            ..PostgresOptions::default()
-        };
-        assert_eq!(
-            options.connect_options("postgres://127.0.0.1/x").is_ok(),
-            accepted,
-            "{schema:?}"
-        );
+        let options = PostgresOptions { schema: schema.into(), ..PostgresOptions::default() };
+        assert_eq!(options.connect_options("postgres://127.0.0.1/x").is_ok(), accepted, "{schema:?}");
     }
 
     #[test]
     fn a_schema_has_a_plain_name() {
         check("trial_1", true);
         check(&"a".repeat(63), true);
-        for refused in [
-            "",
-            "1a",
-            "A",
-            "a b",
-            "a\"b",
-            "a,public",
-            "pg_temp",
-            "é",
-            &"a".repeat(64),
-        ] {
+        for refused in ["", "1a", "A", "a b", "a\"b", "a,public", "pg_temp", "é", &"a".repeat(64)] {
             check(refused, false);
         }
     }
@@ -140,18 +119,9 @@ mod tests {
     #[test]
     fn a_url_that_is_none_and_no_connections_are_unusable() {
         let options = PostgresOptions::default();
-        assert!(matches!(
-            options.connect_options("no url"),
-            Err(StoreError::Unusable(_))
-        ));
-        let none = PostgresOptions {
-            max_connections: 0,
-            ..options
-        };
-        assert!(matches!(
-            none.connect_options("postgres://127.0.0.1/x"),
-            Err(StoreError::Unusable(_))
-        ));
+        assert!(matches!(options.connect_options("no url"), Err(StoreError::Unusable(_))));
+        let none = PostgresOptions { max_connections: 0, ..options };
+        assert!(matches!(none.connect_options("postgres://127.0.0.1/x"), Err(StoreError::Unusable(_))));
     }
 
     #[test]

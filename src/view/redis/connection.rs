@@ -33,16 +33,8 @@ impl Reconnecting {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeouts.connect))
             .set_response_timeout(None);
-        let current = Mutex::new(Current {
-            generation: 0,
-            connection: None,
-        });
-        Self {
-            client,
-            config,
-            timeouts,
-            current,
-        }
+        let current = Mutex::new(Current { generation: 0, connection: None });
+        Self { client, config, timeouts, current }
     }
 
     /// Makes one call, connecting first where there is no connection.
@@ -74,10 +66,7 @@ impl Reconnecting {
         let connection = match &current.connection {
             Some(connection) => connection.clone(),
             None => {
-                let made = self
-                    .client
-                    .get_multiplexed_async_connection_with_config(&self.config)
-                    .await;
+                let made = self.client.get_multiplexed_async_connection_with_config(&self.config).await;
                 let made = made.map_err(|failed| error::sorted(&failed))?;
                 current.generation += 1;
                 current.connection.insert(made).clone()

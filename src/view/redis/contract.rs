@@ -16,48 +16,29 @@ pub type Check = for<'a> fn(&'a str) -> Pin<Box<dyn Future<Output = ()> + Send +
 
 /// Every check that needs no more than a server's URL, by name.
 pub const CHECKS: &[(&str, Check)] = &[
-    ("a_forgotten_script_is_loaded_again", |url| {
-        Box::pin(a_forgotten_script_is_loaded_again(url))
-    }),
-    ("a_key_of_another_kind_is_unusable", |url| {
-        Box::pin(a_key_of_another_kind_is_unusable(url))
-    }),
-    ("a_missing_right_or_login_is_unusable", |url| {
-        Box::pin(a_missing_right_or_login_is_unusable(url))
-    }),
-    ("a_lost_connection_is_made_anew", |url| {
-        Box::pin(a_lost_connection_is_made_anew(url))
-    }),
-    ("a_prefix_is_no_pattern", |url| {
-        Box::pin(a_prefix_is_no_pattern(url))
-    }),
-    ("nobody_listening_is_unavailable", |_| {
-        Box::pin(nobody_listening_is_unavailable())
-    }),
+    ("a_forgotten_script_is_loaded_again", |url| Box::pin(a_forgotten_script_is_loaded_again(url))),
+    ("a_key_of_another_kind_is_unusable", |url| Box::pin(a_key_of_another_kind_is_unusable(url))),
+    ("a_missing_right_or_login_is_unusable", |url| Box::pin(a_missing_right_or_login_is_unusable(url))),
+    ("a_lost_connection_is_made_anew", |url| Box::pin(a_lost_connection_is_made_anew(url))),
+    ("a_prefix_is_no_pattern", |url| Box::pin(a_prefix_is_no_pattern(url))),
+    ("nobody_listening_is_unavailable", |_| Box::pin(nobody_listening_is_unavailable())),
     ("the_version_is_told", |url| Box::pin(the_version_is_told(url))),
 ];
 
 async fn connected(url: &str, prefix: &str) -> RedisView {
-    RedisView::connect(url, prefix, RedisTimeouts::default())
-        .await
-        .expect("the view connects")
+    RedisView::connect(url, prefix, RedisTimeouts::default()).await.expect("the view connects")
 }
 
 /// A command beside the view.
 async fn run(url: &str, command: &str) {
     let client = redis::Client::open(url).expect("the URL is one");
-    let mut connection = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("a second client connects");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a second client connects");
     let mut words = command.split(' ');
     let mut sent = redis::cmd(words.next().unwrap_or_default());
     words.for_each(|word| {
         sent.arg(word);
     });
-    sent.exec_async(&mut connection)
-        .await
-        .unwrap_or_else(|error| panic!("{command}: {error}"));
+    sent.exec_async(&mut connection).await.unwrap_or_else(|error| panic!("{command}: {error}"));
 }
 
 #[track_caller]
@@ -76,12 +57,7 @@ pub async fn a_forgotten_script_is_loaded_again(url: &str) {
     let view = connected(url, "contract:script:").await;
     for revision in [1, 2] {
         run(url, "SCRIPT FLUSH SYNC").await;
-        assert_eq!(
-            view.advance(&entry("o-1", revision))
-                .await
-                .expect("the view is written"),
-            revision
-        );
+        assert_eq!(view.advance(&entry("o-1", revision)).await.expect("the view is written"), revision);
     }
     view.clear().await.expect("the view is cleared");
 }
@@ -93,11 +69,7 @@ pub async fn a_key_of_another_kind_is_unusable(url: &str) {
     unusable(view.advance(&entry("o-1", 1)).await, "WRONGTYPE");
     unusable(view.get(&[entry("o-1", 1).order_id]).await, "WRONGTYPE");
 
-    run(
-        url,
-        "HSET contract:kind:delivery:o-2 revision many status AMENDED",
-    )
-    .await;
+    run(url, "HSET contract:kind:delivery:o-2 revision many status AMENDED").await;
     unusable(view.advance(&entry("o-2", 1)).await, "WRONGTYPE");
     unusable(view.get(&[entry("o-2", 1).order_id]).await, "");
 
@@ -108,36 +80,16 @@ pub async fn a_key_of_another_kind_is_unusable(url: &str) {
 
 /// A role that may not write, a wrong password, and a URL that is none.
 pub async fn a_missing_right_or_login_is_unusable(url: &str) {
-    run(
-        url,
-        "ACL SETUSER contract-reader on >secret ~* +@read +@connection +evalsha +script",
-    )
-    .await;
+    run(url, "ACL SETUSER contract-reader on >secret ~* +@read +@connection +evalsha +script").await;
     let as_user = |login: &str| url.replacen("redis://", &format!("redis://{login}@"), 1);
     let reader = connected(&as_user("contract-reader:secret"), "contract:right:").await;
-    assert_eq!(
-        reader
-            .get(&[entry("o-1", 1).order_id])
-            .await
-            .expect("reading is allowed"),
-        [None]
-    );
+    assert_eq!(reader.get(&[entry("o-1", 1).order_id]).await.expect("reading is allowed"), [None]);
     unusable(reader.advance(&entry("o-1", 1)).await, "");
 
     let wrong = as_user("contract-reader:wrong");
-    unusable(
-        RedisView::connect(&wrong, "", RedisTimeouts::default())
-            .await
-            .map(drop),
-        "",
-    );
+    unusable(RedisView::connect(&wrong, "", RedisTimeouts::default()).await.map(drop), "");
     run(url, "ACL DELUSER contract-reader").await;
-    unusable(
-        RedisView::connect("no url", "", RedisTimeouts::default())
-            .await
-            .map(drop),
-        "",
-    );
+    unusable(RedisView::connect("no url", "", RedisTimeouts::default()).await.map(drop), "");
 }
 
 /// The server ends the connection: one call fails at most.
@@ -157,10 +109,7 @@ pub async fn a_lost_connection_is_made_anew(url: &str) {
 
 /// What a prefix has of a pattern's characters stands for itself when the view is cleared.
 pub async fn a_prefix_is_no_pattern(url: &str) {
-    let (odd, plain) = (
-        connected(url, "contract:*[a]?\\:").await,
-        connected(url, "contract:xax\\:").await,
-    );
+    let (odd, plain) = (connected(url, "contract:*[a]?\\:").await, connected(url, "contract:xax\\:").await);
     crate::view::contract::clear_forgets_its_own_prefix(&odd, &plain).await;
 }
 
@@ -172,11 +121,7 @@ pub async fn nobody_listening_is_unavailable() {
 
 /// As the report prints it.
 pub async fn the_version_is_told(url: &str) {
-    let version = connected(url, "")
-        .await
-        .server_version()
-        .await
-        .expect("the version is read");
+    let version = connected(url, "").await.server_version().await.expect("the version is read");
     assert!(version.starts_with(|c: char| c.is_ascii_digit()), "{version}");
 }
 

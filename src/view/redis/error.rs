@@ -27,11 +27,7 @@ pub(super) fn sorted(error: &RedisError) -> ViewError {
         let details = answer.details().unwrap_or_default();
         UNUSABLE.contains(&answer.code()) || details.starts_with(SCRIPT_LACKS_RIGHT)
     });
-    if by_kind || by_code {
-        ViewError::Unusable(told)
-    } else {
-        ViewError::Unavailable(told)
-    }
+    if by_kind || by_code { ViewError::Unusable(told) } else { ViewError::Unavailable(told) }
 }
 
 /// Whether the server itself said so; the connection is sound then.

@@ -39,10 +39,7 @@ pub struct RedisTimeouts {
 
 impl Default for RedisTimeouts {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(2),
-            call: Duration::from_secs(2),
-        }
+        Self { connect: Duration::from_secs(2), call: Duration::from_secs(2) }
     }
 }
 
@@ -80,10 +77,7 @@ impl RedisView {
         let info: String = self
             .connection
             .call(|mut connection| async move {
-                redis::cmd("INFO")
-                    .arg("server")
-                    .query_async(&mut connection)
-                    .await
+                redis::cmd("INFO").arg("server").query_async(&mut connection).await
             })
             .await?;
         info.lines()
@@ -103,9 +97,7 @@ impl StatusView for RedisView {
         let mut script = self.advance.key(self.key(&entry.order_id));
         script.arg(entry.revision).arg(entry.status.as_str());
         // EVALSHA; the client loads the script and repeats where the server answers NOSCRIPT.
-        self.connection
-            .call(|mut connection| async move { script.invoke_async(&mut connection).await })
-            .await
+        self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
     }
 
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
@@ -113,11 +105,7 @@ impl StatusView for RedisView {
         for chunk in order_ids.chunks(GET_CHUNK) {
             let mut pipeline = redis::pipe();
             for order_id in chunk {
-                pipeline
-                    .cmd("HMGET")
-                    .arg(self.key(order_id))
-                    .arg("revision")
-                    .arg("status");
+                pipeline.cmd("HMGET").arg(self.key(order_id)).arg("revision").arg("status");
             }
             let hashes: Vec<(Option<Revision>, Option<String>)> = self
                 .connection
@@ -140,11 +128,7 @@ impl StatusView for RedisView {
                 .connection
                 .call(|mut connection| async move {
                     let mut scan = redis::cmd("SCAN");
-                    scan.arg(cursor)
-                        .arg("MATCH")
-                        .arg(pattern)
-                        .arg("COUNT")
-                        .arg(SCAN_COUNT);
+                    scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN_COUNT);
                     scan.query_async(&mut connection).await
                 })
                 .await?;
@@ -173,15 +157,9 @@ fn entry(
         return Ok(None);
     };
     let status = Status::parse(&status).ok_or_else(|| {
-        ViewError::Unusable(format!(
-            "the view holds the status {status:?} for order {order_id}"
-        ))
+        ViewError::Unusable(format!("the view holds the status {status:?} for order {order_id}"))
     })?;
-    Ok(Some(StatusEntry {
-        order_id: order_id.clone(),
-        revision,
-        status,
-    }))
+    Ok(Some(StatusEntry { order_id: order_id.clone(), revision, status }))
 }
 
 /// `text` as a glob pattern of Redis that matches only itself.
@@ -212,11 +190,6 @@ mod tests {
         assert_eq!(entry(&id, None, Some("AMENDED".into())).unwrap(), None);
         let found = entry(&id, Some(2), Some("AMENDED".into())).unwrap().unwrap();
         assert_eq!((found.revision, found.status), (2, Status::Amended));
-        assert!(
-            entry(&id, Some(2), Some("LOST".into()))
-                .unwrap_err()
-                .to_string()
-                .contains("o-1")
-        );
+        assert!(entry(&id, Some(2), Some("LOST".into())).unwrap_err().to_string().contains("o-1"));
     }
 }
