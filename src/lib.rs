@@ -10,6 +10,8 @@
 
 pub mod delivery;
 pub mod event;
+#[cfg(any(test, feature = "contract-tests"))]
+mod frozen;
 pub mod kafka;
 pub mod mode;
 pub mod probe;

@@ -6,6 +6,10 @@ use crate::delivery::{Delivery, Fold, StatusEntry};
 use crate::event::{OrderId, Revision};
 use crate::kafka::Origin;
 
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod model;
 pub mod postgres;
 
 /// What the store did with a fold.

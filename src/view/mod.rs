@@ -6,6 +6,12 @@ use crate::delivery::StatusEntry;
 use crate::event::{OrderId, Revision};
 use crate::store::{DeliveryStore, StoreError};
 
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract;
+#[cfg(test)]
+mod interleaving;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod model;
 pub mod redis;
 
 /// Why a view call failed.
@@ -56,7 +62,9 @@ pub async fn status(
     {
         return Ok(Some(entry));
     }
-    let Some(delivery) = store.delivery(order_id).await? else { return Ok(None) };
+    let Some(delivery) = store.delivery(order_id).await? else {
+        return Ok(None);
+    };
     let entry = delivery.status_entry();
     if let Err(error) = view.advance(&entry).await {
         tracing::debug!(%error, order = %order_id, "the view was not refilled");

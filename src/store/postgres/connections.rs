@@ -58,6 +58,12 @@ impl Connections {
         Ok(Lease { home: self, connection, deadline, _permit: permit })
     }
 
+    /// How each connection is made, for a session beside them.
+    #[cfg(any(test, feature = "contract-tests"))]
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     /// Closes what is idle.
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));

@@ -6,6 +6,10 @@ use crate::store::StoreError;
 /// SQLSTATE of a number that its column cannot hold.
 const OUT_OF_RANGE: &str = "22003";
 
+/// What a role must be granted.
+const RIGHTS: &str = "the role needs USAGE on the schema and SELECT, INSERT, UPDATE and DELETE on deliveries and \
+                      parked_events; TRUNCATE to clear them; CREATE on the database to make a missing schema";
+
 /// Sorts an error of sqlx.
 pub(super) fn sorted(error: sqlx::Error) -> StoreError {
     match error {
@@ -33,13 +37,10 @@ fn by_sqlstate(sqlstate: &str, message: &str) -> StoreError {
     match sqlstate.get(..2).unwrap_or_default() {
         // Data exception, integrity violation.
         "22" | "23" => StoreError::Refused { sqlstate: sqlstate.into(), message: message.into() },
-        "42" if sqlstate == "42501" => StoreError::Unusable(format!(
-            "{}; the role needs SELECT, INSERT, UPDATE and DELETE on deliveries and parked_events, TRUNCATE to \
-             clear them, USAGE on their schema, and CREATE on the database where the schema is missing",
-            told()
-        )),
+        "42" if sqlstate == "42501" => StoreError::Unusable(format!("{}; {RIGHTS}", told())),
+        // Without USAGE on the schema a role does not see its tables.
         "42" if sqlstate == "42P01" => {
-            StoreError::Unusable(format!("{}; prepare() creates the tables", told()))
+            StoreError::Unusable(format!("{}; prepare() creates the tables; {RIGHTS}", told()))
         }
         // Authorisation, unknown database, unknown schema, any other fault of the statement or its rights.
         "28" | "3D" | "3F" | "42" => StoreError::Unusable(told()),

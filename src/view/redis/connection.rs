@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
+use redis::{AsyncConnectionConfig, Client, RedisResult};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -50,7 +50,7 @@ impl Reconnecting {
             .map_err(|_| late("no connection came about", self.timeouts.connect))??;
         let failed = match timeout(self.timeouts.call, work(connection)).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(failed)) if is_answer(&failed) => return Err(error::sorted(&failed)),
+            Ok(Err(failed)) if error::is_answer(&failed) => return Err(error::sorted(&failed)),
             Ok(Err(failed)) => error::sorted(&failed),
             Err(_) => late("a call did not end", self.timeouts.call),
         };
@@ -74,11 +74,6 @@ impl Reconnecting {
         };
         Ok((current.generation, connection))
     }
-}
-
-/// Whether the server itself said so; the connection is sound then.
-fn is_answer(failed: &RedisError) -> bool {
-    failed.code().is_some()
 }
 
 fn late(what: &str, within: Duration) -> ViewError {

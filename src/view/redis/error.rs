@@ -1,22 +1,41 @@
 //! From what the client says to whose fault it is: the set-up's, or the moment's.
 
-use redis::{ErrorKind, RedisError};
+use std::sync::Arc;
+
+use redis::{ErrorKind, RedisError, ServerError};
 
 use crate::view::ViewError;
 
 /// Error codes of Redis that trying again cannot help.
 const UNUSABLE: [&str; 4] = ["NOAUTH", "WRONGPASS", "NOPERM", "WRONGTYPE"];
 
+/// How Redis 7.0 puts a right that a script lacks, under the code of any error.
+const SCRIPT_LACKS_RIGHT: &str = "The user executing the script can't";
+
 /// Sorts an error of the client.
 pub(super) fn sorted(error: &RedisError) -> ViewError {
     let told = error.to_string();
     let by_kind = matches!(
         error.kind(),
-        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::UnexpectedReturnType
+        ErrorKind::AuthenticationFailed
+            | ErrorKind::InvalidClientConfig
+            // A field that is no number, or a server that does not speak Redis.
+            | ErrorKind::Parse
+            | ErrorKind::UnexpectedReturnType
     );
-    if by_kind || error.code().is_some_and(|code| UNUSABLE.contains(&code)) {
-        ViewError::Unusable(told)
-    } else {
-        ViewError::Unavailable(told)
-    }
+    let by_code = answers(error).iter().any(|(_, answer)| {
+        let details = answer.details().unwrap_or_default();
+        UNUSABLE.contains(&answer.code()) || details.starts_with(SCRIPT_LACKS_RIGHT)
+    });
+    if by_kind || by_code { ViewError::Unusable(told) } else { ViewError::Unavailable(told) }
+}
+
+/// Whether the server itself said so; the connection is sound then.
+pub(super) fn is_answer(error: &RedisError) -> bool {
+    !answers(error).is_empty()
+}
+
+/// The server's errors, of a single command or of several in a pipeline.
+fn answers(error: &RedisError) -> Arc<[(usize, ServerError)]> {
+    error.clone().into_server_errors().unwrap_or_default()
 }

@@ -2,6 +2,9 @@
 //!
 //! Every write is `advance.lua`, compare-and-set on the revision, so it does not matter how late or how often a
 //! write arrives, a write given up by its caller included.
+//!
+//! One limit: where Redis itself loses a key (restart, eviction), a reader that took the row from the store before the
+//! loss and refills after it can put an older revision there, until the order's next write.
 
 use std::time::Duration;
 
