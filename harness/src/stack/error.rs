@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Component;
 
-/// Why a stack could not be started or reached.
+/// Why a stack could not be started or reached. Each message is whole, its cause included, so there is no `source` beside it.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// No Java.
@@ -38,7 +38,7 @@ pub enum StackError {
         nodes: usize,
     },
     /// A port that was asked for can't be had.
-    #[error("port {port} on 127.0.0.1 can't be used for {part}: {source}")]
+    #[error("port {port} on 127.0.0.1 can't be used for {part}: {cause}")]
     Port {
         /// The port.
         port: u16,
@@ -47,25 +47,25 @@ pub enum StackError {
         /// The option that asked for it.
         flag: &'static str,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The scratch directory could not be made or used.
-    #[error("can't use {}: {source}", path.display())]
+    #[error("can't use {}: {cause}", path.display())]
     Scratch {
         /// The directory or file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A program could not be started at all.
-    #[error("can't run {program} for {component}: {source}")]
+    #[error("can't run {program} for {component}: {cause}")]
     Spawn {
         /// For whom.
         component: Component,
         /// The program.
         program: String,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A program ended while it was needed.
     #[error("{component} ended during its start ({status}){}", indented(log_tail))]

@@ -63,7 +63,9 @@ impl External {
         let view = persist("Redis", "--redis-url", redis_shown, CHECK_LIMIT, || {
             checks::redis(redis_url)
         });
-        let (nodes, store, view) = tokio::try_join!(brokers, store, view)?;
+        // All are waited for, so that of several that are away the same one is named each time.
+        let (nodes, store, view) = tokio::join!(brokers, store, view);
+        let (nodes, store, view) = (nodes?, store?, view?);
         // A broker doesn't say which version it runs.
         let kafka = PartFacts {
             name: "kafka",

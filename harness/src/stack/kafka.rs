@@ -166,9 +166,9 @@ impl NodeFiles {
             .iter()
             .map(|(name, value)| format!("{name}={value}\n"))
             .collect();
-        fs::write(&self.properties, text).map_err(|source| StackError::Scratch {
+        fs::write(&self.properties, text).map_err(|cause| StackError::Scratch {
             path: self.properties.clone(),
-            source,
+            cause,
         })
     }
 }

@@ -111,10 +111,7 @@ impl NativeStack {
         let scratch = Scratch::create(temp)?;
         progress(Progress::Starting { nodes: options.nodes });
         let ready = |part| {
-            progress(Progress::Ready {
-                part,
-                after: began.elapsed(),
-            })
+            progress(Progress::Ready { part, after: began.elapsed() });
         };
         let kafka = async {
             let started = kafka::start(&programs.kafka, &scratch, ports.kafka, deadline).await?;

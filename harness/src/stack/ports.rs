@@ -36,11 +36,11 @@ impl Reserved {
             )
         })
         .and_then(Self::bind)
-        .map_err(|source| StackError::Port {
+        .map_err(|cause| StackError::Port {
             port: port.unwrap_or(first),
             part,
             flag,
-            source,
+            cause,
         })
     }
 
@@ -51,11 +51,11 @@ impl Reserved {
                 return Ok(reserved);
             }
         }
-        Self::bind(0).map_err(|source| StackError::Port {
+        Self::bind(0).map_err(|cause| StackError::Port {
             port: 0,
             part,
             flag,
-            source,
+            cause,
         })
     }
 

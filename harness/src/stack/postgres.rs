@@ -67,9 +67,9 @@ pub(super) async fn start(
     Process::spawn(Component::Postgres, initdb, &log, Signal::SIGTERM)?
         .success(deadline)
         .await?;
-    fs::remove_file(&password_file).map_err(|source| StackError::Scratch {
+    fs::remove_file(&password_file).map_err(|cause| StackError::Scratch {
         path: password_file.clone(),
-        source,
+        cause,
     })?;
 
     let url = format!(
@@ -127,7 +127,7 @@ fn as_user(command: &mut Command, user: Option<&User>) {
 fn prepare(home: &Path, password_file: &Path, password: &str, user: Option<&User>) -> Result<(), StackError> {
     let error = |path: &Path| {
         let path: PathBuf = path.to_owned();
-        move |source| StackError::Scratch { path, source }
+        move |cause| StackError::Scratch { path, cause }
     };
     fs::create_dir(home).map_err(error(home))?;
     fs::set_permissions(home, fs::Permissions::from_mode(0o700)).map_err(error(home))?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -62,9 +62,9 @@ impl Process {
         log: &Path,
         ending: Signal,
     ) -> Result<Self, StackError> {
-        let log_error = |source| StackError::Scratch {
+        let log_error = |cause| StackError::Scratch {
             path: log.to_owned(),
-            source,
+            cause,
         };
         let out = File::options()
             .create(true)
@@ -78,34 +78,25 @@ impl Process {
             .stderr(err)
             .process_group(0);
         let program = command.get_program().to_string_lossy().into_owned();
-        let spawn_error = |source| StackError::Spawn {
+        let spawn_error = |cause| StackError::Spawn {
             component,
             program: program.clone(),
-            source,
+            cause,
         };
-        let mut child = command.spawn().map_err(spawn_error)?;
-        let group = Pid::from_raw(child.id().cast_signed());
         let shared = Arc::new(Shared::default());
 
-        // The child sits with its watcher; should that not start, the child must not be left behind.
-        let slot = Arc::new(Mutex::new(Some(child)));
-        let watched = (Arc::clone(&slot), Arc::clone(&shared));
-        let watcher = std::thread::Builder::new().name(format!("watch {component}"));
-        if let Err(source) = watcher.spawn(move || {
-            let child = watched.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(child) = child {
-                watch(child, group, &watched.1);
-            }
-        }) {
-            child = match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                Some(child) => child,
-                None => return Err(spawn_error(source)),
-            };
-            // Both can fail only if it is gone already.
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(spawn_error(source));
-        }
+        // The watcher comes first: should it not start, there is no child yet that would be left behind.
+        let (hand_over, taken) = mpsc::channel::<Child>();
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name(format!("watch {component}"))
+            .spawn(move || taken.iter().for_each(|child| watch(child, &watched)))
+            .map_err(spawn_error)?;
+        let child = command.spawn().map_err(spawn_error)?;
+        let group = group_of(&child);
+        hand_over
+            .send(child)
+            .expect("the watcher waits for a child until this sender is gone");
         Ok(Self {
             component,
             group,
@@ -214,10 +205,18 @@ impl Drop for Process {
     }
 }
 
+/// A child that leads a group: both have the same id.
+fn group_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
+
 /// Waits for the end twice: first without reaping, then, under the lock, reaping. So whoever holds the lock and sees
 /// no end may send a signal to the id.
-fn watch(mut child: Child, pid: Pid, shared: &Shared) {
-    while let Err(Errno::EINTR) = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
+fn watch(mut child: Child, shared: &Shared) {
+    while let Err(Errno::EINTR) = waitid(
+        Id::Pid(group_of(&child)),
+        WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
+    ) {}
     let mut exit = shared.exit();
     // It can fail only if the child was reaped elsewhere; then it is gone all the same.
     *exit = Some(child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0)));

@@ -26,9 +26,9 @@ pub(super) async fn start(
     deadline: Deadline,
 ) -> Result<Redis, StackError> {
     let directory = scratch.path().join("redis");
-    fs::create_dir(&directory).map_err(|source| StackError::Scratch {
+    fs::create_dir(&directory).map_err(|cause| StackError::Scratch {
         path: directory.clone(),
-        source,
+        cause,
     })?;
     let mut command = scratch.command(program);
     let url = format!("redis://127.0.0.1:{}", port.port());

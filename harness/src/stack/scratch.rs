@@ -42,22 +42,22 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Makes one under `parent`.
     pub(super) fn create(parent: &Path) -> Result<Self, StackError> {
-        let error = |path: &Path, source| StackError::Scratch {
+        let error = |path: &Path, cause| StackError::Scratch {
             path: path.to_owned(),
-            source,
+            cause,
         };
         let directory = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir_in(parent)
-            .map_err(|source| error(parent, source))?;
+            .map_err(|cause| error(parent, cause))?;
         let path = directory.path();
         let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(|source| error(&lock_path, source))?;
-        lock.lock().map_err(|source| error(&lock_path, source))?;
+        let lock = File::create(&lock_path).map_err(|cause| error(&lock_path, cause))?;
+        lock.lock().map_err(|cause| error(&lock_path, cause))?;
         if geteuid().is_root() {
             // PostgreSQL runs as another user and has to reach its own directory in here. Enter, not list.
             let passable = fs::Permissions::from_mode(0o711);
-            fs::set_permissions(path, passable).map_err(|source| error(path, source))?;
+            fs::set_permissions(path, passable).map_err(|cause| error(path, cause))?;
         }
         Ok(Self {
             directory,
@@ -99,7 +99,7 @@ pub(super) async fn sweep(parent: &Path) -> Swept {
         match fs::remove_dir_all(&directory) {
             Ok(()) => swept.directories += 1,
             Err(error) => {
-                tracing::warn!(directory = %directory.display(), %error, "can't remove what a killed run left")
+                tracing::warn!(directory = %directory.display(), %error, "can't remove what a killed run left");
             }
         }
         swept.processes += processes;
