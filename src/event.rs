@@ -74,7 +74,9 @@ pub enum DecodeError {
     #[error("the value is not a payment event: {0}")]
     Json(#[from] serde_json::Error),
     /// The order id breaks its rule.
-    #[error("an order id has 1 to {ORDER_ID_MAX_BYTES} bytes and no control characters; this one has {len} bytes")]
+    #[error(
+        "an order id has 1 to {ORDER_ID_MAX_BYTES} bytes and no control characters; this one has {len} bytes"
+    )]
     OrderId {
         /// Its length in bytes.
         len: usize,
@@ -144,7 +146,9 @@ mod tests {
 
     #[track_caller]
     fn refused(json: &str) -> String {
-        PaymentEvent::decode(Some(json.as_bytes())).unwrap_err().to_string()
+        PaymentEvent::decode(Some(json.as_bytes()))
+            .unwrap_err()
+            .to_string()
     }
 
     fn event(id: &str) -> PaymentEvent {

@@ -7,6 +7,7 @@ pub mod admin;
 mod conn;
 pub mod fetch;
 pub mod group;
+mod link;
 pub mod partitioner;
 pub mod producer;
 

@@ -1,33 +1,74 @@
-//! One subcommand a file.
-
-pub mod stack;
+//! The command line: one subcommand a file.
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
-#[derive(Debug, Parser)]
-enum Cli {
+pub mod compare;
+pub mod exit;
+mod interrupt;
+mod out;
+pub mod stack;
+
+use exit::Exit;
+
+/// How many partitions and consumers does a Kafka pipeline need, does it get faster, and does each key keep its order?
+#[derive(Parser)]
+#[command(name = "lanebench", version = version(), propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lanebench stack check                        what is installed, and the command for what is not
+  lanebench compare --stack native --nodes 3   one partition against three, on real Kafka, PostgreSQL and Redis
+  lanebench compare --configs 1p1c,3p1c,3p3c   any partitions and consumers
+  lanebench compare --key none                 a negative control: order breaks, exit code 3
+
+Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed; 130 interrupted.";
+
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare partition and consumer counts: throughput, response time, lag and order, checked for truth
+    Compare(Box<compare::CompareArgs>),
+    /// See what a stack needs, or hold one up
     Stack(stack::StackArgs),
 }
 
-/// Entry point.
+/// Parses, dispatches, prints the error.
 pub fn main() -> ExitCode {
-    let Cli::Stack(args) = Cli::parse();
-    let outcome = tokio::runtime::Runtime::new()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(stack::run(args)));
-    match outcome {
-        Ok(code) => ExitCode::from(code),
+    let cli = Cli::parse();
+    init_logs();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            if let Some(hint) = error
-                .downcast_ref::<crate::stack::StackError>()
-                .and_then(|e| e.hint())
-            {
-                eprintln!("\nhint: {hint}");
-            }
-            ExitCode::from(1)
+            eprintln!("error: the runtime could not be started: {error}");
+            return Exit::CouldNotRun.into();
         }
-    }
+    };
+    let ended = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        interrupt::cancel_on_signal(&cancel)?;
+        match cli.command {
+            Command::Compare(args) => compare::run(*args, cancel).await,
+            Command::Stack(args) => stack::run(args, cancel).await,
+        }
+    });
+    // What still runs by now was told to stop; a task that does not hear must not hold the exit up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    ended.unwrap_or_else(|error| out::explain(&error)).into()
+}
+
+fn init_logs() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LANEBENCH_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
+    let colour = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
 }

@@ -430,11 +430,12 @@ pub struct OrderCount {
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// `lost`, `order`, `split-order`, `row`, `view`, `unexpected`, `parked`, `dead-lettered`.
+    /// `lost`, `order`, `split-order`, `row`, `view`, `unexpected`, `parked`, `dead-lettered`,
+    /// `nothing-checked`.
     pub kind: String,
-    /// The order.
+    /// The order; empty where the finding is about none.
     pub order_id: String,
-    /// The event's revision.
+    /// The event's revision; 0 where the finding is about none.
     pub revision: u32,
     /// Where it lies, if it lies anywhere.
     pub partition: Option<i32>,

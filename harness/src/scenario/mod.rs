@@ -1,1 +1,104 @@
-//! scenario
+//! What a trial does and what a comparison makes of trials.
+//!
+//! ```text
+//! compare ─▶ warm-up ─▶ rates ─▶ rounds of trials in random order ─▶ summary, verdicts, warnings
+//!                                   │
+//!                                   └─ trial: site, lanes, drain, steady, (inject), surge, checks of truth
+//! ```
+
+pub mod compare;
+mod describe;
+mod feed;
+mod inject;
+mod lanes;
+mod observe;
+pub mod options;
+mod outcome;
+mod phase;
+pub mod rates;
+mod site;
+pub mod summary;
+mod throttle;
+mod trial;
+mod truth;
+pub mod warnings;
+
+/// Hears of a run's progress; the command line shows it.
+pub trait Progress: Send + Sync {
+    /// A new part of the run began.
+    fn phase(&self, text: &str);
+    /// Something changed within the part; may be called often, and left out.
+    fn detail(&self, _text: &str) {}
+}
+
+/// A silent one, for tests.
+impl Progress for () {
+    fn phase(&self, _text: &str) {}
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The broker refused or did not answer an administrative request.
+    #[error("Kafka: {0}")]
+    Admin(#[from] payment_delivery::kafka::admin::AdminError),
+    /// The producer could not be had.
+    #[error("producer: {0}")]
+    Producer(#[from] payment_delivery::kafka::producer::ProducerError),
+    /// The log could not be read for the checks.
+    #[error("reading the log for the checks: {0}")]
+    Fetch(#[from] payment_delivery::kafka::fetch::FetchError),
+    /// The store could not be prepared or read.
+    #[error("PostgreSQL: {0}")]
+    Store(#[from] payment_delivery::store::StoreError),
+    /// The view could not be prepared or read.
+    #[error("Redis: {0}")]
+    View(#[from] payment_delivery::view::ViewError),
+    /// A consumer ended by itself.
+    #[error(transparent)]
+    Worker(#[from] payment_delivery::worker::WorkerError),
+    /// The workload can't be planned.
+    #[error(transparent)]
+    Plan(#[from] crate::workload::PlanError),
+    /// The result could not be saved.
+    #[error(transparent)]
+    File(#[from] crate::record::file::FileError),
+    /// The consumers did not share the partitions among them in time.
+    #[error(transparent)]
+    Joining(#[from] crate::measure::timeline::WaitError),
+    /// What components use could not be read.
+    #[error("measuring resources: {0}")]
+    Resources(#[from] crate::measure::resources::ResourceError),
+    /// The sender ended early.
+    #[error("sending the load: {0}")]
+    Sender(#[from] crate::load::LoadError),
+    /// Events could not be produced.
+    #[error("the load could not be sent: {0}")]
+    Load(String),
+    /// Something of the operating system's.
+    #[error("{what}: {source}")]
+    System {
+        /// What was wanted.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The run was interrupted.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl ScenarioError {
+    /// What to do next, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Admin(_) => "is the cluster up, and may this user create topics there? `lanebench stack up` holds a local one up",
+            Self::Store(_) => "check the database URL, and that its user may create a schema",
+            Self::View(_) => "check the Redis URL and the user's rights",
+            Self::Joining(_) => "see the consumers' logs with `LANEBENCH_LOG=payment_delivery=debug`",
+            Self::Load(_) | Self::Sender(_) => "see the producer's log with `LANEBENCH_LOG=payment_delivery=debug`",
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+}

@@ -1,0 +1,210 @@
+//! `lanebench compare`: the main job.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use super::exit::Exit;
+use super::out::{Console, UsageError};
+use crate::record::file::OutputDir;
+use crate::report;
+use crate::scenario::compare::{self, Ended};
+use crate::scenario::options::{Inject, Key, Lanes, Options, Throttle};
+use crate::stack::{External, NativeOptions, Stack, StackKind};
+use crate::workload::{Arrivals, Keys};
+
+/// Flags of `compare`.
+#[derive(Args)]
+pub struct CompareArgs {
+    /// Where broker, store and view come from
+    #[arg(long, value_enum, default_value_t = StackKind::Native)]
+    stack: StackKind,
+    /// Kafka nodes that the native stack starts: 1 or 3
+    #[arg(long, default_value_t = 1, value_parser = nodes)]
+    nodes: u8,
+    /// Replicas of each partition [default: the nodes, at most 3]
+    #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
+    replication: Option<i16>,
+    /// min.insync.replicas of the topic [default: one below the replicas, at least 1]
+    #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
+    min_isr: Option<i16>,
+    /// What is compared, the baseline first; 3p1c is three partitions and one consumer
+    #[arg(long, value_delimiter = ',', default_value = "1p1c,3p3c")]
+    configs: Vec<Lanes>,
+    /// How a consumer works through its events
+    #[arg(long, value_enum, default_value_t = Mode::Record)]
+    mode: Mode,
+    /// Rounds; each has one trial of each configuration, in random order
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Seed of everything drawn: keys, gaps, the order of trials
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Rate of the steady phase in events/s [default: 0.6 × the slowest drain]
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
+    /// Length of the steady phase at least, such as 5s; longer where 3,000 events need it
+    #[arg(long, default_value = "3s", value_parser = duration)]
+    duration: Duration,
+    /// When events are due
+    #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
+    arrivals: Arrivals,
+    /// How orders are drawn: uniform, zipf:S or hot:SHARE
+    #[arg(long, default_value = "uniform")]
+    keys: Keys,
+    /// The message key; `none` is a negative control
+    #[arg(long, value_enum, default_value_t = Key::OrderId)]
+    key: Key,
+    /// Orders of a phase [default: events ÷ events-per-order]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    orders: Option<u32>,
+    /// Mean events an order
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    events_per_order: u32,
+    /// Events of the drain's backlog [default: sized in the warm-up]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=2_000_000))]
+    drain_events: Option<u64>,
+    /// Modelled downstream call an event, such as 2ms
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    service_time: Duration,
+    /// Leave the surge out
+    #[arg(long)]
+    no_surge: bool,
+    /// Break something on purpose, to see the checker find it
+    #[arg(long, value_enum)]
+    inject: Option<Inject>,
+    /// Slow something down on purpose, to see the bottleneck's name change
+    #[arg(long, value_enum)]
+    throttle: Option<Throttle>,
+    /// Directory for the report [default: reports/<UTC>-compare]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// What is printed on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// No progress on stderr
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    addresses: Addresses,
+}
+
+/// Where things are (external), or shall be (native).
+#[derive(Args)]
+struct Addresses {
+    /// Port of the first Kafka node of the native stack [default: a free one]
+    #[arg(long)]
+    kafka_port: Option<u16>,
+    /// Port of PostgreSQL of the native stack [default: a free one]
+    #[arg(long)]
+    postgres_port: Option<u16>,
+    /// Port of Redis of the native stack [default: a free one]
+    #[arg(long)]
+    redis_port: Option<u16>,
+    /// Brokers of the external stack, such as 10.0.0.1:9092,10.0.0.2:9092
+    #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',')]
+    bootstrap: Vec<String>,
+    /// PostgreSQL of the external stack; prefer the environment, which keeps a password out of `ps`
+    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Redis of the external stack
+    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+}
+
+/// How a consumer works through its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// One event at a time.
+    Record,
+}
+
+/// What is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table to read.
+    Text,
+    /// The whole result.
+    Json,
+    /// The summary for a pull request.
+    Markdown,
+}
+
+fn nodes(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("a native cluster has 1 node or 3".into()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of events/s"))?;
+    if rate.is_finite() && rate > 0.0 && rate <= 1e6 {
+        Ok(rate)
+    } else {
+        Err("a rate is above 0 and at most 1,000,000 events/s".into())
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("`{text}` is not a duration; write it like 5s, 2ms or 1m"))?;
+    Duration::try_from(parsed).map_err(|_| "a duration is not negative".into())
+}
+
+impl CompareArgs {
+    fn options(&self) -> Result<Options, UsageError> {
+        let nodes = i16::from(self.nodes);
+        let external = self.stack == StackKind::External;
+        let replication = self.replication.unwrap_or(if external { 1 } else { nodes });
+        if !external && replication > nodes {
+            return Err(UsageError {
+                what: format!("{replication} replicas need {replication} nodes; the stack has {nodes}"),
+                hint: "raise `--nodes` or lower `--replication`".into(),
+            });
+        }
+        let min_isr = self.min_isr.unwrap_or((replication - 1).max(1));
+        if min_isr > replication {
+            return Err(UsageError {
+                what: format!("{min_isr} replicas in sync can't be had from {replication}"),
+                hint: "lower `--min-isr` or raise `--replication`".into(),
+            });
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(twice) = self.configs.iter().find(|lanes| !seen.insert(**lanes)) {
+            return Err(UsageError {
+                what: format!("{twice} is named twice in `--configs`"),
+                hint: "name each configuration once; more rounds give more trials".into(),
+            });
+        }
+        if self.throttle == Some(Throttle::Store) && external {
+            return Err(UsageError {
+                what: "`--throttle store` stops PostgreSQL's processes, which are not ours on this stack".into(),
+                hint: "use it with `--stack native`".into(),
+            });
+        }
+        Ok(Options {
+            configs: self.configs.clone(),
+            rounds: self.rounds,
+            seed: self.seed,
+            key: self.key,
+            keys: self.keys,
+            orders: self.orders,
+            events_per_order: self.events_per_order,
+            arrivals: self.arrivals,
+            rate_per_s: self.rate,
+            duration: self.duration.max(Duration::from_secs(1)),
+            surge: !self.no_surge,
+            service_time: self.service_time,
+            replication,
+            min_isr,
+            inject: self.inject,
+            throttle: self.throttle,
+            drain_events: self.drain_events,
+        })
+    }
+}

@@ -1,0 +1,22 @@
+//! Ctrl-C and SIGTERM become a cancellation that everything winds down by.
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Cancels `cancel` at the first SIGINT, SIGTERM or SIGHUP. Later ones change nothing: winding down is bounded anyway.
+pub(super) fn cancel_on_signal(cancel: &CancellationToken) -> anyhow::Result<()> {
+    let mut int = signal(SignalKind::interrupt()).context("no handler for SIGINT")?;
+    let mut term = signal(SignalKind::terminate()).context("no handler for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("no handler for SIGHUP")?;
+    let cancel = cancel.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        cancel.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Lag in time: how long the oldest event that is not yet visible has been due.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Timeline;
+
+/// Finds the oldest event of a partition that is due and not yet visible.
+///
+/// Within a phase events are laid out by due time, and an event once visible stays so: a mark per partition
+/// that only moves forward makes a tick cost what happened since the last one.
+pub struct OldestNotVisible {
+    timeline: Arc<Timeline>,
+    marks: BTreeMap<i32, usize>,
+}
+
+impl OldestNotVisible {
+    /// Starts at the timeline's beginning.
+    pub fn new(timeline: Arc<Timeline>) -> Self {
+        Self {
+            timeline,
+            marks: BTreeMap::new(),
+        }
+    }
+
+    /// The timeline that is watched.
+    pub fn timeline(&self) -> &Arc<Timeline> {
+        &self.timeline
+    }
+
+    /// How long, at `now_ns`, the oldest event of `partition` has been due without being visible; 0 if there is none.
+    ///
+    /// An event whose partition is unknown until it is acked (no key) counts for every partition until then.
+    pub fn lag_ns(&mut self, partition: i32, now_ns: u64) -> u64 {
+        self.due_ns(partition, now_ns)
+            .map_or(0, |due| now_ns.saturating_sub(due))
+    }
+
+    fn due_ns(&mut self, partition: i32, now_ns: u64) -> Option<u64> {
+        let timeline = &*self.timeline;
+        let mark = self.marks.entry(partition).or_default();
+        // Once something had to be left open behind, the mark stays there while the search goes on.
+        let mut settled = true;
+        let first = timeline.phases.partition_point(|p| p.range.end <= *mark);
+        for phase in &timeline.phases[first..] {
+            let Some(start) = phase.start.get() else {
+                settled = false;
+                continue;
+            };
+            let from = phase.range.start.max(*mark);
+            for index in from..phase.range.end {
+                let event = &timeline.events[index];
+                let lies_in = event.partition.load(Ordering::Relaxed);
+                let elsewhere = lies_in >= 0 && lies_in != partition;
+                if elsewhere || event.visible.get().is_some() {
+                    if settled {
+                        *mark = index + 1;
+                    }
+                    continue;
+                }
+                let due = start + phase.plan.events[index - phase.range.start].due_ns;
+                // Later events of the phase are due later still, and later phases after them.
+                return (due <= now_ns).then_some(due);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,192 @@
+//! The timeline as the pipeline's probe. Runs on the consumers' own loops: it must stay well below a microsecond.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use payment_delivery::event::Revision;
+use payment_delivery::kafka::Origin;
+use payment_delivery::probe::{Activity, Probe, Seen};
+
+use super::index::Order;
+use super::journal::{Commit, DeadLetter, Delivery, Ownership, Skipped};
+use super::{Gate, Gates, Timeline};
+
+impl Probe for Timeline {
+    fn fetched(&self, seen: Seen<'_>) {
+        let delivery = |journal: &mut super::Journal, delivery| journal.deliveries.push(delivery);
+        if let Some(index) = self.write_down(seen, delivery) {
+            self.events[index].fetched.pass(self.clock.now_ns());
+        }
+    }
+
+    fn stored(&self, seen: Seen<'_>) {
+        if let Some(order) = self.index.get(seen.order_id) {
+            self.pass_down(
+                order,
+                seen.revision,
+                self.clock.now_ns(),
+                |event| &event.stored,
+                |_| (),
+            );
+        }
+    }
+
+    fn visible(&self, seen: Seen<'_>, in_view: Revision) {
+        let now_ns = self.clock.now_ns();
+        let Some(order) = self.index.get(seen.order_id) else {
+            return;
+        };
+        if in_view > seen.revision {
+            // The view shows what a row holds: what lies above this event was a parked run, stored together with it.
+            let stored = order
+                .event(seen.revision)
+                .and_then(|index| self.events[index].stored.get());
+            self.pass_down(
+                order,
+                in_view,
+                stored.unwrap_or(now_ns),
+                |event| &event.stored,
+                |_| (),
+            );
+        }
+        let consumer = self.consumers.named(seen.consumer).number;
+        let mut count = 0;
+        self.pass_down(
+            order,
+            in_view,
+            now_ns,
+            |event| &event.visible,
+            |event| {
+                event.by.store(consumer, Ordering::Relaxed);
+                count += 1;
+            },
+        );
+        let phase = &self.phases[order.phase];
+        if count > 0 && phase.visible.fetch_add(count, Ordering::AcqRel) + count == phase.range.len() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn parked(&self, seen: Seen<'_>) {
+        self.write_down(seen, |journal, delivery| journal.parked.push(delivery));
+    }
+
+    fn dead_lettered(&self, consumer: &str, origin: Origin, reason: &str) {
+        let (at_ns, consumer) = self.now_and_number(consumer);
+        self.lock_journal().dead_letters.push(DeadLetter {
+            at_ns,
+            origin,
+            consumer,
+            reason: reason.into(),
+        });
+    }
+
+    fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
+        self.consumers
+            .spent(consumer, activity, spent, self.clock.now_ns());
+    }
+
+    fn assigned(&self, consumer: &str, partitions: &[i32]) {
+        let (at_ns, number) = self.now_and_number(consumer);
+        let mut journal = self.lock_journal();
+        journal.owned.insert(consumer.into(), partitions.into());
+        journal.ownership.push(Ownership {
+            at_ns,
+            consumer: number,
+            partitions: partitions.into(),
+            lost: false,
+        });
+        drop(journal);
+        self.changed.notify_waiters();
+    }
+
+    fn released(&self, consumer: &str, lost: bool) {
+        let (at_ns, number) = self.now_and_number(consumer);
+        let mut journal = self.lock_journal();
+        journal.owned.remove(consumer);
+        journal.ownership.push(Ownership {
+            at_ns,
+            consumer: number,
+            partitions: Vec::new(),
+            lost,
+        });
+        drop(journal);
+        self.changed.notify_waiters();
+    }
+
+    fn committed(&self, consumer: &str, partition: i32, next_offset: i64) {
+        let (at_ns, consumer) = self.now_and_number(consumer);
+        self.lock_journal().commits.push(Commit {
+            at_ns,
+            consumer,
+            partition,
+            next_offset,
+        });
+    }
+
+    fn skipped(&self, consumer: &str, partition: i32, from: i64, to: i64) {
+        let (_, consumer) = self.now_and_number(consumer);
+        self.lock_journal().skipped.push(Skipped {
+            consumer,
+            partition,
+            from,
+            to,
+        });
+    }
+
+    fn retried(&self, consumer: &str, part: &'static str, error: &str) {
+        let (_, consumer) = self.now_and_number(consumer);
+        let mut journal = self.lock_journal();
+        let retries = journal.retries.entry((consumer, part)).or_default();
+        retries.count += 1;
+        retries.last_error.clear();
+        retries.last_error.push_str(error);
+    }
+}
+
+impl Timeline {
+    /// Passes a gate for a revision and for all before it that have not passed it.
+    ///
+    /// A later revision supersedes the earlier ones, so what has passed is always a run from revision 1 and the walk
+    /// ends at the first event that did: each event is written once, whatever is folded, parked or delivered again.
+    fn pass_down(
+        &self,
+        order: Order<'_>,
+        revision: Revision,
+        at_ns: u64,
+        gate: impl Fn(&Gates) -> &Gate,
+        mut each: impl FnMut(&Gates),
+    ) {
+        for index in order.down_from(revision) {
+            let event = &self.events[index];
+            if !gate(event).pass(at_ns) {
+                break;
+            }
+            each(event);
+        }
+    }
+
+    /// Writes a message down in the journal; its index, if it was planned.
+    fn write_down(&self, seen: Seen<'_>, write: impl FnOnce(&mut super::Journal, Delivery)) -> Option<usize> {
+        let index = self.index_of(seen.order_id, seen.revision);
+        let consumer = self.consumers.named(seen.consumer).number;
+        let mut journal = self.lock_journal();
+        let event = journal.event(index, seen.order_id, seen.revision);
+        // Read within the lock, so that times keep the journal's order.
+        let at_ns = self.clock.now_ns();
+        write(
+            &mut journal,
+            Delivery {
+                at_ns,
+                origin: seen.origin,
+                event,
+                consumer,
+            },
+        );
+        index
+    }
+
+    fn now_and_number(&self, consumer: &str) -> (u64, u32) {
+        (self.clock.now_ns(), self.consumers.named(consumer).number)
+    }
+}

@@ -1,0 +1,307 @@
+//! `lag.png`: lag over time, in records and in time, each phase from its own start so that configurations line up.
+
+use plotters::backend::DrawingBackend;
+
+use super::axis::{Rect, Scale, grid_y, y_at};
+use super::canvas::{Canvas, Point};
+use super::ticks::{Tick, phases, ticks};
+use super::{Area, ChartError, legend, no_data, style};
+use crate::record::{Configuration, RunResult, Trial};
+use crate::report::units::{count, duration, duration_tick, number, tick, unit_of};
+
+/// Partitions over all configurations up to which each gets a line of its own.
+const THIN_LINES: usize = 12;
+
+/// Space between two phases.
+const GAP: f64 = 26.0;
+
+/// The trial that stands for a configuration.
+struct Lane<'a> {
+    index: usize,
+    configuration: &'a Configuration,
+    trial: &'a Trial,
+    ticks: Vec<Tick<'a>>,
+}
+
+/// One phase on the axis: all lanes share its start, the longest sets its width.
+struct Phase {
+    name: String,
+    length_ms: f64,
+    left: f64,
+    right: f64,
+}
+
+/// Draws the chart: the trial of median throughput of each configuration.
+///
+/// # Errors
+/// [`ChartError`] when the font or the backend fails.
+pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(), ChartError> {
+    let canvas = Canvas::new(area)?;
+    let lanes: Vec<Lane<'_>> = result
+        .configurations
+        .iter()
+        .enumerate()
+        .filter_map(|(i, c)| lane(i, c))
+        .collect();
+    let thin = if one_each(&lanes) {
+        " Thin: single partitions."
+    } else {
+        ""
+    };
+    let top = canvas.heading(
+        "Lag over time",
+        &format!(
+            "Bold: all partitions, in the round of median throughput.{thin} Seconds count from the start of each phase."
+        ),
+    )?;
+    if lanes.is_empty() {
+        let frame = Rect::new(
+            style::MARGIN,
+            top + 20.0,
+            style::WIDTH - style::MARGIN,
+            style::HEIGHT - style::MARGIN,
+        );
+        return no_data(&canvas, frame, "no lag was sampled");
+    }
+    let entries: Vec<_> = lanes.iter().map(|l| (style::lane(l.index), key(l))).collect();
+    let used = legend::draw(
+        &canvas,
+        &entries,
+        (style::MARGIN, top + 16.0),
+        style::WIDTH - 2.0 * style::MARGIN,
+    )?;
+    let (left, right) = (style::MARGIN + 102.0, style::WIDTH - style::MARGIN);
+    let top = top + used + 62.0;
+    let bottom = style::HEIGHT - 46.0;
+    let upper = Rect::new(left, top, right, top + (bottom - top) * 0.58);
+    let lower = Rect::new(left, upper.bottom + 58.0, right, bottom);
+    let on_axis = lay_out(&lanes, left, right);
+    for phase in &on_axis {
+        let middle = f64::midpoint(phase.left, phase.right);
+        let look = style::text(22.0).bold();
+        let name = canvas.fitted(&phase.name, look, phase.right - phase.left + GAP)?;
+        canvas.text(&name, (middle, upper.top - 18.0), look.centred())?;
+    }
+    let most = lanes
+        .iter()
+        .flat_map(|l| &l.ticks)
+        .map(Tick::records)
+        .max()
+        .unwrap_or(0)
+        .max(0) as f64;
+    let records = Scale::linear(most.max(1.0), 5);
+    panel(&canvas, upper, &on_axis, result)?;
+    grid_y(&canvas, upper, records, 5, tick)?;
+    canvas.text(
+        "records",
+        (upper.left - 12.0, upper.top - 18.0),
+        style::text(20.0).bold().right(),
+    )?;
+    series(
+        &canvas,
+        upper,
+        records,
+        &lanes,
+        &on_axis,
+        |t| t.records() as f64,
+        |s| s.records.max(0) as f64,
+    )?;
+
+    let longest = lanes
+        .iter()
+        .flat_map(|l| &l.ticks)
+        .map(Tick::ns)
+        .max()
+        .unwrap_or(0) as f64;
+    let (_, unit) = unit_of(longest.max(1e6));
+    let time = Scale::Linear {
+        max: Scale::linear(longest / unit, 4).max() * unit,
+    };
+    panel(&canvas, lower, &on_axis, result)?;
+    grid_y(&canvas, lower, time, 4, duration_tick)?;
+    canvas.text(
+        "in time: age of the oldest event not yet visible",
+        (lower.left, lower.top - 18.0),
+        style::text(20.0).bold(),
+    )?;
+    series(
+        &canvas,
+        lower,
+        time,
+        &lanes,
+        &on_axis,
+        |t| t.ns() as f64,
+        |s| s.ns as f64,
+    )?;
+    seconds(&canvas, lower.bottom + 20.0, &on_axis)
+}
+
+/// Whether there are few enough partitions for each to get a line of its own.
+fn one_each(lanes: &[Lane<'_>]) -> bool {
+    let several = lanes.iter().any(|l| l.configuration.partitions > 1);
+    let all: i32 = lanes.iter().map(|l| l.configuration.partitions).sum();
+    several && usize::try_from(all).is_ok_and(|n| n <= THIN_LINES)
+}
+
+/// The trial of median throughput among those that passed and were sampled; where none passed, the first sampled.
+fn lane(index: usize, configuration: &Configuration) -> Option<Lane<'_>> {
+    let sampled = configuration.trials.iter().filter(|t| !t.lag.series.is_empty());
+    let mut passed: Vec<&Trial> = sampled.clone().filter(|t| t.verification.passed).collect();
+    passed.sort_by(|a, b| a.throughput_per_s.total_cmp(&b.throughput_per_s));
+    let median = passed.len().checked_sub(1).map(|last| passed[last / 2]);
+    let trial = median.or_else(|| sampled.clone().next())?;
+    Some(Lane {
+        index,
+        configuration,
+        trial,
+        ticks: ticks(&trial.lag),
+    })
+}
+
+fn key(lane: &Lane<'_>) -> String {
+    let void = if lane.trial.verification.passed {
+        ""
+    } else {
+        ", void"
+    };
+    let peak = match &lane.trial.surge {
+        Some(s) => format!(
+            ": surge peak {}, {}",
+            count(s.max_lag_records),
+            duration(s.max_lag_ns as f64)
+        ),
+        None => String::new(),
+    };
+    format!(
+        "{} (round {}{void}){peak}",
+        lane.configuration.name, lane.trial.round
+    )
+}
+
+/// Shares the width out among the phases by their length; a very short one keeps enough room for its name.
+fn lay_out(lanes: &[Lane<'_>], left: f64, right: f64) -> Vec<Phase> {
+    let mut lengths: Vec<(String, f64)> = Vec::new();
+    for lane in lanes {
+        for (name, from, to) in phases(&lane.ticks) {
+            match lengths.iter_mut().find(|(n, _)| n == name) {
+                Some((_, length)) => *length = length.max(to - from),
+                None => lengths.push((name.to_owned(), to - from)),
+            }
+        }
+    }
+    let total: f64 = lengths.iter().map(|(_, l)| l).sum::<f64>().max(1.0);
+    let room = right - left - GAP * lengths.len().saturating_sub(1) as f64;
+    let weights: Vec<f64> = lengths.iter().map(|(_, l)| (l / total).max(0.12)).collect();
+    let weight: f64 = weights.iter().sum();
+    let mut at = left;
+    lengths
+        .into_iter()
+        .zip(weights)
+        .map(|((name, length_ms), w)| {
+            let phase = Phase {
+                name,
+                length_ms: length_ms.max(1.0),
+                left: at,
+                right: at + room * w / weight,
+            };
+            at = phase.right + GAP;
+            phase
+        })
+        .collect()
+}
+
+/// The phases as shades, the peak of the surge one step darker.
+fn panel<DB: DrawingBackend>(
+    canvas: &Canvas<'_, DB>,
+    frame: Rect,
+    on_axis: &[Phase],
+    result: &RunResult,
+) -> Result<(), ChartError> {
+    for phase in on_axis {
+        canvas.rect(
+            Rect {
+                left: phase.left,
+                right: phase.right,
+                ..frame
+            },
+            style::PALE,
+        )?;
+        if let (Some(surge), "surge") = (&result.workload.surge, phase.name.as_str()) {
+            let x = |s: f64| {
+                (phase.left + s * 1000.0 / phase.length_ms * (phase.right - phase.left)).min(phase.right)
+            };
+            let peak = Rect {
+                left: x(surge.base_s),
+                right: x(surge.base_s + surge.peak_s),
+                ..frame
+            };
+            canvas.rect(peak, style::SHADE)?;
+            let look = style::text(18.0).grey();
+            let label = format!("peak, {} events/s", number(surge.peak_per_s));
+            if canvas.width_of(&label, look)? < peak.width() {
+                canvas.text(&label, (peak.centre().0, frame.top + 14.0), look.centred())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn series<DB: DrawingBackend>(
+    canvas: &Canvas<'_, DB>,
+    frame: Rect,
+    scale: Scale,
+    lanes: &[Lane<'_>],
+    on_axis: &[Phase],
+    whole: impl Fn(&Tick<'_>) -> f64,
+    part: impl Fn(&crate::record::LagSample) -> f64,
+) -> Result<(), ChartError> {
+    let thin = one_each(lanes);
+    for lane in lanes {
+        let color = style::lane(lane.index);
+        for (name, from, _) in phases(&lane.ticks) {
+            let Some(phase) = on_axis.iter().find(|p| p.name == name) else {
+                continue;
+            };
+            let at = |t_ms: f64, value: f64| -> Point {
+                let x = phase.left + (t_ms - from) / phase.length_ms * (phase.right - phase.left);
+                (x.clamp(phase.left, phase.right), y_at(frame, scale, value))
+            };
+            let ticks = || lane.ticks.iter().filter(|t| t.phase == name);
+            if thin && lane.configuration.partitions > 1 {
+                for partition in 0..lane.configuration.partitions {
+                    let line: Vec<Point> = ticks()
+                        .filter_map(|t| {
+                            let sample = t.samples.iter().find(|s| s.partition == partition)?;
+                            Some(at(t.t_ms, part(sample)))
+                        })
+                        .collect();
+                    canvas.line(&line, color, 0.5, 1.0)?;
+                }
+            }
+            let line: Vec<Point> = ticks().map(|t| at(t.t_ms, whole(t))).collect();
+            canvas.line(&line, color, 0.95, 3.5)?;
+        }
+    }
+    Ok(())
+}
+
+/// Seconds since the start of each phase.
+fn seconds<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, y: f64, on_axis: &[Phase]) -> Result<(), ChartError> {
+    for phase in on_axis {
+        let width = phase.right - phase.left;
+        let scale = Scale::Linear {
+            max: phase.length_ms / 1000.0,
+        };
+        let ticks = (width / 130.0).floor().max(1.0) as usize;
+        for value in scale.ticks(ticks) {
+            let x = phase.left + scale.part(value) * width;
+            let text = if value == 0.0 {
+                "0".to_owned()
+            } else {
+                format!("{} s", tick(value))
+            };
+            canvas.text(&text, (x, y), style::text(20.0).grey().centred())?;
+        }
+    }
+    Ok(())
+}

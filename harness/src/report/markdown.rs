@@ -1,0 +1,66 @@
+//! `summary.md`: verdict, table and warnings, to paste into an issue or a pull request.
+
+use std::fmt::Write as _;
+
+use crate::record::RunResult;
+use crate::report::{table, words};
+
+/// The whole file as text.
+pub fn summary(result: &RunResult) -> String {
+    let mut out = format!("**{}**\n\n", escape(&words::headline(result).text));
+    out.push_str(
+        "| configuration | rounds | events/s | ratio | response p50 | response p99 | peak lag, records | order violations \
+         | lost | bottleneck |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+    );
+    for row in table::rows(result) {
+        let cells = [
+            row.name.clone(),
+            row.rounds.inline(),
+            row.throughput.inline(),
+            row.ratio.inline(),
+            row.p50.inline(),
+            row.p99.inline(),
+            row.peak_lag.inline(),
+            format!("{} {}", row.order.value, row.order.detail),
+            format!("{} {}", row.lost.value, row.lost.detail),
+            row.bottleneck.inline(),
+        ];
+        let cells: Vec<String> = cells.iter().map(|c| escape(c.trim())).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
+    }
+    let _ = writeln!(out, "\nIn brackets: {}.", words::range_note(result));
+    if !result.warnings.is_empty() {
+        out.push_str("\nWarnings:\n");
+        for w in &result.warnings {
+            let _ = writeln!(out, "- `{}`: {}", w.code, escape(&w.message));
+        }
+    }
+    let _ = writeln!(
+        out,
+        "\nStack {}, started {}, seed {}. Repeat with:\n\n```sh\n{}\n```",
+        result.stack.name,
+        result.started_at,
+        result.workload.seed,
+        result.command_line.replace("```", "'''")
+    );
+    out
+}
+
+/// Keeps text from being read as Markdown structure or HTML.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' | '*' | '_' | '`' | '\\' | '[' | ']' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\n' | '\r' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,83 @@
+//! What a result says of its stack and workload.
+
+use std::collections::BTreeMap;
+
+use super::ScenarioError;
+use super::options::{Key, Options};
+use super::rates::Rates;
+use super::site::Site;
+use crate::record;
+
+/// How often consumers commit.
+pub(super) const COMMIT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Asks each component what it is.
+pub(super) async fn stack(
+    name: &str,
+    kafka_version: Option<&str>,
+    site: &Site,
+    options: &Options,
+) -> Result<record::Stack, ScenarioError> {
+    let nodes = site.admin.brokers().await?.len();
+    let store = site.store.server_settings().await?;
+    Ok(record::Stack {
+        name: name.into(),
+        kafka: record::Kafka {
+            version: kafka_version.unwrap_or("unknown").into(),
+            nodes,
+            replication: options.replication,
+            min_isr: options.min_isr,
+            acks: "all".into(),
+        },
+        store: record::Component { name: "postgresql".into(), version: store.version, settings: store.settings },
+        view: record::Component { name: "redis".into(), version: site.view_version.clone(), settings: BTreeMap::new() },
+        clients: ["rskafka", "kafka-protocol", "sqlx", "redis", "tokio"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), locked_version(name)?.to_owned())))
+            .collect(),
+    })
+}
+
+/// What was offered. `value_bytes` is the mean over the drain's events.
+pub(super) fn workload(options: &Options, rates: &Rates, value_bytes: f64) -> record::Workload {
+    record::Workload {
+        seed: options.seed,
+        rounds: options.rounds,
+        key: match options.key {
+            Key::OrderId => "order-id".into(),
+            Key::None => "none".into(),
+        },
+        keys: options.keys.to_string(),
+        events_per_order: options.events_per_order,
+        value_bytes: value_bytes.round() as u32,
+        arrivals: options.arrivals.to_string(),
+        service_time_ms: options.service_time.as_secs_f64() * 1e3,
+        drain_events: rates.drain_events,
+        steady_per_s: rates.steady_per_s,
+        steady_s: rates.steady.as_secs_f64(),
+        surge: rates.surge.clone(),
+        commit_interval_ms: COMMIT_INTERVAL.as_millis() as u64,
+        inject: options.inject.map(|kind| kebab(&kind)),
+    }
+}
+
+/// A value of a flag, as it is typed.
+pub(super) fn kebab(value: &impl clap::ValueEnum) -> String {
+    value.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+}
+
+/// The version of a crate in the lock file that this binary was built from.
+fn locked_version(name: &str) -> Option<&'static str> {
+    const LOCK: &str = include_str!("../../../Cargo.lock");
+    let entry = LOCK.split("[[package]]").find(|entry| entry.contains(&format!("name = \"{name}\"\n")))?;
+    entry.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_lock_file_names_the_clients() {
+        assert!(super::locked_version("rskafka").unwrap().starts_with("0.6"));
+        assert_eq!(super::locked_version("no-such-crate"), None);
+    }
+}

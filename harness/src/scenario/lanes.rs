@@ -1,0 +1,119 @@
+//! The consumers of one trial, on threads of their own, so that their CPU time can be told from the harness's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use payment_delivery::kafka::group::GroupConfig;
+use payment_delivery::mode::record::Parts;
+use payment_delivery::probe::Probe;
+use payment_delivery::store::postgres::PostgresStore;
+use payment_delivery::view::redis::{RedisTimeouts, RedisView};
+use payment_delivery::worker::{self, WorkerConfig, WorkerError};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::ScenarioError;
+use super::options::Lanes;
+use super::site::TrialSite;
+use crate::measure::resources::LANE_THREAD_PREFIX;
+
+/// Holds every consumer's fetching back until it holds `true`.
+pub type Gate = watch::Sender<bool>;
+
+/// The runtime on which consumers run, one a run.
+pub struct LaneRuntime(Option<Runtime>);
+
+impl LaneRuntime {
+    /// As many threads as the machine has cores: a consumer is one loop, so more would not be used.
+    pub fn start() -> Result<Self, ScenarioError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name(format!("{LANE_THREAD_PREFIX}worker")) // by which its CPU time is told apart
+            .enable_all()
+            .build()
+            .map_err(|source| ScenarioError::System { what: "starting the consumers' runtime", source })?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> Option<&tokio::runtime::Handle> {
+        self.0.as_ref().map(Runtime::handle)
+    }
+}
+
+impl Drop for LaneRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background(); // a plain drop would block, which async code must not
+        }
+    }
+}
+
+/// What all consumers of a trial share.
+pub struct LaneSettings {
+    /// Modelled downstream call an event.
+    pub service_time: Duration,
+    /// Commit cadence.
+    pub commit_interval: Duration,
+}
+
+/// The running consumers of one trial. Dropping them ends them without a goodbye.
+pub struct RunningLanes {
+    gate: Gate,
+    stop: CancellationToken,
+    workers: JoinSet<Result<(), WorkerError>>,
+}
+
+impl RunningLanes {
+    /// Starts the consumers, their fetch gate closed. Each has a connection to store and view of its own.
+    pub async fn start(
+        runtime: &LaneRuntime,
+        site: &TrialSite,
+        lanes: Lanes,
+        settings: &LaneSettings,
+        probe: &Arc<dyn Probe>,
+    ) -> Result<Self, ScenarioError> {
+        let (gate, opened) = watch::channel(false);
+        let stop = CancellationToken::new();
+        let mut workers = JoinSet::new();
+        let Some(handle) = runtime.handle() else { return Err(ScenarioError::Interrupted) };
+        for index in 0..lanes.consumers {
+            let name = format!("consumer-{index}");
+            let store = PostgresStore::connect(&site.database_url, site.store_options(1)).await?;
+            let view = RedisView::connect(&site.redis_url, &site.view_prefix, RedisTimeouts::default()).await?;
+            let parts = Parts { store: Arc::new(store), view: Arc::new(view), probe: Arc::clone(probe) };
+            let config = WorkerConfig {
+                service_time: settings.service_time,
+                commit_interval: settings.commit_interval,
+                group: GroupConfig::new(site.group.clone(), name.clone()),
+                ..WorkerConfig::new(name, site.bootstrap.clone(), site.topic.clone(), site.group.clone())
+            };
+            workers.spawn_on(worker::run(config, parts, opened.clone(), stop.clone()), handle);
+        }
+        Ok(Self { gate, stop, workers })
+    }
+
+    /// What lets the consumers fetch.
+    pub fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    /// Resolves when a consumer ended by itself, which none should; never otherwise.
+    pub async fn failure(&mut self) -> ScenarioError {
+        match self.workers.join_next().await {
+            Some(Ok(Err(error))) => error.into(),
+            Some(Err(error)) => ScenarioError::Load(format!("a consumer panicked: {error}")),
+            Some(Ok(Ok(()))) => ScenarioError::Interrupted,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops them gracefully: each finishes the message in hand, commits and leaves the group.
+    pub async fn stop(mut self) -> Result<(), ScenarioError> {
+        self.stop.cancel();
+        while let Some(ended) = self.workers.join_next().await {
+            ended.map_err(|error| ScenarioError::Load(format!("a consumer panicked: {error}")))??;
+        }
+        Ok(())
+    }
+}

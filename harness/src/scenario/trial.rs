@@ -1,0 +1,276 @@
+//! One trial: drain, steady, (inject), surge, checks of truth.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use payment_delivery::kafka::partitioner::partition_for_key;
+use payment_delivery::kafka::producer::{Producer, ProducerConfig};
+use payment_delivery::probe::Probe;
+use tokio_util::sync::CancellationToken;
+
+use super::feed::{Failures, ProducerSink, Ticket};
+use super::inject::{Extra, inject};
+use super::lanes::{Gate, LaneRuntime, LaneSettings, RunningLanes};
+use super::observe::{DrainObserved, Observed, Observer};
+use super::options::{Key, Lanes, Options, Throttle};
+use super::phase::{DRAIN, Plans, STEADY, SURGE};
+use super::rates::Rates;
+use super::site::{Site, TrialSite};
+use super::{Progress, ScenarioError, describe, outcome, throttle, truth};
+use crate::load::Load;
+use crate::measure::Clock;
+use crate::measure::timeline::{PhaseId, Timeline};
+use crate::record::Trial;
+use crate::stack::Pids;
+
+/// How long the consumers may take to join.
+const JOIN_WITHIN: Duration = Duration::from_secs(30);
+/// How long a phase may go without a single event becoming visible before it counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
+/// How long the committed offsets may take to reach the log's end once all is visible.
+const SETTLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The sender's thread takes a moment to be up; nothing is due before.
+const THREAD_START_NS: u64 = 10_000_000;
+
+/// What all trials of a run share.
+pub(super) struct Bench<'a> {
+    pub(super) site: &'a Site,
+    pub(super) runtime: &'a LaneRuntime,
+    pub(super) options: &'a Options,
+    pub(super) pids: &'a Pids,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// Which trial.
+pub(super) struct Spec<'a> {
+    /// Part of the names of its topic, group and keys.
+    pub(super) name: String,
+    /// For people.
+    pub(super) title: String,
+    pub(super) lanes: Lanes,
+    pub(super) round: u32,
+    pub(super) position: u32,
+    pub(super) seed: u64,
+    pub(super) plans: &'a Plans,
+    /// None in a warm-up, which is there to find them.
+    pub(super) rates: Option<&'a Rates>,
+}
+
+impl Bench<'_> {
+    /// Runs one trial and removes what it made, however it ends.
+    pub(super) async fn trial(&self, spec: &Spec<'_>) -> Result<Trial, ScenarioError> {
+        let site = self.site.trial(&spec.name, spec.lanes.partitions, self.options).await?;
+        let cancel = self.cancel.child_token();
+        let _ended = cancel.clone().drop_guard(); // ends the sender's wait, whichever way this is left
+        let outcome = tokio::select! {
+            outcome = self.run(spec, &site, &cancel) => outcome,
+            () = self.cancel.cancelled() => Err(ScenarioError::Interrupted),
+        };
+        self.site.clear(&site).await;
+        outcome
+    }
+
+    async fn run(
+        &self,
+        spec: &Spec<'_>,
+        site: &TrialSite,
+        cancel: &CancellationToken,
+    ) -> Result<Trial, ScenarioError> {
+        let timeline = self.timeline(spec)?;
+        let mut lanes = self.lanes(spec, site, &timeline).await?;
+        let phases = Phases::new(self, site, timeline, lanes.gate(), cancel).await?;
+        // Whatever the phases come to, a consumer that died says more than the wait for it.
+        let measured = tokio::select! {
+            measured = phases.run(self, spec, site) => measured,
+            died = lanes.failure() => Err(died),
+        }?;
+        self.progress.phase(&format!("{}: checks of truth", spec.title));
+        lanes.stop().await?;
+        let keyed = self.options.key == Key::OrderId;
+        let Phases { timeline, failures, .. } = phases;
+        let verification =
+            truth::check(self.site, site, &timeline, &failures, &measured.extra, keyed).await?;
+        Ok(outcome::trial(spec, &timeline, measured, verification))
+    }
+
+    async fn lanes(
+        &self,
+        spec: &Spec<'_>,
+        site: &TrialSite,
+        timeline: &Arc<Timeline>,
+    ) -> Result<RunningLanes, ScenarioError> {
+        let probe: Arc<dyn Probe> = match self.options.throttle {
+            Some(Throttle::Worker) => Arc::new(throttle::Busy(timeline.clone())),
+            _ => timeline.clone(),
+        };
+        let settings = LaneSettings {
+            service_time: self.options.service_time,
+            commit_interval: describe::COMMIT_INTERVAL,
+        };
+        RunningLanes::start(self.runtime, site, spec.lanes, &settings, &probe).await
+    }
+
+    fn timeline(&self, spec: &Spec<'_>) -> Result<Arc<Timeline>, ScenarioError> {
+        let mut phases = vec![(DRAIN.to_owned(), Arc::clone(&spec.plans.drain))];
+        phases.extend(spec.plans.steady.iter().map(|plan| (STEADY.to_owned(), Arc::clone(plan))));
+        phases.extend(spec.plans.surge.iter().map(|plan| (SURGE.to_owned(), Arc::clone(plan))));
+        let partitions = spec.lanes.partitions;
+        let keyed = self.options.key == Key::OrderId;
+        let place = |id: &payment_delivery::event::OrderId| {
+            keyed.then(|| partition_for_key(id.as_str().as_bytes(), partitions))
+        };
+        let timeline = Timeline::new(Clock::start(), phases, place)
+            .map_err(|error| ScenarioError::Load(error.to_string()))?;
+        Ok(Arc::new(timeline))
+    }
+}
+
+/// What feeds the consumers, phase by phase.
+struct Phases {
+    timeline: Arc<Timeline>,
+    producer: Arc<Producer<Ticket>>,
+    failures: Failures,
+    sink: ProducerSink,
+    gate: Gate,
+    cancel: CancellationToken,
+}
+
+/// What the phases of a trial brought.
+pub(super) struct Measured {
+    pub(super) watched: Observed,
+    pub(super) drain: DrainObserved,
+    /// Who owned which partitions during the drain.
+    pub(super) owned: BTreeMap<String, Vec<i32>>,
+    /// Injected events.
+    pub(super) extra: Vec<Extra>,
+    /// Sentences about phases that did not come to their end.
+    pub(super) stuck: Vec<String>,
+}
+
+impl Phases {
+    async fn new(
+        bench: &Bench<'_>,
+        site: &TrialSite,
+        timeline: Arc<Timeline>,
+        gate: Gate,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ScenarioError> {
+        let config = ProducerConfig::default();
+        let producer =
+            Arc::new(Producer::connect(&site.bootstrap, &site.topic, site.partitions, config).await?);
+        let failures = Failures::default();
+        let sink = ProducerSink {
+            producer: Arc::clone(&producer),
+            timeline: Arc::clone(&timeline),
+            key: bench.options.key,
+            failures: Arc::clone(&failures),
+            runtime: tokio::runtime::Handle::current(),
+            cancel: cancel.clone(),
+        };
+        Ok(Self { timeline, producer, failures, sink, gate, cancel: cancel.clone() })
+    }
+
+    async fn run(&self, bench: &Bench<'_>, spec: &Spec<'_>, site: &TrialSite) -> Result<Measured, ScenarioError> {
+        let mut stuck = Vec::new();
+        bench.progress.phase(&format!("{}: drain", spec.title));
+        let Some(drain) = self.timeline.phase(DRAIN) else {
+            return Err(ScenarioError::Load("a trial without a drain".into()));
+        };
+        self.fill(drain, spec).await?;
+        let owned = self.timeline.owned();
+        let observer = Observer::start(bench, site, &self.timeline, &self.cancel).await?;
+        let drained = self.drain(drain, bench, &observer, &mut stuck).await?;
+        let mut extra = Vec::new();
+        if let Some(steady) = self.timeline.phase(STEADY) {
+            bench.progress.phase(&format!("{}: steady", spec.title));
+            observer.phase(STEADY);
+            self.open_loop(steady, &mut stuck).await?;
+            if let Some(kind) = bench.options.inject {
+                extra = inject(kind, site, &self.timeline, steady, &self.producer).await?;
+            }
+        }
+        if let Some(surge) = self.timeline.phase(SURGE) {
+            bench.progress.phase(&format!("{}: surge", spec.title));
+            observer.phase(SURGE);
+            self.open_loop(surge, &mut stuck).await?;
+        }
+        self.settled(bench, site).await?;
+        Ok(Measured { watched: observer.stop().await?, drain: drained, owned, extra, stuck })
+    }
+
+    /// Puts the whole backlog into the log and waits until every partition has its owner.
+    async fn fill(&self, drain: PhaseId, spec: &Spec<'_>) -> Result<(), ScenarioError> {
+        let load = Load::backlog(Arc::clone(&self.timeline), drain, self.sink.clone(), &self.cancel)?;
+        load.finished().await?;
+        self.flushed().await?;
+        let consumers = spec.lanes.consumers as usize;
+        Ok(self.timeline.all_assigned(consumers, spec.lanes.partitions, JOIN_WITHIN).await?)
+    }
+
+    /// Opens the gate and waits until all of the backlog is visible.
+    async fn drain(
+        &self,
+        drain: PhaseId,
+        bench: &Bench<'_>,
+        observer: &Observer,
+        stuck: &mut Vec<String>,
+    ) -> Result<DrainObserved, ScenarioError> {
+        let _throttled = match (bench.options.throttle, bench.pids.postgres) {
+            (Some(Throttle::Store), Some(pid)) => Some(throttle::Stopped::start(pid)?),
+            _ => None,
+        };
+        let began = observer.drain_begins()?;
+        self.timeline.start_phase(drain, self.timeline.clock().now_ns());
+        self.gate.send_replace(true);
+        self.visible(drain, stuck).await;
+        observer.drain_ended(&began)
+    }
+
+    /// Sends a phase at its due times and waits until all of it is visible.
+    async fn open_loop(&self, phase: PhaseId, stuck: &mut Vec<String>) -> Result<(), ScenarioError> {
+        let start_ns = self.timeline.clock().now_ns() + THREAD_START_NS;
+        let load =
+            Load::open_loop(Arc::clone(&self.timeline), phase, start_ns, self.sink.clone(), &self.cancel)?;
+        load.finished().await?;
+        self.flushed().await?;
+        self.visible(phase, stuck).await;
+        Ok(())
+    }
+
+    async fn flushed(&self) -> Result<(), ScenarioError> {
+        self.producer.flush().await.map_err(|error| ScenarioError::Load(error.to_string()))
+    }
+
+    /// Waits until a phase is visible, for as long as it makes progress. What never comes is for the checks to name.
+    async fn visible(&self, phase: PhaseId, stuck: &mut Vec<String>) {
+        loop {
+            let before = self.timeline.visible_count(phase);
+            match self.timeline.all_visible(phase, STUCK_AFTER).await {
+                Ok(()) => return,
+                Err(_) if self.timeline.visible_count(phase) > before => {}
+                Err(error) => {
+                    stuck.push(error.to_string());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until the group's committed offsets have reached the log's end: what was injected is then worked through too.
+    async fn settled(&self, bench: &Bench<'_>, site: &TrialSite) -> Result<(), ScenarioError> {
+        let deadline = tokio::time::Instant::now() + SETTLE_WITHIN;
+        let admin = &bench.site.admin;
+        loop {
+            let ends: BTreeMap<i32, i64> = admin.end_offsets(&site.topic).await?;
+            let committed = admin.group_offsets(&site.group, &site.topic).await?;
+            let done = ends.iter().all(|(p, end)| *end == 0 || committed.get(p).is_some_and(|next| next >= end));
+            if done || tokio::time::Instant::now() >= deadline {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Gathers, from the running system, what the checks of truth look at.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use payment_delivery::event::{OrderId, PaymentEvent, Revision};
+use payment_delivery::kafka::fetch::read_all;
+use payment_delivery::kafka::{Fetched, Origin};
+use payment_delivery::mode::dead_letter::origin_and_reason;
+use payment_delivery::mode::dead_letter_topic;
+use payment_delivery::store::DeliveryStore;
+use payment_delivery::view::StatusView;
+
+use super::ScenarioError;
+use super::feed::Failures;
+use super::inject::Extra;
+use super::site::{Site, TrialSite};
+use crate::measure::timeline::{Event, Timeline};
+use crate::record::Verification;
+use crate::verify::{self, DeadLetter, Evidence, Logged, Seen, SendOutcome, Sent};
+
+/// How long reading one partition's whole log may take.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Reads the log, the rows and the view, and checks them against what was sent and what consumers reported.
+///
+/// Must be called when the consumers have stopped.
+pub(super) async fn check(
+    site: &Site,
+    trial: &TrialSite,
+    timeline: &Timeline,
+    failures: &Failures,
+    extra: &[Extra],
+    keyed: bool,
+) -> Result<Verification, ScenarioError> {
+    let sent = sent(timeline, failures, extra);
+    let rows = site.store.deliveries().await?;
+    let orders: BTreeSet<OrderId> =
+        sent.iter().map(|s| s.order_id.clone()).chain(rows.iter().map(|r| r.order_id.clone())).collect();
+    let orders: Vec<OrderId> = orders.into_iter().collect();
+    let shown = trial.view.get(&orders).await?;
+    let evidence = Evidence {
+        sent,
+        log: scan(site, trial, &trial.topic).await?.into_iter().map(logged).collect(),
+        deliveries: deliveries(timeline),
+        rows,
+        parked: site.store.parked().await?,
+        dead_letters: dead_letters(site, trial).await?,
+        view: orders.into_iter().zip(shown).collect(),
+        keyed,
+        allow_parked: false,
+        allow_dead_letters: false,
+    };
+    // Seconds of computing for a large trial: not on a thread that others wait for.
+    tokio::task::spawn_blocking(move || verify::verify(&evidence))
+        .await
+        .map_err(|error| ScenarioError::Load(format!("the checker panicked: {error}")))
+}
+
+/// Every event handed to the producer, with its outcome.
+fn sent(timeline: &Timeline, failures: &Failures, extra: &[Extra]) -> Vec<Sent> {
+    let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let planned = timeline.phases().flat_map(|phase| timeline.range(phase)).filter_map(|index| {
+        timeline.passed(index).sent?;
+        let event = timeline.planned(index);
+        let outcome = match (timeline.origin(index), failures.get(&index)) {
+            (Some(origin), _) => SendOutcome::Acked(origin),
+            (None, Some(error)) => SendOutcome::Failed(error.to_string()),
+            (None, None) => SendOutcome::Unresolved,
+        };
+        Some(Sent { order_id: event.order_id.clone(), revision: event.revision, outcome })
+    });
+    let injected = extra.iter().map(|e| Sent {
+        order_id: e.order_id.clone(),
+        revision: e.revision,
+        outcome: SendOutcome::Acked(e.origin),
+    });
+    planned.chain(injected).collect()
+}
+
+fn deliveries(timeline: &Timeline) -> Vec<Seen> {
+    let journal = timeline.journal();
+    let names: Vec<Arc<str>> = journal.consumers.iter().map(|name| name.as_str().into()).collect();
+    let event = |event: Event| -> (OrderId, Revision) {
+        match event {
+            Event::Planned(index) => {
+                let planned = timeline.planned(index as usize);
+                (planned.order_id.clone(), planned.revision)
+            }
+            Event::Unplanned(place) => journal.unplanned[place as usize].clone(),
+        }
+    };
+    journal
+        .deliveries
+        .iter()
+        .map(|delivery| {
+            let (order_id, revision) = event(delivery.event);
+            let consumer = Arc::clone(&names[delivery.consumer as usize]);
+            Seen { order_id, revision, origin: delivery.origin, consumer }
+        })
+        .collect()
+}
+
+/// Every record of `topic`, from each partition's start to its end.
+async fn scan(site: &Site, trial: &TrialSite, topic: &str) -> Result<Vec<Fetched>, ScenarioError> {
+    let (starts, ends) = (site.admin.start_offsets(topic).await?, site.admin.end_offsets(topic).await?);
+    let mut all = Vec::new();
+    for (partition, to) in ends {
+        let from = starts.get(&partition).copied().unwrap_or(0);
+        if from < to {
+            all.extend(read_all(&trial.bootstrap, topic, partition, from, to, SCAN_TIMEOUT).await?);
+        }
+    }
+    Ok(all)
+}
+
+fn logged(fetched: Fetched) -> Logged {
+    let event = PaymentEvent::decode(fetched.message.value.as_deref()).ok().map(|e| (e.order_id, e.revision));
+    Logged { origin: fetched.origin, key: fetched.message.key, event }
+}
+
+async fn dead_letters(site: &Site, trial: &TrialSite) -> Result<Vec<DeadLetter>, ScenarioError> {
+    let letters = scan(site, trial, &dead_letter_topic(&trial.topic)).await?;
+    let unreadable = || (Origin { partition: -1, offset: -1 }, "a dead letter without our headers".to_owned());
+    Ok(letters
+        .iter()
+        .map(|letter| {
+            let (origin, reason) = origin_and_reason(letter).unwrap_or_else(unreadable);
+            DeadLetter { origin, reason }
+        })
+        .collect())
+}

@@ -1,0 +1,190 @@
+//! The loop over a log in memory: nothing left out, nothing twice, nothing chosen by itself.
+
+use std::collections::VecDeque;
+use std::future::pending;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::kafka::{Message, Origin};
+
+const PARTITION: i32 = 4;
+
+/// How the source answers before it answers as a log does.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Failure,
+    Silence,
+    /// Says that the offset is out of range, whether or not it is.
+    OutOfRange,
+}
+
+/// Offsets `start` up to `end`, three records a fetch.
+#[derive(Default)]
+struct InMemory {
+    start: i64,
+    end: i64,
+    script: VecDeque<Answer>,
+    fetches: usize,
+}
+
+impl InMemory {
+    fn new(start: i64, end: i64) -> Self {
+        Self { start, end, ..Self::default() }
+    }
+
+    fn answering(mut self, script: impl IntoIterator<Item = Answer>) -> Self {
+        self.script.extend(script);
+        self
+    }
+}
+
+impl Source for InMemory {
+    async fn fetch(&mut self, offset: i64, config: &FetchConfig) -> Result<Vec<Fetched>, Trouble> {
+        self.fetches += 1;
+        match self.script.pop_front() {
+            Some(Answer::Failure) => return Err(Trouble::Passing("the broker is away".to_owned())),
+            Some(Answer::Silence) => return pending().await,
+            Some(Answer::OutOfRange) => return Err(Trouble::OutOfRange),
+            None => {}
+        }
+        if !(self.start..=self.end).contains(&offset) {
+            return Err(Trouble::OutOfRange);
+        }
+        if offset == self.end {
+            sleep(config.max_wait).await;
+        }
+        Ok((offset..self.end.min(offset + 3)).map(record).collect())
+    }
+
+    async fn range(&mut self) -> Result<(i64, i64), String> {
+        Ok((self.start, self.end))
+    }
+}
+
+fn record(offset: i64) -> Fetched {
+    let origin = Origin { partition: PARTITION, offset };
+    Fetched {
+        origin,
+        message: Message { value: Some(offset.to_string().into_bytes()), ..Message::default() },
+    }
+}
+
+/// Runs the loop and takes what comes within `within`: the items, batches flattened to offsets, and how it ended.
+async fn follow_for(
+    source: &mut InMemory,
+    from: i64,
+    config: FetchConfig,
+    within: Duration,
+) -> (Vec<i64>, Vec<FetchItem>, Option<Result<(), FetchError>>) {
+    let (sender, mut receiver) = mpsc::channel(2);
+    let (mut offsets, mut others) = (Vec::new(), Vec::new());
+    let collect = async {
+        while let Some(item) = receiver.recv().await {
+            match item {
+                FetchItem::Batch(batch) => offsets.extend(batch.iter().map(|fetched| fetched.origin.offset)),
+                other => others.push(other),
+            }
+        }
+    };
+    let running = async {
+        tokio::select! {
+            biased;
+            () = collect => unreachable!("the sender lives as long as the loop"),
+            ended = follow(source, PARTITION, from, &config, &sender) => ended,
+        }
+    };
+    let ended = timeout(within, running).await.ok();
+    while let Ok(item) = receiver.try_recv() {
+        others.push(item);
+    }
+    (offsets, others, ended)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_record_comes_once_and_in_order_through_any_trouble() {
+    let script = [Answer::Failure, Answer::Silence, Answer::Failure, Answer::OutOfRange];
+    let mut source = InMemory::new(0, 20).answering(script);
+    let (offsets, others, ended) =
+        follow_for(&mut source, 5, FetchConfig::default(), Duration::from_secs(30)).await;
+    assert_eq!(offsets, (5..20).collect::<Vec<_>>());
+    assert_eq!(others.len(), 4, "each failed attempt is reported: {others:?}");
+    assert!(others.iter().all(|item| matches!(item, FetchItem::Retried { partition: PARTITION, .. })));
+    assert!(ended.is_none(), "an idle partition is waited on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_stays_away_is_asked_with_pauses() {
+    let mut source = InMemory::new(0, 1).answering([Answer::Failure; 10_000]);
+    let (_, others, ended) =
+        follow_for(&mut source, 0, FetchConfig::default(), Duration::from_secs(60)).await;
+    assert!(ended.is_none() && (55..=70).contains(&others.len()), "{} attempts in 60 s", others.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_range_fails_clearly() {
+    for offset in [6, 13] {
+        let mut source = InMemory::new(7, 12);
+        let (_, _, ended) =
+            follow_for(&mut source, offset, FetchConfig::default(), Duration::from_secs(5)).await;
+        let expected = FetchError::OutOfRange { partition: PARTITION, offset, start: 7, end: 12 };
+        assert_eq!(ended, Some(Err(expected)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_range_goes_on_from_the_start_if_told_so() {
+    let config = FetchConfig { on_out_of_range: OutOfRange::Earliest, ..FetchConfig::default() };
+    for (offset, from, to) in [(3, 3, 7), (15, 12, 15)] {
+        let mut source = InMemory::new(7, 12);
+        let (offsets, others, ended) =
+            follow_for(&mut source, offset, config.clone(), Duration::from_secs(5)).await;
+        assert_eq!(offsets, (7..12).collect::<Vec<_>>());
+        assert_eq!(others, [FetchItem::Gone { partition: PARTITION, from, to, resume_at: 7 }]);
+        assert!(ended.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_channel_stops_the_loop_and_a_dropped_one_ends_it() {
+    let (sender, receiver) = mpsc::channel(2);
+    let mut source = InMemory::new(0, 1_000_000);
+    let config = FetchConfig::default();
+    let running = follow(&mut source, PARTITION, 0, &config, &sender);
+    assert!(timeout(Duration::from_secs(60), running).await.is_err(), "it waits for room");
+    assert_eq!(source.fetches, 3, "two batches in the channel, one in hand");
+    drop(receiver);
+
+    // Also in the middle of a long poll.
+    let (sender, receiver) = mpsc::channel(2);
+    let mut idle = InMemory::new(0, 0).answering([Answer::Silence]);
+    let start = Instant::now();
+    let running = follow(&mut idle, PARTITION, 0, &config, &sender);
+    let (ended, ()) = tokio::join!(running, async {
+        sleep(Duration::from_millis(50)).await;
+        drop(receiver);
+    });
+    assert_eq!(ended, Ok(()));
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_all_brings_exactly_the_range() {
+    let mut source = InMemory::new(2, 50).answering([Answer::Failure]);
+    let read = read_from(&mut source, PARTITION, 4, 12, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(read, (4..12).map(record).collect::<Vec<_>>());
+    assert_eq!(read_from(&mut source, PARTITION, 9, 9, Duration::from_secs(5)).await, Ok(Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_all_says_how_far_it_came() {
+    let mut source = InMemory::new(0, 10).answering([Answer::Failure]);
+    let error = read_from(&mut source, PARTITION, 0, 11, Duration::from_secs(5)).await.unwrap_err();
+    let cause = "the broker is away".to_owned();
+    let waited = Duration::from_secs(5);
+    assert_eq!(error, FetchError::TimedOut { partition: PARTITION, reached: 10, to: 11, waited, cause });
+
+    let error =
+        read_from(&mut InMemory::new(5, 10), PARTITION, 0, 7, Duration::from_secs(5)).await.unwrap_err();
+    assert!(matches!(error, FetchError::OutOfRange { offset: 0, start: 5, end: 10, .. }));
+}

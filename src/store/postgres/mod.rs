@@ -1,0 +1,223 @@
+//! Deliveries in PostgreSQL.
+//!
+//! # One round trip an event
+//! The guard is one statement in autocommit (`statements.rs`): an upsert for a message that starts at revision 1, an
+//! update for any other, each with the domain rule in its `WHERE`. Which of the two is decided by the message alone.
+//! Only when it returns no row is there a second statement, which parks the message or tells why not.
+//!
+//! # Why nothing slips between two sessions
+//! At READ COMMITTED a statement that meets a row locked by another waits, and then judges its `WHERE`, its `SET` and its
+//! `RETURNING` on the row as the other left it. Every write of an order goes through its row in `deliveries`, a row
+//! of revision 0 if need be, so all writes of one order form one line:
+//!
+//! - *Two guards.* The second sees the first's revision, and takes nothing that is applied already.
+//! - *A park before a guard that fills the gap.* The guard's `RETURNING` shows `has_parked`, and the drain follows.
+//! - *A guard that fills the gap before a park.* The park's own condition fails on the new revision; it writes
+//!   nothing and the message starts over.
+//! - *A drain and a park.* The drain holds the row's lock and takes a new snapshot for each statement after it, so it
+//!   sees all that was parked before; what is parked later waits for the lock and is judged by the drained row, and
+//!   `has_parked`, cleared under the lock, is set again with it.
+//! - *The row that the second statement tells* may be older than the present one. Revisions only grow, so "already
+//!   held" stays true; any other answer starts over.
+//! - *A stop between guard and drain.* The message's offset is not committed then, it comes again, is ignored, and
+//!   the ignored path drains too.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tokio::time::timeout_at;
+
+use crate::delivery::{Delivery, Fold, Status};
+use crate::event::OrderId;
+use crate::kafka::Origin;
+use crate::store::{DeliveryStore, Outcome, Parked, StoreError};
+
+mod apply;
+mod connections;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract;
+mod error;
+mod options;
+mod statements;
+
+pub use options::PostgresOptions;
+
+use connections::Connections;
+use statements as sql;
+
+/// Rows read at a time when all are wanted, so that each read stays within the statement time-out.
+const PAGE: i64 = 10_000;
+
+/// Deliveries in one schema of a PostgreSQL database.
+pub struct PostgresStore {
+    connections: Connections,
+}
+
+/// The server and what it was told about durability, for the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Such as `15.14`.
+    pub version: String,
+    /// `fsync`, `synchronous_commit`, `full_page_writes`, `wal_sync_method`, as this store's sessions have them.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl PostgresStore {
+    /// Connects, so that a wrong address or password shows at once. Creates nothing; see [`DeliveryStore::prepare`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] for a URL, option or login that cannot work, [`StoreError::Unavailable`] when no
+    /// server answers within `connect_timeout`.
+    pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        let connections = Connections::new(
+            options.connect_options(url)?,
+            options.max_connections,
+            options.connect_timeout,
+            options.call_timeout,
+        );
+        let lease = connections.lease().await?;
+        lease.settle(Ok(Ok(())))?;
+        Ok(Self { connections })
+    }
+
+    /// What the server is and how durable its commits are.
+    ///
+    /// # Errors
+    /// [`StoreError`] as for any call.
+    pub async fn server_settings(&self) -> Result<ServerSettings, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        let deadline = lease.deadline();
+        let query = sqlx::query_as::<_, (String, String)>(sql::SETTINGS).fetch_all(lease.connection());
+        let rows = timeout_at(deadline, query).await.map(|rows| rows.map_err(error::sorted));
+        let mut settings: BTreeMap<String, String> = lease.settle(rows)?.into_iter().collect();
+        let version = settings.remove("server_version").unwrap_or_default();
+        // Debian appends its package: "15.14 (Debian 15.14-0+deb12u1)".
+        let version = version.split_whitespace().next().unwrap_or_default().into();
+        Ok(ServerSettings { version, settings })
+    }
+
+    /// Drops the tables, and the schema too if `prepare` made it and nothing else is in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] as for any call.
+    pub async fn drop_schema(&self) -> Result<(), StoreError> {
+        self.execute(sql::DROP).await
+    }
+
+    /// Closes the idle connections with a goodbye; without it they end when the store is dropped.
+    pub async fn close(&self) {
+        self.connections.close().await;
+    }
+
+    async fn execute(&self, statement: &'static str) -> Result<(), StoreError> {
+        let mut lease = self.connections.lease().await?;
+        let deadline = lease.deadline();
+        let query = sqlx::query(statement).execute(lease.connection());
+        let ended = timeout_at(deadline, query).await;
+        lease.settle(ended.map(|done| done.map(drop).map_err(error::sorted)))
+    }
+
+    /// One page of at most [`PAGE`] rows, bounded in time as a call of its own.
+    async fn page<'q>(
+        &self,
+        query: sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        let deadline = lease.deadline();
+        let ended = timeout_at(deadline, query.fetch_all(lease.connection())).await;
+        lease.settle(ended.map(|rows| rows.map_err(error::sorted)))
+    }
+}
+
+#[async_trait]
+impl DeliveryStore for PostgresStore {
+    async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        let deadline = lease.deadline();
+        let ended = timeout_at(deadline, apply::apply(lease.connection(), fold, origin)).await;
+        lease.settle(ended)
+    }
+
+    async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
+        let rows = self.page(sqlx::query(sql::DELIVERY).bind(order_id.as_str())).await?;
+        rows.first().map(delivery).transpose()
+    }
+
+    /// Read page by page: rows that change meanwhile may be seen before or after the change.
+    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
+        let mut all: Vec<Delivery> = Vec::new();
+        loop {
+            let after = all.last().map_or("", |last| last.order_id.as_str());
+            let page = self.page(sqlx::query(sql::DELIVERIES).bind(after).bind(PAGE)).await?;
+            let full = page.len() as i64 == PAGE;
+            for row in &page {
+                all.push(delivery(row)?);
+            }
+            if !full {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Read page by page, as [`Self::deliveries`].
+    async fn parked(&self) -> Result<Vec<Parked>, StoreError> {
+        let mut all: Vec<Parked> = Vec::new();
+        loop {
+            let (after, last) = match all.last() {
+                Some(last) => (last.order_id.as_str(), error::integer(last.last)?),
+                None => ("", 0),
+            };
+            let page = self.page(sqlx::query(sql::PARKED).bind(after).bind(last).bind(PAGE)).await?;
+            let full = page.len() as i64 == PAGE;
+            for row in &page {
+                all.push(parked(row)?);
+            }
+            if !full {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn prepare(&self) -> Result<(), StoreError> {
+        self.execute(sql::SCHEMA).await
+    }
+
+    async fn clear(&self) -> Result<(), StoreError> {
+        self.execute(sql::CLEAR).await
+    }
+}
+
+fn delivery(row: &PgRow) -> Result<Delivery, StoreError> {
+    let text = |column| row.try_get::<&str, _>(column).map_err(error::sorted);
+    let count = |column| error::revision(row.try_get(column).map_err(error::sorted)?);
+    let status = text("status")?;
+    Ok(Delivery {
+        order_id: error::order_id(text("order_id")?)?,
+        revision: count("revision")?,
+        applied: count("applied")?,
+        status: Status::parse(status).ok_or_else(|| error::foreign("status", status))?,
+        amount_minor: row.try_get("amount_minor").map_err(error::sorted)?,
+        currency: text("currency")?.into(),
+        address: text("address")?.into(),
+        origin: origin(row)?,
+    })
+}
+
+fn parked(row: &PgRow) -> Result<Parked, StoreError> {
+    let count = |column| error::revision(row.try_get(column).map_err(error::sorted)?);
+    Ok(Parked {
+        order_id: error::order_id(row.try_get("order_id").map_err(error::sorted)?)?,
+        first: count("first")?,
+        last: count("last")?,
+        origin: origin(row)?,
+    })
+}
+
+fn origin(row: &PgRow) -> Result<Origin, StoreError> {
+    Ok(Origin {
+        partition: row.try_get("log_partition").map_err(error::sorted)?,
+        offset: row.try_get("log_offset").map_err(error::sorted)?,
+    })
+}

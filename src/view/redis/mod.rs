@@ -1,0 +1,192 @@
+//! Statuses in Redis: a hash `<prefix>delivery:<order id>` with the fields `revision` and `status`.
+//!
+//! Every write is `advance.lua`, compare-and-set on the revision, so it does not matter how late or how often a
+//! write arrives, a write given up by its caller included.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Client, Script};
+
+use crate::delivery::{Status, StatusEntry};
+use crate::event::{OrderId, Revision};
+use crate::view::{StatusView, ViewError};
+
+mod connection;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract;
+mod error;
+
+use connection::Reconnecting;
+
+/// Orders asked for in one round trip.
+const GET_CHUNK: usize = 500;
+
+/// Keys that Redis looks at in one step of a scan.
+const SCAN_COUNT: usize = 1_000;
+
+/// How long a [`RedisView`] waits.
+#[derive(Clone, Copy, Debug)]
+pub struct RedisTimeouts {
+    /// A connection attempt that takes longer is given up.
+    pub connect: Duration,
+    /// A call that takes longer, once connected, is given up. Reading many orders counts each 500 as a call.
+    pub call: Duration,
+}
+
+impl Default for RedisTimeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), call: Duration::from_secs(2) }
+    }
+}
+
+/// The status view in Redis, over one multiplexed connection that is made anew when it fails.
+pub struct RedisView {
+    connection: Reconnecting,
+    prefix: String,
+    advance: Script,
+}
+
+impl RedisView {
+    /// Connects, so that a wrong address or password shows at once. All keys begin with `prefix`, which may be empty.
+    ///
+    /// # Errors
+    /// [`ViewError::Unusable`] for a URL or login that cannot work, [`ViewError::Unavailable`] when no server
+    /// answers in time.
+    pub async fn connect(url: &str, prefix: &str, timeouts: RedisTimeouts) -> Result<Self, ViewError> {
+        let client = Client::open(url).map_err(|failed| error::sorted(&failed))?;
+        let view = Self {
+            connection: Reconnecting::new(client, timeouts),
+            prefix: prefix.into(),
+            advance: Script::new(include_str!("advance.lua")),
+        };
+        view.connection
+            .call(|mut connection| async move { redis::cmd("PING").exec_async(&mut connection).await })
+            .await?;
+        Ok(view)
+    }
+
+    /// Version of the server, such as `7.0.15`.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for any call.
+    pub async fn server_version(&self) -> Result<String, ViewError> {
+        let info: String = self
+            .connection
+            .call(|mut connection| async move {
+                redis::cmd("INFO").arg("server").query_async(&mut connection).await
+            })
+            .await?;
+        info.lines()
+            .find_map(|line| line.strip_prefix("redis_version:"))
+            .map(|version| version.trim().to_owned())
+            .ok_or_else(|| ViewError::Unusable("INFO server names no redis_version".into()))
+    }
+
+    fn key(&self, order_id: &OrderId) -> String {
+        format!("{}delivery:{order_id}", self.prefix)
+    }
+}
+
+#[async_trait]
+impl StatusView for RedisView {
+    async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError> {
+        let mut script = self.advance.key(self.key(&entry.order_id));
+        script.arg(entry.revision).arg(entry.status.as_str());
+        // EVALSHA; the client loads the script and repeats where the server answers NOSCRIPT.
+        self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+    }
+
+    async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
+        let mut entries = Vec::with_capacity(order_ids.len());
+        for chunk in order_ids.chunks(GET_CHUNK) {
+            let mut pipeline = redis::pipe();
+            for order_id in chunk {
+                pipeline.cmd("HMGET").arg(self.key(order_id)).arg("revision").arg("status");
+            }
+            let hashes: Vec<(Option<Revision>, Option<String>)> = self
+                .connection
+                .call(|mut connection| async move { pipeline.query_async(&mut connection).await })
+                .await?;
+            for (order_id, (revision, status)) in chunk.iter().zip(hashes) {
+                entries.push(entry(order_id, revision, status)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Looks through all keys of the database. What is written meanwhile may stay.
+    async fn clear(&self) -> Result<(), ViewError> {
+        let pattern = format!("{}delivery:*", literal(&self.prefix));
+        let mut cursor: u64 = 0;
+        loop {
+            let pattern = pattern.as_str();
+            let (next, keys): (u64, Vec<String>) = self
+                .connection
+                .call(|mut connection| async move {
+                    let mut scan = redis::cmd("SCAN");
+                    scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN_COUNT);
+                    scan.query_async(&mut connection).await
+                })
+                .await?;
+            if !keys.is_empty() {
+                self.connection
+                    .call(|mut connection| async move {
+                        redis::cmd("UNLINK").arg(keys).exec_async(&mut connection).await
+                    })
+                    .await?;
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}
+
+/// What the two fields of a hash say; nothing where the order has no hash.
+fn entry(
+    order_id: &OrderId,
+    revision: Option<Revision>,
+    status: Option<String>,
+) -> Result<Option<StatusEntry>, ViewError> {
+    let (Some(revision), Some(status)) = (revision, status) else {
+        return Ok(None);
+    };
+    let status = Status::parse(&status).ok_or_else(|| {
+        ViewError::Unusable(format!("the view holds the status {status:?} for order {order_id}"))
+    })?;
+    Ok(Some(StatusEntry { order_id: order_id.clone(), revision, status }))
+}
+
+/// `text` as a glob pattern of Redis that matches only itself.
+fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_matches_only_itself() {
+        assert_eq!(literal("run:1:"), "run:1:");
+        assert_eq!(literal("a*b?[c]\\"), "a\\*b\\?\\[c\\]\\\\");
+    }
+
+    #[test]
+    fn a_hash_that_holds_something_else_is_named() {
+        let id = OrderId::new("o-1").unwrap();
+        assert_eq!(entry(&id, None, Some("AMENDED".into())).unwrap(), None);
+        let found = entry(&id, Some(2), Some("AMENDED".into())).unwrap().unwrap();
+        assert_eq!((found.revision, found.status), (2, Status::Amended));
+        assert!(entry(&id, Some(2), Some("LOST".into())).unwrap_err().to_string().contains("o-1"));
+    }
+}
