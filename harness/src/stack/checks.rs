@@ -49,12 +49,8 @@ pub(super) async fn kafka_cluster(bootstrap: &[String]) -> Result<(), String> {
 /// How many brokers the one at `address` knows.
 pub(super) async fn kafka(address: &str) -> Result<usize, String> {
     bounded(async {
-        let mut stream = TcpStream::connect(address)
-            .await
-            .map_err(|e| format!("{address}: {e}"))?;
-        let response = metadata(&mut stream)
-            .await
-            .map_err(|e| format!("{address}: {e}"))?;
+        let mut stream = TcpStream::connect(address).await.map_err(|e| format!("{address}: {e}"))?;
+        let response = metadata(&mut stream).await.map_err(|e| format!("{address}: {e}"))?;
         Ok(response.brokers.len())
     })
     .await
@@ -90,11 +86,7 @@ async fn metadata(stream: &mut TcpStream) -> Result<MetadataResponse, String> {
     ResponseHeader::decode(&mut body, MetadataResponse::header_version(METADATA_VERSION))
         .map_err(unreadable)?;
     let response = MetadataResponse::decode(&mut body, METADATA_VERSION).map_err(unreadable)?;
-    if body.has_remaining() {
-        Err("an answer with bytes too many".to_owned())
-    } else {
-        Ok(response)
-    }
+    if body.has_remaining() { Err("an answer with bytes too many".to_owned()) } else { Ok(response) }
 }
 
 /// Whether the server at `url` runs a query; its version and settings if so.
@@ -102,10 +94,8 @@ pub(super) async fn postgres(url: &str) -> Result<PartFacts, String> {
     bounded(async {
         let said = |e: sqlx::Error| e.to_string();
         let mut connection = sqlx::PgConnection::connect(url).await.map_err(said)?;
-        let version: String = sqlx::query_scalar("show server_version")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(said)?;
+        let version: String =
+            sqlx::query_scalar("show server_version").fetch_one(&mut connection).await.map_err(said)?;
         let rows = sqlx::query("select name, current_setting(name) from pg_settings where name = any($1)")
             .bind(&POSTGRES_SETTINGS[..])
             .fetch_all(&mut connection)
@@ -118,11 +108,7 @@ pub(super) async fn postgres(url: &str) -> Result<PartFacts, String> {
         // Debian appends its own version in brackets.
         let version = version.split_whitespace().next().map(str::to_owned);
         connection.close().await.map_err(said)?;
-        Ok(PartFacts {
-            name: "postgresql",
-            version,
-            settings,
-        })
+        Ok(PartFacts { name: "postgresql", version, settings })
     })
     .await
 }
@@ -133,33 +119,20 @@ pub(super) async fn redis(url: &str) -> Result<PartFacts, String> {
         let said = |e: redis::RedisError| e.to_string();
         let client = redis::Client::open(url).map_err(said)?;
         let mut connection = client.get_multiplexed_async_connection().await.map_err(said)?;
-        let pong: String = redis::cmd("PING")
-            .query_async(&mut connection)
-            .await
-            .map_err(said)?;
+        let pong: String = redis::cmd("PING").query_async(&mut connection).await.map_err(said)?;
         if pong != "PONG" {
             return Err(format!("PING was answered by {pong:?}"));
         }
-        let info: String = redis::cmd("INFO")
-            .query_async(&mut connection)
-            .await
-            .map_err(said)?;
+        let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(said)?;
         let line = |name: &str| {
-            info.lines().find_map(|line| {
-                line.strip_prefix(name)?
-                    .strip_prefix(':')
-                    .map(|v| v.trim().to_owned())
-            })
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(|v| v.trim().to_owned()))
         };
         let mut settings = BTreeMap::new();
         for name in ["aof_enabled", "maxmemory_policy"] {
             settings.extend(line(name).map(|value| (name.to_owned(), value)));
         }
-        Ok(PartFacts {
-            name: "redis",
-            version: line("redis_version"),
-            settings,
-        })
+        Ok(PartFacts { name: "redis", version: line("redis_version"), settings })
     })
     .await
 }
@@ -213,9 +186,7 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
         assert!(kafka(&address).await.unwrap_err().starts_with(&address));
-        let refusal = postgres(&format!("postgres://app:secret@{address}/pay"))
-            .await
-            .unwrap_err();
+        let refusal = postgres(&format!("postgres://app:secret@{address}/pay")).await.unwrap_err();
         assert!(!refusal.contains("secret"), "{refusal}");
     }
 }

@@ -189,14 +189,8 @@ mod tests {
 
     #[test]
     fn kafka_home_is_named_when_it_is_the_cause() {
-        let error = StackError::NoKafka {
-            directory: "/opt/none/libs".into(),
-            from_kafka_home: true,
-        };
-        assert_eq!(
-            error.to_string(),
-            "no jars of Apache Kafka in /opt/none/libs (KAFKA_HOME)"
-        );
+        let error = StackError::NoKafka { directory: "/opt/none/libs".into(), from_kafka_home: true };
+        assert_eq!(error.to_string(), "no jars of Apache Kafka in /opt/none/libs (KAFKA_HOME)");
         assert!(error.hint().unwrap().contains("unset it"));
     }
 

@@ -37,50 +37,23 @@ impl External {
     /// [`StackError::Unreachable`] for the first part that gives no proper answer within 10 s, with its last refusal and
     /// its address, never a password; [`StackError::Address`] for an address that can't be one.
     pub async fn check(self) -> Result<Connected, StackError> {
-        let Endpoints {
-            bootstrap,
-            database_url,
-            redis_url,
-        } = &self.endpoints;
+        let Endpoints { bootstrap, database_url, redis_url } = &self.endpoints;
         let (database_shown, redis_shown) = (redact(database_url), redact(redis_url));
         check_bootstrap(bootstrap)?;
         check_scheme("--database-url", database_url, &["postgres", "postgresql"])?;
-        check_scheme(
-            "--redis-url",
-            redis_url,
-            &["redis", "rediss", "unix", "redis+unix"],
-        )?;
-        let brokers = persist("broker", "--bootstrap", bootstrap.join(","), CHECK_LIMIT, || {
-            any_broker(bootstrap)
+        check_scheme("--redis-url", redis_url, &["redis", "rediss", "unix", "redis+unix"])?;
+        let brokers =
+            persist("broker", "--bootstrap", bootstrap.join(","), CHECK_LIMIT, || any_broker(bootstrap));
+        let store = persist("PostgreSQL", "--database-url", database_shown, CHECK_LIMIT, || {
+            checks::postgres(database_url)
         });
-        let store = persist(
-            "PostgreSQL",
-            "--database-url",
-            database_shown,
-            CHECK_LIMIT,
-            || checks::postgres(database_url),
-        );
-        let view = persist("Redis", "--redis-url", redis_shown, CHECK_LIMIT, || {
-            checks::redis(redis_url)
-        });
+        let view = persist("Redis", "--redis-url", redis_shown, CHECK_LIMIT, || checks::redis(redis_url));
         // All are waited for, so that of several that are away the same one is named each time.
         let (nodes, store, view) = tokio::join!(brokers, store, view);
         let (nodes, store, view) = (nodes?, store?, view?);
         // A broker doesn't say which version it runs.
-        let kafka = PartFacts {
-            name: "kafka",
-            version: None,
-            settings: [].into(),
-        };
-        Ok(Connected {
-            endpoints: self.endpoints,
-            facts: Facts {
-                nodes,
-                kafka,
-                store,
-                view,
-            },
-        })
+        let kafka = PartFacts { name: "kafka", version: None, settings: [].into() };
+        Ok(Connected { endpoints: self.endpoints, facts: Facts { nodes, kafka, store, view } })
     }
 }
 
@@ -131,13 +104,7 @@ where
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Err(StackError::Unreachable {
-        part,
-        address,
-        limit,
-        reason,
-        flag,
-    })
+    Err(StackError::Unreachable { part, address, limit, reason, flag })
 }
 
 /// Refuses what can never be reached, so that a typing error is told at once from a broker that is away.
@@ -160,10 +127,7 @@ fn check_bootstrap(bootstrap: &[String]) -> Result<(), StackError> {
 }
 
 fn check_scheme(flag: &'static str, url: &str, schemes: &[&str]) -> Result<(), StackError> {
-    if url
-        .split_once("://")
-        .is_some_and(|(scheme, _)| schemes.contains(&scheme))
-    {
+    if url.split_once("://").is_some_and(|(scheme, _)| schemes.contains(&scheme)) {
         return Ok(());
     }
     Err(StackError::Address {
@@ -193,11 +157,7 @@ mod tests {
             check(endpoints(&["kafka"], good.0, good.1)).await,
             "--bootstrap kafka is not usable: not of the form host:port"
         );
-        assert!(
-            check(endpoints(&[], good.0, good.1))
-                .await
-                .contains("no broker is named")
-        );
+        assert!(check(endpoints(&[], good.0, good.1)).await.contains("no broker is named"));
         assert_eq!(
             check(endpoints(&["k:9092"], "mysql://app:secret@db", good.1)).await,
             "--database-url mysql://app:***@db is not usable: it has to begin with `postgres://`"
@@ -211,27 +171,15 @@ mod tests {
     #[tokio::test]
     async fn an_absent_part_is_named_with_its_last_refusal() {
         let refused = || async { Err::<(), _>("connection refused".to_owned()) };
-        let error = persist(
-            "broker",
-            "--bootstrap",
-            "k:9092".to_owned(),
-            Duration::from_secs(1),
-            refused,
-        )
-        .await
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "no broker answered at k:9092 within 1 s: connection refused"
-        );
+        let error = persist("broker", "--bootstrap", "k:9092".to_owned(), Duration::from_secs(1), refused)
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "no broker answered at k:9092 within 1 s: connection refused");
     }
 
     #[test]
     fn endpoints_print_no_passwords() {
-        let shown = format!(
-            "{:?}",
-            endpoints(&["k:1"], "postgres://a:secret@db/p", "redis://:secret@cache")
-        );
+        let shown = format!("{:?}", endpoints(&["k:1"], "postgres://a:secret@db/p", "redis://:secret@cache"));
         assert!(!shown.contains("secret"), "{shown}");
     }
 }

@@ -32,10 +32,8 @@ const SERVER_FLAGS: [&str; 5] = [
 const TOOL_FLAGS: [&str; 3] = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 /// Warnings and errors only; without a file, and for both logging backends a KAFKA_HOME may bring.
-const QUIET: [&str; 2] = [
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    "-Dorg.slf4j.simpleLogger.showDateTime=true",
-];
+const QUIET: [&str; 2] =
+    ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"];
 
 /// Java and the jars.
 #[derive(Clone, Debug)]
@@ -66,30 +64,17 @@ pub(super) async fn start(
     ports: Vec<NodePorts>,
     deadline: Deadline,
 ) -> Result<Kafka, StackError> {
-    let plan: Vec<(u16, u16)> = ports
-        .iter()
-        .map(|node| (node.broker.port(), node.controller.port()))
-        .collect();
+    let plan: Vec<(u16, u16)> =
+        ports.iter().map(|node| (node.broker.port(), node.controller.port())).collect();
     let cluster_id = cluster_id(rand::random());
     let mut formats = Vec::new();
     for node in 1..=plan.len() {
         let files = NodeFiles::new(scratch.path(), node);
         files.write(&properties(node, &plan, &files.data))?;
         let mut tool = java(programs, scratch, &TOOL_FLAGS);
-        tool.args([
-            "kafka.tools.StorageTool",
-            "format",
-            "--cluster-id",
-            &cluster_id,
-            "--config",
-        ]);
+        tool.args(["kafka.tools.StorageTool", "format", "--cluster-id", &cluster_id, "--config"]);
         tool.arg(&files.properties);
-        formats.push(Process::spawn(
-            Component::Kafka { node },
-            tool,
-            &files.log,
-            Signal::SIGKILL,
-        )?);
+        formats.push(Process::spawn(Component::Kafka { node }, tool, &files.log, Signal::SIGKILL)?);
     }
     for format in formats {
         format.success(deadline).await?;
@@ -104,30 +89,14 @@ pub(super) async fn start(
         ports.controller.release();
         // SIGKILL: its logs are about to be removed, and an orderly shutdown hands leadership over first, which
         // takes seconds, and longer still when the others are stopping too.
-        nodes.push(Process::spawn(
-            Component::Kafka { node },
-            server,
-            &files.log,
-            Signal::SIGKILL,
-        )?);
+        nodes.push(Process::spawn(Component::Kafka { node }, server, &files.log, Signal::SIGKILL)?);
     }
-    let bootstrap: Vec<String> = plan
-        .iter()
-        .map(|(broker, _)| format!("127.0.0.1:{broker}"))
-        .collect();
+    let bootstrap: Vec<String> = plan.iter().map(|(broker, _)| format!("127.0.0.1:{broker}")).collect();
     let processes: Vec<&Process> = nodes.iter().collect();
     let settings = reported_settings(&plan);
     until_ready(&processes, deadline, || checks::kafka_cluster(&bootstrap)).await?;
-    let facts = PartFacts {
-        name: "kafka",
-        version: Some(programs.jars.version.clone()),
-        settings,
-    };
-    Ok(Kafka {
-        nodes,
-        bootstrap,
-        facts,
-    })
+    let facts = PartFacts { name: "kafka", version: Some(programs.jars.version.clone()), settings };
+    Ok(Kafka { nodes, bootstrap, facts })
 }
 
 /// A `java` with the jars as its class path, still without a class to run.
@@ -136,11 +105,7 @@ fn java(programs: &Programs, scratch: &Scratch, flags: &[&str]) -> Command {
     if flags == SERVER_FLAGS {
         command.arg(HEAP);
     }
-    command
-        .args(flags)
-        .args(QUIET)
-        .arg("-cp")
-        .arg(programs.jars.directory.join("*"));
+    command.args(flags).args(QUIET).arg("-cp").arg(programs.jars.directory.join("*"));
     command
 }
 
@@ -162,38 +127,25 @@ impl NodeFiles {
     }
 
     fn write(&self, properties: &BTreeMap<&str, String>) -> Result<(), StackError> {
-        let text: String = properties
-            .iter()
-            .map(|(name, value)| format!("{name}={value}\n"))
-            .collect();
-        fs::write(&self.properties, text).map_err(|cause| StackError::Scratch {
-            path: self.properties.clone(),
-            cause,
-        })
+        let text: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        fs::write(&self.properties, text)
+            .map_err(|cause| StackError::Scratch { path: self.properties.clone(), cause })
     }
 }
 
 /// `server.properties` of one node. `plan` has each node's broker and controller port.
 fn properties(node: usize, plan: &[(u16, u16)], data: &Path) -> BTreeMap<&'static str, String> {
     let (broker, controller) = plan[node - 1];
-    let voters: Vec<String> = (1..)
-        .zip(plan)
-        .map(|(id, (_, port))| format!("{id}@127.0.0.1:{port}"))
-        .collect();
+    let voters: Vec<String> =
+        (1..).zip(plan).map(|(id, (_, port))| format!("{id}@127.0.0.1:{port}")).collect();
     let mut properties = chosen(plan.len());
     properties.extend([
         ("node.id", node.to_string()),
         ("process.roles", "broker,controller".to_owned()),
-        (
-            "listeners",
-            format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}"),
-        ),
+        ("listeners", format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}")),
         ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{broker}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
-        (
-            "listener.security.protocol.map",
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
-        ),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
         ("controller.quorum.voters", voters.join(",")),
         // A backslash would escape what follows it.
         ("log.dirs", data.to_string_lossy().replace('\\', "\\\\")),
@@ -219,10 +171,7 @@ fn chosen(nodes: usize) -> BTreeMap<&'static str, String> {
         ("transaction.state.log.replication.factor", replicas.to_string()),
         ("transaction.state.log.min.isr", min_isr.to_string()),
         ("share.coordinator.state.topic.num.partitions", "3".to_owned()),
-        (
-            "share.coordinator.state.topic.replication.factor",
-            replicas.to_string(),
-        ),
+        ("share.coordinator.state.topic.replication.factor", replicas.to_string()),
         ("share.coordinator.state.topic.min.isr", min_isr.to_string()),
         // Nothing is deleted by age or size during a run; topics are removed whole.
         ("log.retention.ms", "-1".to_owned()),
@@ -239,9 +188,7 @@ fn chosen(nodes: usize) -> BTreeMap<&'static str, String> {
 /// The settings that bear on the numbers, for a result.
 fn reported_settings(plan: &[(u16, u16)]) -> BTreeMap<String, String> {
     let kept = |name: &str| {
-        ["auto.create", "group.", "num.", "offsets.topic"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        ["auto.create", "group.", "num.", "offsets.topic"].iter().any(|prefix| name.starts_with(prefix))
     };
     let mut settings: BTreeMap<String, String> = chosen(plan.len())
         .into_iter()
@@ -250,10 +197,7 @@ fn reported_settings(plan: &[(u16, u16)]) -> BTreeMap<String, String> {
         .collect();
     settings.insert("jvm".to_owned(), HEAP.to_owned());
     // Kafka's default, said because it is a difference to the store beside it, which syncs every commit.
-    settings.insert(
-        "fsync".to_owned(),
-        "left to the system; durability is by replication".to_owned(),
-    );
+    settings.insert("fsync".to_owned(), "left to the system; durability is by replication".to_owned());
     settings
 }
 
@@ -292,10 +236,7 @@ mod tests {
         let plan = [(21_001, 22_001), (21_002, 22_002), (21_003, 22_003)];
         let second = properties(2, &plan, Path::new("/tmp/a b/kafka-2"));
         assert_eq!(second["node.id"], "2");
-        assert_eq!(
-            second["listeners"],
-            "PLAINTEXT://127.0.0.1:21002,CONTROLLER://127.0.0.1:22002"
-        );
+        assert_eq!(second["listeners"], "PLAINTEXT://127.0.0.1:21002,CONTROLLER://127.0.0.1:22002");
         assert_eq!(
             second["controller.quorum.voters"],
             "1@127.0.0.1:22001,2@127.0.0.1:22002,3@127.0.0.1:22003"

@@ -160,10 +160,7 @@ pub enum Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Swept {
-                directories,
-                processes,
-            } => {
+            Self::Swept { directories, processes } => {
                 write!(
                     f,
                     "removed what a killed run left behind: {directories} directories, {processes} processes"

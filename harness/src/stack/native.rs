@@ -78,10 +78,7 @@ impl NativeStack {
         let work = async {
             let swept = scratch::sweep(&temp).await;
             if swept.directories > 0 {
-                progress(Progress::Swept {
-                    directories: swept.directories,
-                    processes: swept.processes,
-                });
+                progress(Progress::Swept { directories: swept.directories, processes: swept.processes });
             }
             match Self::attempt(options, &programs, &temp, progress).await {
                 // The ports that were asked for were looked at before; one of ours was taken meanwhile.
@@ -161,12 +158,7 @@ impl NativeStack {
     /// Process ids.
     pub fn pids(&self) -> Pids {
         Pids {
-            kafka: self
-                .kafka
-                .nodes
-                .iter()
-                .map(super::process::Process::pid)
-                .collect(),
+            kafka: self.kafka.nodes.iter().map(super::process::Process::pid).collect(),
             postgres: Some(self.postgres.process.pid()),
             redis: Some(self.redis.process.pid()),
         }
@@ -175,15 +167,12 @@ impl NativeStack {
     /// Sends a signal to one part, for failure tests: SIGKILL for a crash, SIGSTOP and SIGCONT for a freeze.
     /// False if there is no such part or it has ended; safe against its id having gone to another process.
     pub fn signal(&self, component: super::Component, signal: Signal) -> bool {
-        self.processes()
-            .any(|process| process.component() == component && process.signal(signal))
+        self.processes().any(|process| process.component() == component && process.signal(signal))
     }
 
     /// The parts that have ended, with their status: between two trials, a reason to stop.
     pub fn ended(&self) -> Vec<(super::Component, std::process::ExitStatus)> {
-        self.processes()
-            .filter_map(|process| Some((process.component(), process.exit_status()?)))
-            .collect()
+        self.processes().filter_map(|process| Some((process.component(), process.exit_status()?))).collect()
     }
 
     /// Stops and removes everything, off the runtime's threads.
@@ -195,10 +184,7 @@ impl NativeStack {
     }
 
     fn processes(&self) -> impl Iterator<Item = &super::process::Process> {
-        self.kafka
-            .nodes
-            .iter()
-            .chain([&self.postgres.process, &self.redis.process])
+        self.kafka.nodes.iter().chain([&self.postgres.process, &self.redis.process])
     }
 }
 
@@ -220,10 +206,7 @@ struct Programs {
 impl Programs {
     fn find() -> Result<Self, StackError> {
         Ok(Self {
-            kafka: kafka::Programs {
-                java: programs::java()?,
-                jars: programs::kafka()?,
-            },
+            kafka: kafka::Programs { java: programs::java()?, jars: programs::kafka()? },
             postgres: programs::postgres()?,
             redis: programs::redis()?,
         })
@@ -254,8 +237,7 @@ impl Ports {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let exactly = |port: Option<u16>, part, flag| {
-            port.map(|port| Reserved::exactly(port, 0, part, flag))
-                .transpose()
+            port.map(|port| Reserved::exactly(port, 0, part, flag)).transpose()
         };
         let postgres = exactly(options.postgres_port, "PostgreSQL", "--postgres-port")?;
         let redis = exactly(options.redis_port, "Redis", "--redis-port")?;
@@ -289,12 +271,8 @@ mod tests {
             .step_by(7)
             .find(|&port| (port..port + 3).all(|p| std::net::TcpListener::bind(("127.0.0.1", p)).is_ok()))
             .expect("three free ports in a row");
-        let ports = Ports::take(NativeOptions {
-            nodes: 3,
-            kafka_port: Some(first),
-            ..Default::default()
-        })
-        .unwrap();
+        let ports =
+            Ports::take(NativeOptions { nodes: 3, kafka_port: Some(first), ..Default::default() }).unwrap();
         let brokers: Vec<u16> = ports.kafka.iter().map(|node| node.broker.port()).collect();
         assert_eq!(brokers, [first, first + 1, first + 2]);
         let mut all = brokers;
@@ -308,44 +286,21 @@ mod tests {
     #[test]
     fn one_port_for_two_parts_is_refused() {
         let port = Reserved::any("Redis", "--redis-port").unwrap().release();
-        let options = NativeOptions {
-            postgres_port: Some(port),
-            redis_port: Some(port),
-            ..Default::default()
-        };
+        let options =
+            NativeOptions { postgres_port: Some(port), redis_port: Some(port), ..Default::default() };
         let error = Ports::take(options).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                StackError::Port {
-                    flag: "--redis-port",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, StackError::Port { flag: "--redis-port", .. }), "{error}");
     }
 
     #[test]
     fn two_nodes_are_refused() {
-        let error = Ports::take(NativeOptions {
-            nodes: 2,
-            ..Default::default()
-        })
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "2 Kafka nodes were asked for; there can be 1 or 3"
-        );
+        let error = Ports::take(NativeOptions { nodes: 2, ..Default::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "2 Kafka nodes were asked for; there can be 1 or 3");
     }
 
     #[test]
     fn a_last_port_beyond_the_last_one_is_refused() {
-        let options = NativeOptions {
-            nodes: 3,
-            kafka_port: Some(65_535),
-            ..Default::default()
-        };
+        let options = NativeOptions { nodes: 3, kafka_port: Some(65_535), ..Default::default() };
         assert!(matches!(Ports::take(options), Err(StackError::Port { .. })));
     }
 }

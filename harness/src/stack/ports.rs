@@ -30,18 +30,10 @@ impl Reserved {
     ) -> Result<Self, StackError> {
         let port = first.checked_add(offset);
         port.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the ports after it would exceed 65535",
-            )
+            io::Error::new(io::ErrorKind::InvalidInput, "the ports after it would exceed 65535")
         })
         .and_then(Self::bind)
-        .map_err(|cause| StackError::Port {
-            port: port.unwrap_or(first),
-            part,
-            flag,
-            cause,
-        })
+        .map_err(|cause| StackError::Port { port: port.unwrap_or(first), part, flag, cause })
     }
 
     /// Any free port.
@@ -51,12 +43,7 @@ impl Reserved {
                 return Ok(reserved);
             }
         }
-        Self::bind(0).map_err(|cause| StackError::Port {
-            port: 0,
-            part,
-            flag,
-            cause,
-        })
+        Self::bind(0).map_err(|cause| StackError::Port { port: 0, part, flag, cause })
     }
 
     fn bind(port: u16) -> io::Result<Self> {
@@ -88,9 +75,7 @@ mod tests {
         assert!(RANGE.contains(&port));
         let error = Reserved::exactly(port, 0, "Redis", "--redis-port").unwrap_err();
         assert!(
-            error
-                .to_string()
-                .starts_with(&format!("port {port} on 127.0.0.1 can't be used for Redis")),
+            error.to_string().starts_with(&format!("port {port} on 127.0.0.1 can't be used for Redis")),
             "{error}"
         );
         assert!(error.hint().unwrap().contains("`--redis-port`"));

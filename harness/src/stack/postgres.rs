@@ -46,36 +46,16 @@ pub(super) async fn start(
 
     let mut initdb = scratch.command(&programs.initdb);
     as_user(&mut initdb, user.as_ref());
-    initdb
-        .arg("--pgdata")
-        .arg(&data)
-        .arg("--pwfile")
-        .arg(&password_file);
-    initdb.args([
-        "--username",
-        SUPERUSER,
-        "--auth",
-        "scram-sha-256",
-        "--encoding",
-        "UTF8",
-        "--locale",
-        "C",
-    ]);
+    initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(&password_file);
+    initdb.args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]);
     // Only the making of the empty cluster goes unsynced; the server syncs every commit.
     initdb.args(["--no-sync", "--no-instructions"]);
     // SIGTERM, upon which it removes what it began; its own children are in its group.
-    Process::spawn(Component::Postgres, initdb, &log, Signal::SIGTERM)?
-        .success(deadline)
-        .await?;
-    fs::remove_file(&password_file).map_err(|cause| StackError::Scratch {
-        path: password_file.clone(),
-        cause,
-    })?;
+    Process::spawn(Component::Postgres, initdb, &log, Signal::SIGTERM)?.success(deadline).await?;
+    fs::remove_file(&password_file)
+        .map_err(|cause| StackError::Scratch { path: password_file.clone(), cause })?;
 
-    let url = format!(
-        "postgres://{SUPERUSER}:{password}@127.0.0.1:{}/postgres",
-        port.port()
-    );
+    let url = format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{}/postgres", port.port());
     let mut server = scratch.command(&programs.server);
     as_user(&mut server, user.as_ref());
     server.arg("-D").arg(&data);
@@ -110,10 +90,7 @@ fn server_user() -> Result<Option<User>, StackError> {
         return Ok(None);
     }
     let known = |name| User::from_name(name).ok().flatten();
-    known("postgres")
-        .or_else(|| known("nobody"))
-        .map(Some)
-        .ok_or(StackError::NoServerUser)
+    known("postgres").or_else(|| known("nobody")).map(Some).ok_or(StackError::NoServerUser)
 }
 
 fn as_user(command: &mut Command, user: Option<&User>) {

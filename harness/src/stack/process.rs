@@ -62,27 +62,12 @@ impl Process {
         log: &Path,
         ending: Signal,
     ) -> Result<Self, StackError> {
-        let log_error = |cause| StackError::Scratch {
-            path: log.to_owned(),
-            cause,
-        };
-        let out = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .map_err(log_error)?;
+        let log_error = |cause| StackError::Scratch { path: log.to_owned(), cause };
+        let out = File::options().create(true).append(true).open(log).map_err(log_error)?;
         let err = out.try_clone().map_err(log_error)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .process_group(0);
+        command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
         let program = command.get_program().to_string_lossy().into_owned();
-        let spawn_error = |cause| StackError::Spawn {
-            component,
-            program: program.clone(),
-            cause,
-        };
+        let spawn_error = |cause| StackError::Spawn { component, program: program.clone(), cause };
         let shared = Arc::new(Shared::default());
 
         // The watcher comes first: should it not start, there is no child yet that would be left behind.
@@ -94,16 +79,8 @@ impl Process {
             .map_err(spawn_error)?;
         let child = command.spawn().map_err(spawn_error)?;
         let group = group_of(&child);
-        hand_over
-            .send(child)
-            .expect("the watcher waits for a child until this sender is gone");
-        Ok(Self {
-            component,
-            group,
-            log: log.to_owned(),
-            ending,
-            shared,
-        })
+        hand_over.send(child).expect("the watcher waits for a child until this sender is gone");
+        Ok(Self { component, group, log: log.to_owned(), ending, shared })
     }
 
     /// Which part of the stack it is.
@@ -182,11 +159,7 @@ impl Process {
 
     /// The error that says how it ended.
     pub(super) fn ended(&self, status: ExitStatus) -> StackError {
-        StackError::Exited {
-            component: self.component,
-            status,
-            log_tail: self.log_tail(),
-        }
+        StackError::Exited { component: self.component, status, log_tail: self.log_tail() }
     }
 
     /// Waits for a program that does one thing and ends, such as `initdb`.
@@ -213,10 +186,9 @@ fn group_of(child: &Child) -> Pid {
 /// Waits for the end twice: first without reaping, then, under the lock, reaping. So whoever holds the lock and sees
 /// no end may send a signal to the id.
 fn watch(mut child: Child, shared: &Shared) {
-    while let Err(Errno::EINTR) = waitid(
-        Id::Pid(group_of(&child)),
-        WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
-    ) {}
+    while let Err(Errno::EINTR) =
+        waitid(Id::Pid(group_of(&child)), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+    {}
     let mut exit = shared.exit();
     // It can fail only if the child was reaped elsewhere; then it is gone all the same.
     *exit = Some(child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0)));
@@ -234,10 +206,7 @@ pub(super) struct Deadline {
 impl Deadline {
     /// In `limit` from now.
     pub(super) fn after(limit: Duration) -> Self {
-        Self {
-            at: Instant::now() + limit,
-            limit,
-        }
+        Self { at: Instant::now() + limit, limit }
     }
 
     fn missed(&self, process: &Process, waiting_for: String) -> StackError {
@@ -280,11 +249,7 @@ where
 
 /// The last `lines` lines of `text` that are not blank.
 fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let all: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
@@ -318,10 +283,7 @@ mod tests {
         assert_eq!(process.exited().await.code(), Some(3));
         assert_eq!(process.exit_status().unwrap().code(), Some(3));
         assert_eq!(process.log_tail(), "one\ntwo");
-        assert!(
-            !process.signal(Signal::SIGTERM),
-            "its id may belong to somebody else"
-        );
+        assert!(!process.signal(Signal::SIGTERM), "its id may belong to somebody else");
     }
 
     #[tokio::test]
@@ -375,11 +337,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let process = shell("sleep 600", directory.path());
         let deadline = Deadline::after(Duration::from_millis(100));
-        let error = until_ready(&[&process], deadline, async || {
-            Err::<(), _>("1 of 3 brokers".to_owned())
-        })
-        .await
-        .unwrap_err();
+        let error = until_ready(&[&process], deadline, async || Err::<(), _>("1 of 3 brokers".to_owned()))
+            .await
+            .unwrap_err();
         assert!(matches!(error, StackError::NotReady { .. }));
         assert!(error.to_string().contains("1 of 3 brokers"), "{error}");
     }
@@ -394,11 +354,6 @@ mod tests {
             Signal::SIGTERM,
         )
         .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("can't run /nonexistent/redis-server for Redis"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("can't run /nonexistent/redis-server for Redis"), "{error}");
     }
 }

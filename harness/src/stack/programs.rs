@@ -29,10 +29,7 @@ pub(super) struct PostgresPrograms {
 /// `java` of JAVA_HOME, as Kafka's own scripts have it, or of PATH.
 pub(super) fn java() -> Result<PathBuf, StackError> {
     let of_home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin"));
-    of_home
-        .and_then(|bin| executable(&bin, "java"))
-        .or_else(|| on_path("java"))
-        .ok_or(StackError::NoJava)
+    of_home.and_then(|bin| executable(&bin, "java")).or_else(|| on_path("java")).ok_or(StackError::NoJava)
 }
 
 /// The jars of KAFKA_HOME if it is set, and of nowhere else then; otherwise those that `ci/setup` fetched.
@@ -45,27 +42,19 @@ pub(super) fn kafka() -> Result<KafkaJars, StackError> {
     };
     match kafka_version_in(&directory) {
         Some(version) => Ok(KafkaJars { directory, version }),
-        None => Err(StackError::NoKafka {
-            directory,
-            from_kafka_home,
-        }),
+        None => Err(StackError::NoKafka { directory, from_kafka_home }),
     }
 }
 
 /// `initdb` and `postgres` of one directory: of PATH, or of the highest version that Debian has installed.
 pub(super) fn postgres() -> Result<PostgresPrograms, StackError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let debian = versions_in(Path::new(DEBIAN_POSTGRES))
-        .into_iter()
-        .map(|version| version.join("bin"));
+    let debian = versions_in(Path::new(DEBIAN_POSTGRES)).into_iter().map(|version| version.join("bin"));
     std::env::split_paths(&path)
         .chain(debian)
         .find_map(|bin| {
             let initdb = executable(&bin, "initdb")?;
-            Some(PostgresPrograms {
-                initdb,
-                server: executable(&bin, "postgres")?,
-            })
+            Some(PostgresPrograms { initdb, server: executable(&bin, "postgres")? })
         })
         .ok_or(StackError::NoPostgres)
 }
@@ -94,17 +83,11 @@ fn executable(directory: &Path, name: &str) -> Option<PathBuf> {
 /// The version in the name of the broker's own jar, `kafka_<Scala version>-<version>.jar`.
 fn kafka_version_in(directory: &Path) -> Option<String> {
     let entries = fs::read_dir(directory).ok()?;
-    entries
-        .flatten()
-        .find_map(|entry| kafka_version(&entry.file_name()))
+    entries.flatten().find_map(|entry| kafka_version(&entry.file_name()))
 }
 
 fn kafka_version(jar: &OsStr) -> Option<String> {
-    let (scala, version) = jar
-        .to_str()?
-        .strip_prefix("kafka_")?
-        .strip_suffix(".jar")?
-        .split_once('-')?;
+    let (scala, version) = jar.to_str()?.strip_prefix("kafka_")?.strip_suffix(".jar")?.split_once('-')?;
     // A distribution has `-sources.jar` and the like beside it.
     let is_version = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     (is_version(scala) && is_version(version)).then(|| version.to_owned())
@@ -119,12 +102,7 @@ fn versions_in(directory: &Path) -> Vec<PathBuf> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name();
-            let numbers = name
-                .to_str()?
-                .split('.')
-                .map(str::parse)
-                .collect::<Result<_, _>>()
-                .ok()?;
+            let numbers = name.to_str()?.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
             Some((numbers, entry.path()))
         })
         .collect();

@@ -26,16 +26,11 @@ pub(super) async fn start(
     deadline: Deadline,
 ) -> Result<Redis, StackError> {
     let directory = scratch.path().join("redis");
-    fs::create_dir(&directory).map_err(|cause| StackError::Scratch {
-        path: directory.clone(),
-        cause,
-    })?;
+    fs::create_dir(&directory).map_err(|cause| StackError::Scratch { path: directory.clone(), cause })?;
     let mut command = scratch.command(program);
     let url = format!("redis://127.0.0.1:{}", port.port());
     command.args(["--port", &port.release().to_string(), "--bind", "127.0.0.1"]);
-    command
-        .args(["--save", "", "--appendonly", "no", "--dir"])
-        .arg(&directory);
+    command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(&directory);
     let log = scratch.path().join("redis.log");
     // Nothing is saved, so SIGTERM ends it at once.
     let process = Process::spawn(Component::Redis, command, &log, Signal::SIGTERM)?;

@@ -64,30 +64,16 @@ pub async fn requirements(kind: StackKind) -> Vec<Requirement> {
 async fn java() -> Requirement {
     let presence = match programs::java() {
         Err(error) => missing(&error),
-        Ok(path) => match version_of(&path, "-version")
-            .await
-            .as_deref()
-            .map(|v| (v, java_major(v)))
-        {
+        Ok(path) => match version_of(&path, "-version").await.as_deref().map(|v| (v, java_major(v))) {
             Ok((version, Some(major))) if major >= JAVA_MIN => present(version.to_owned(), &path),
             Ok((version, _)) => Presence::Missing {
-                reason: format!(
-                    "Kafka 4 needs {JAVA_MIN} or later, and {} is {version}",
-                    path.display()
-                ),
+                reason: format!("Kafka 4 needs {JAVA_MIN} or later, and {} is {version}", path.display()),
             },
-            Err(reason) => Presence::Missing {
-                reason: reason.clone(),
-            },
+            Err(reason) => Presence::Missing { reason: reason.clone() },
         },
     };
     let install = "apt-get install default-jdk-headless";
-    Requirement {
-        name: "Java",
-        purpose: "runs Kafka",
-        presence,
-        install,
-    }
+    Requirement { name: "Java", purpose: "runs Kafka", presence, install }
 }
 
 fn kafka() -> Requirement {
@@ -95,12 +81,7 @@ fn kafka() -> Requirement {
         Ok(jars) => present(jars.version, &jars.directory),
         Err(error) => missing(&error),
     };
-    Requirement {
-        name: "Apache Kafka",
-        purpose: "the broker",
-        presence,
-        install: "ci/setup",
-    }
+    Requirement { name: "Apache Kafka", purpose: "the broker", presence, install: "ci/setup" }
 }
 
 async fn postgres() -> Requirement {
@@ -109,12 +90,7 @@ async fn postgres() -> Requirement {
         Err(error) => missing(&error),
     };
     let install = "apt-get install postgresql";
-    Requirement {
-        name: "PostgreSQL",
-        purpose: "the store",
-        presence,
-        install,
-    }
+    Requirement { name: "PostgreSQL", purpose: "the store", presence, install }
 }
 
 async fn redis() -> Requirement {
@@ -122,12 +98,7 @@ async fn redis() -> Requirement {
         Ok(path) => asked(&path).await,
         Err(error) => missing(&error),
     };
-    Requirement {
-        name: "Redis",
-        purpose: "the view",
-        presence,
-        install: "apt-get install redis-server",
-    }
+    Requirement { name: "Redis", purpose: "the view", presence, install: "apt-get install redis-server" }
 }
 
 async fn asked(path: &Path) -> Presence {
@@ -138,16 +109,11 @@ async fn asked(path: &Path) -> Presence {
 }
 
 fn present(version: String, path: &Path) -> Presence {
-    Presence::Present {
-        version,
-        path: path.display().to_string(),
-    }
+    Presence::Present { version, path: path.display().to_string() }
 }
 
 fn missing(error: &StackError) -> Presence {
-    Presence::Missing {
-        reason: error.to_string(),
-    }
+    Presence::Missing { reason: error.to_string() }
 }
 
 /// The version in what `program` says when asked.
@@ -156,19 +122,12 @@ async fn version_of(program: &Path, flag: &str) -> Result<String, String> {
     let output = Command::new(program).arg(flag).kill_on_drop(true).output();
     let output = tokio::time::timeout(VERSION_LIMIT, output)
         .await
-        .map_err(|_| {
-            format!(
-                "`{shown} {flag}` did not end within {} s",
-                VERSION_LIMIT.as_secs()
-            )
-        })?
+        .map_err(|_| format!("`{shown} {flag}` did not end within {} s", VERSION_LIMIT.as_secs()))?
         .map_err(|error| format!("`{shown} {flag}` can't be run: {error}"))?;
     // Java speaks to stderr.
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    version_in(&said)
-        .map(str::to_owned)
-        .ok_or_else(|| format!("`{shown} {flag}` told no version"))
+    version_in(&said).map(str::to_owned).ok_or_else(|| format!("`{shown} {flag}` told no version"))
 }
 
 /// The first word that begins with a digit, once quotes and `v=` are off.
@@ -198,18 +157,9 @@ mod tests {
 
     #[test]
     fn each_program_tells_its_version_in_its_own_way() {
-        check(
-            "openjdk version \"17.0.16\" 2025-07-15\nOpenJDK Runtime Environment",
-            Some("17.0.16"),
-        );
-        check(
-            "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)",
-            Some("15.14"),
-        );
-        check(
-            "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
-            Some("7.0.15"),
-        );
+        check("openjdk version \"17.0.16\" 2025-07-15\nOpenJDK Runtime Environment", Some("17.0.16"));
+        check("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)", Some("15.14"));
+        check("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64", Some("7.0.15"));
         check("no version here", None);
     }
 
@@ -230,9 +180,7 @@ mod tests {
     async fn a_program_that_tells_nothing_is_not_taken_for_good() {
         let reason = version_of(Path::new("/bin/true"), "x").await.unwrap_err();
         assert_eq!(reason, "`/bin/true x` told no version");
-        let reason = version_of(Path::new("/nonexistent/java"), "-version")
-            .await
-            .unwrap_err();
+        let reason = version_of(Path::new("/nonexistent/java"), "-version").await.unwrap_err();
         assert!(reason.contains("can't be run"), "{reason}");
     }
 }

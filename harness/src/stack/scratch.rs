@@ -42,10 +42,7 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Makes one under `parent`.
     pub(super) fn create(parent: &Path) -> Result<Self, StackError> {
-        let error = |path: &Path, cause| StackError::Scratch {
-            path: path.to_owned(),
-            cause,
-        };
+        let error = |path: &Path, cause| StackError::Scratch { path: path.to_owned(), cause };
         let directory = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir_in(parent)
@@ -59,10 +56,7 @@ impl Scratch {
             let passable = fs::Permissions::from_mode(0o711);
             fs::set_permissions(path, passable).map_err(|cause| error(path, cause))?;
         }
-        Ok(Self {
-            directory,
-            _lock: lock,
-        })
+        Ok(Self { directory, _lock: lock })
     }
 
     /// Its path.
@@ -74,10 +68,7 @@ impl Scratch {
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         // The C locale: error messages are shown, and one is recognised.
-        command
-            .current_dir(self.path())
-            .env(MARK, self.path())
-            .env("LC_ALL", "C");
+        command.current_dir(self.path()).env(MARK, self.path()).env("LC_ALL", "C");
         command
     }
 }
@@ -225,10 +216,7 @@ mod tests {
     #[test]
     fn the_mark_is_one_whole_variable() {
         let directory = Path::new("/tmp/lanebench-1-a");
-        assert!(has_mark(
-            b"A=b\0LANEBENCH_SCRATCH=/tmp/lanebench-1-a\0C=d\0",
-            directory
-        ));
+        assert!(has_mark(b"A=b\0LANEBENCH_SCRATCH=/tmp/lanebench-1-a\0C=d\0", directory));
         for other in [
             &b""[..],
             b"LANEBENCH_SCRATCH=/tmp/lanebench-1-abc\0",
@@ -264,25 +252,14 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = abandoned(parent.path());
         let sleeper = |mark: &Path| {
-            Command::new("sleep")
-                .arg("600")
-                .env(MARK, mark)
-                .stdin(Stdio::null())
-                .spawn()
-                .unwrap()
+            Command::new("sleep").arg("600").env(MARK, mark).stdin(Stdio::null()).spawn().unwrap()
         };
         let mut ours = sleeper(&path);
         let mut other = sleeper(&parent.path().join("lanebench-1-other"));
         // A child of ours stays as a zombie until it is waited for; a zombie's environment is empty.
         let waiter = std::thread::spawn(move || ours.wait().unwrap());
 
-        assert_eq!(
-            sweep(parent.path()).await,
-            Swept {
-                directories: 1,
-                processes: 1
-            }
-        );
+        assert_eq!(sweep(parent.path()).await, Swept { directories: 1, processes: 1 });
         assert!(!waiter.join().unwrap().success());
         assert!(!path.exists());
         assert!(other.try_wait().unwrap().is_none(), "a stranger was ended");

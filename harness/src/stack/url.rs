@@ -11,10 +11,7 @@ pub fn redact(url: &str) -> String {
 fn hide_user_password(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(start);
-    match rest
-        .rsplit_once('@')
-        .and_then(|(user, host)| Some((user.split_once(':')?.0, host)))
-    {
+    match rest.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
         Some((name, host)) => format!("{scheme}{name}:***@{host}"),
         None => url.to_owned(),
     }
@@ -59,14 +56,8 @@ mod tests {
     #[test]
     fn passwords_in_odd_places_are_hidden_too() {
         check("postgres://app:p@ss@db/pay", "postgres://app:***@db/pay");
-        check(
-            "postgres://db/pay?password=secret&user=app",
-            "postgres://db/pay?password=***&user=app",
-        );
-        check(
-            "postgres://db/pay?user=app&password=secret",
-            "postgres://db/pay?user=app&password=***",
-        );
+        check("postgres://db/pay?password=secret&user=app", "postgres://db/pay?password=***&user=app");
+        check("postgres://db/pay?user=app&password=secret", "postgres://db/pay?user=app&password=***");
         check("app:secret@db", "app:***@db");
         check("postgres://app:se?cret@db/pay", "postgres://app:***@db/pay");
         check("", "");
