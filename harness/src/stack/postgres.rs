@@ -50,7 +50,7 @@ pub(super) async fn start(
     initdb.args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]);
     // Only the making of the empty cluster goes unsynced; the server syncs every commit.
     initdb.args(["--no-sync", "--no-instructions"]);
-    // SIGTERM, upon which it removes what it began; its own children are in its group.
+    // Upon SIGTERM it ends its present step, removes what it made, and goes.
     Process::spawn(Component::Postgres, initdb, &log, Signal::SIGTERM)?.success(deadline).await?;
     fs::remove_file(&password_file)
         .map_err(|cause| StackError::Scratch { path: password_file.clone(), cause })?;

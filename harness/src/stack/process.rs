@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::{Component, StackError};
 
 /// How long a program may take to end by itself before it is killed.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(8);
 
 /// How long a killed program is waited for. Longer means that it hangs in the kernel; then it can't be helped.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -120,10 +120,15 @@ impl Process {
     }
 
     /// Asks it to end, without waiting: several can end side by side.
+    ///
+    /// It alone is asked, not its group: `initdb` ends its own children in order, who would leave their shared memory
+    /// behind if they were ended from outside.
     pub(super) fn ask_to_stop(&self) {
-        if self.signal(self.ending) {
-            // A failure test may have frozen it, and a frozen process takes no signal but SIGKILL.
-            self.signal(Signal::SIGCONT);
+        let exit = self.shared.exit();
+        if exit.is_none() && kill(self.group, self.ending).is_ok() {
+            // A failure test may have frozen it, and a frozen process takes no signal but SIGKILL. This can fail
+            // only if it is gone.
+            let _ = killpg(self.group, Signal::SIGCONT);
         }
     }
 
