@@ -135,13 +135,13 @@ impl StackError {
             Self::NoServerUser => install("postgresql"),
             Self::Port { flag, .. } => format!("choose another port with `{flag}`, or leave it out for a free one"),
             Self::Scratch { .. } => "point TMPDIR at a directory with room, which can be written to".to_owned(),
-            Self::Exited { component: Component::Postgres, .. } => {
-                "see its log above; if it could not enter its directory, point TMPDIR at one that every user may enter"
+            Self::Spawn { component: Component::Postgres, .. }
+            | Self::Exited { component: Component::Postgres, .. } => {
+                "if PostgreSQL's user may not enter its directory, point TMPDIR at one that every user may enter"
                     .to_owned()
             }
-            Self::Spawn { .. } | Self::Exited { .. } => {
-                "see its log above; `lanebench stack check` says what is installed".to_owned()
-            }
+            Self::Spawn { .. } => "`lanebench stack check` says what is installed".to_owned(),
+            Self::Exited { .. } => "its log above says why; `lanebench stack check` says what is installed".to_owned(),
             Self::NotReady { .. } => "see its log above; is the machine busy, or short of memory?".to_owned(),
             Self::Unreachable { flag, .. } => {
                 format!("is it running, and is `{flag}` right? `--stack native` starts one of its own")

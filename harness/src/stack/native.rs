@@ -293,6 +293,12 @@ mod tests {
     }
 
     #[test]
+    fn a_start_may_run_on_any_thread() {
+        fn check<T: Send>(_: T) {}
+        check(NativeStack::start(NativeOptions::default(), &|_| {}, CancellationToken::new()));
+    }
+
+    #[test]
     fn two_nodes_are_refused() {
         let error = Ports::take(NativeOptions { nodes: 2, ..Default::default() }).unwrap_err();
         assert_eq!(error.to_string(), "2 Kafka nodes were asked for; there can be 1 or 3");

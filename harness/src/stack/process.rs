@@ -252,9 +252,12 @@ where
     }
 }
 
-/// The last `lines` lines of `text` that are not blank.
+/// The last `lines` lines of `text` that say something: no blank ones, and none of the frames of a Java stack trace,
+/// between which its causes would be lost.
 fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let frame = |line: &str| line.starts_with("\tat ") || line.starts_with("\t... ");
+    let all: Vec<&str> =
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !frame(line)).collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
@@ -279,6 +282,9 @@ mod tests {
         assert_eq!(tail("a\n\nb  \nc\n\n", 2), "b\nc");
         assert_eq!(tail("a", 2), "a");
         assert_eq!(tail("", 2), "");
+        let trace =
+            "fatal\n\tat kafka.Kafka.main(Kafka.scala)\nCaused by: in use\n\tat java.Net\n\t... 18 more\n";
+        assert_eq!(tail(trace, 2), "fatal\nCaused by: in use");
     }
 
     #[tokio::test]

@@ -55,11 +55,9 @@ impl Scratch {
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(|cause| error(&lock_path, cause))?;
         lock.lock().map_err(|cause| error(&lock_path, cause))?;
-        if geteuid().is_root() {
-            // PostgreSQL runs as another user and has to reach its own directory in here. Enter, not list.
-            let passable = fs::Permissions::from_mode(0o711);
-            fs::set_permissions(path, passable).map_err(|cause| error(path, cause))?;
-        }
+        // Run by root, PostgreSQL is another user, who has to reach its own directory in here: enter, not list.
+        let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|cause| error(path, cause))?;
         Ok(Self { directory, _lock: lock })
     }
 
