@@ -15,10 +15,7 @@ pub struct Fold {
 impl Fold {
     /// A fold of one event.
     pub fn one(event: PaymentEvent) -> Self {
-        Self {
-            first: event.revision,
-            event,
-        }
+        Self { first: event.revision, event }
     }
 
     /// Revision of the last event folded in.
@@ -66,11 +63,7 @@ pub enum Status {
 impl Status {
     /// The status that a row has after `revision`.
     pub fn at(revision: Revision) -> Self {
-        if revision <= 1 {
-            Self::Preparing
-        } else {
-            Self::Amended
-        }
+        if revision <= 1 { Self::Preparing } else { Self::Amended }
     }
 
     /// As written in the store and the view.
@@ -126,10 +119,6 @@ pub struct StatusEntry {
 impl Delivery {
     /// What the view should show for this row.
     pub fn status_entry(&self) -> StatusEntry {
-        StatusEntry {
-            order_id: self.order_id.clone(),
-            revision: self.revision,
-            status: self.status,
-        }
+        StatusEntry { order_id: self.order_id.clone(), revision: self.revision, status: self.status }
     }
 }

@@ -146,9 +146,7 @@ mod tests {
 
     #[track_caller]
     fn refused(json: &str) -> String {
-        PaymentEvent::decode(Some(json.as_bytes()))
-            .unwrap_err()
-            .to_string()
+        PaymentEvent::decode(Some(json.as_bytes())).unwrap_err().to_string()
     }
 
     fn event(id: &str) -> PaymentEvent {

@@ -130,22 +130,14 @@ impl Load {
         cancel: &CancellationToken,
     ) -> Result<Self, LoadError> {
         let cancel = cancel.child_token();
-        let sender = Sender {
-            timeline,
-            phase,
-            start_ns,
-            cancel: cancel.clone(),
-        };
+        let sender = Sender { timeline, phase, start_ns, cancel: cancel.clone() };
         let (done, report) = oneshot::channel();
         let run = move || {
             let outcome = sender.run(sink);
             // Nobody listens any more when the handle was dropped.
             let _unheard = done.send(outcome);
         };
-        thread::Builder::new()
-            .name("load".into())
-            .spawn(run)
-            .map_err(LoadError::Thread)?;
+        thread::Builder::new().name("load".into()).spawn(run).map_err(LoadError::Thread)?;
         Ok(Self { cancel, report })
     }
 
@@ -183,12 +175,7 @@ impl Sender {
         precise_sleep().map_err(LoadError::TimerSlack)?;
         let clock = self.timeline.clock();
         let plan = self.timeline.plan(self.phase);
-        let mut report = LoadReport {
-            sent: 0,
-            late_max_ns: 0,
-            ended_ns: 0,
-            cancelled: false,
-        };
+        let mut report = LoadReport { sent: 0, late_max_ns: 0, ended_ns: 0, cancelled: false };
         for (index, event) in self.timeline.range(self.phase).zip(&plan.events) {
             let due_ns = self.start_ns.map(|start| start + event.due_ns);
             if !self.sleep_until(clock, due_ns.unwrap_or(0)) {
@@ -196,13 +183,8 @@ impl Sender {
                 break;
             }
             let sent_ns = self.timeline.sent(index);
-            report.late_max_ns = report
-                .late_max_ns
-                .max(due_ns.map_or(0, |due| sent_ns.saturating_sub(due)));
-            sink.send(index, event).map_err(|source| LoadError::Sink {
-                sent: report.sent,
-                source,
-            })?;
+            report.late_max_ns = report.late_max_ns.max(due_ns.map_or(0, |due| sent_ns.saturating_sub(due)));
+            sink.send(index, event).map_err(|source| LoadError::Sink { sent: report.sent, source })?;
             report.sent += 1;
         }
         report.ended_ns = clock.now_ns();
@@ -235,13 +217,8 @@ mod tests {
 
     fn timeline(rate_per_s: f64, length: Duration) -> (Arc<Timeline>, PhaseId) {
         let due = due_times(&[Segment { rate_per_s, length }], Arrivals::Constant, 1);
-        let spec = PlanSpec {
-            prefix: "s",
-            events_per_order: 5,
-            keys: Keys::Uniform,
-            value_bytes: 300,
-            seed: 1,
-        };
+        let spec =
+            PlanSpec { prefix: "s", events_per_order: 5, keys: Keys::Uniform, value_bytes: 300, seed: 1 };
         let plan = Arc::new(Plan::new(&spec, &due).unwrap());
         let timeline = Timeline::new(Clock::start(), [("steady".to_owned(), plan)], |_| None).unwrap();
         let phase = timeline.phase("steady").unwrap();
@@ -250,10 +227,7 @@ mod tests {
 
     fn slips(timeline: &Timeline, phase: PhaseId) -> Vec<u64> {
         let slips = timeline.times(phase).slip;
-        slips
-            .into_iter()
-            .map(|ns| u64::try_from(ns).expect("nothing is sent before it is due"))
-            .collect()
+        slips.into_iter().map(|ns| u64::try_from(ns).expect("nothing is sent before it is due")).collect()
     }
 
     #[tokio::test]
@@ -300,27 +274,16 @@ mod tests {
         let load = Load::open_loop(timeline.clone(), phase, start, sink, &CancellationToken::new()).unwrap();
         let report = load.finished().await.unwrap();
         assert_eq!(report.sent, 1_000);
-        let due: Vec<u64> = (0..1_000)
-            .map(|index| timeline.passed(index).due.unwrap() - start)
-            .collect();
+        let due: Vec<u64> = (0..1_000).map(|index| timeline.passed(index).due.unwrap() - start).collect();
         assert!(
-            due.iter()
-                .enumerate()
-                .all(|(index, due)| *due == index as u64 * MS),
+            due.iter().enumerate().all(|(index, due)| *due == index as u64 * MS),
             "due times are as planned"
         );
         let slips = slips(&timeline, phase);
-        println!(
-            "slip after the stall: {} µs, at the end: {} µs",
-            slips[101] / 1000,
-            slips[999] / 1000
-        );
+        println!("slip after the stall: {} µs, at the end: {} µs", slips[101] / 1000, slips[999] / 1000);
         // What was held up is late by the stall, less the millisecond that each was due later …
         for (index, slip) in slips.iter().enumerate().take(200).skip(101) {
-            assert!(
-                *slip >= (300 - index as u64) * MS,
-                "event {index} was {slip} ns late"
-            );
+            assert!(*slip >= (300 - index as u64) * MS, "event {index} was {slip} ns late");
         }
         // … and the lateness ends: a shifted schedule would keep all 200 ms of it.
         assert!(slips[900..].iter().min().unwrap() < &(100 * MS));
@@ -359,10 +322,7 @@ mod tests {
     async fn a_failed_sink_ends_the_sender_and_says_where() {
         let (timeline, phase) = timeline(100_000.0, Duration::from_millis(1));
         let sink = |index: usize, _: &Planned| {
-            let refused = || SendFailed {
-                index,
-                reason: "the delivery deadline passed".into(),
-            };
+            let refused = || SendFailed { index, reason: "the delivery deadline passed".into() };
             (index < 3).then_some(()).ok_or_else(refused)
         };
         let load = Load::backlog(timeline, phase, sink, &CancellationToken::new()).unwrap();
@@ -376,12 +336,8 @@ mod tests {
     #[tokio::test]
     async fn a_backlog_is_sent_at_once_and_starts_no_phase() {
         let (timeline, phase) = timeline(10.0, Duration::from_secs(100));
-        let load = Load::backlog(
-            timeline.clone(),
-            phase,
-            |_: usize, _: &Planned| Ok(()),
-            &CancellationToken::new(),
-        );
+        let load =
+            Load::backlog(timeline.clone(), phase, |_: usize, _: &Planned| Ok(()), &CancellationToken::new());
         let report = load.unwrap().finished().await.unwrap();
         assert_eq!((report.sent, report.late_max_ns), (1_000, 0));
         assert_eq!(timeline.started_ns(phase), None);

@@ -286,4 +286,21 @@ mod tests {
             "not allowed to delete topic `t`: it needs DELETE on topic `t` (TOPIC_AUTHORIZATION_FAILED (29))";
         assert_eq!(error.to_string(), expected);
     }
+
+    /// Callers spawn these calls: a future that holds something that may not change threads does not compile here.
+    #[test]
+    fn calls_can_be_spawned() {
+        fn sendable(_: &(impl Future + Send)) {}
+        async fn all(admin: Admin) -> Result<(), AdminError> {
+            admin.create_topic("t", 1, 1, &[("a", "b")]).await?;
+            admin.delete_topics(&["t"]).await?;
+            admin.topic_exists("t").await?;
+            admin.start_offsets("t").await?;
+            admin.group_offsets("g", "t").await?;
+            admin.group_members("g").await?;
+            admin.delete_group("g").await
+        }
+        let of = |admin| sendable(&all(admin));
+        let _: fn(Admin) = of;
+    }
 }

@@ -56,9 +56,7 @@ pub async fn status(
     {
         return Ok(Some(entry));
     }
-    let Some(delivery) = store.delivery(order_id).await? else {
-        return Ok(None);
-    };
+    let Some(delivery) = store.delivery(order_id).await? else { return Ok(None) };
     let entry = delivery.status_entry();
     if let Err(error) = view.advance(&entry).await {
         tracing::debug!(%error, order = %order_id, "the view was not refilled");

@@ -1,5 +1,6 @@
 //! `lanebench compare`: the main job.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::out::{Console, UsageError};
-use crate::record::file::OutputDir;
+use crate::record::RunResult;
+use crate::record::file::{OutputDir, create_output_dir};
 use crate::report;
-use crate::scenario::compare::{self, Ended};
+use crate::scenario::Progress as _;
+use crate::scenario::compare::{self, Ended, Setup};
 use crate::scenario::options::{Inject, Key, Lanes, Options, Throttle};
-use crate::stack::{External, NativeOptions, Stack, StackKind};
+use crate::stack::{Endpoints, External, NativeOptions, NativeStack, Stack, StackError, StackKind, redact};
 use crate::workload::{Arrivals, Keys};
 
 /// Flags of `compare`.
@@ -49,8 +52,8 @@ pub struct CompareArgs {
     /// Length of the steady phase at least, such as 5s; longer where 3,000 events need it
     #[arg(long, default_value = "3s", value_parser = duration)]
     duration: Duration,
-    /// When events are due
-    #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
+    /// When events are due: constant or poisson
+    #[arg(long, default_value_t = Arrivals::Poisson)]
     arrivals: Arrivals,
     /// How orders are drawn: uniform, zipf:S or hot:SHARE
     #[arg(long, default_value = "uniform")]
@@ -82,6 +85,9 @@ pub struct CompareArgs {
     /// Directory for the report [default: reports/<UTC>-compare]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Leave topics, tables and keys on the stack; the tables then hold the last trial's rows
+    #[arg(long)]
+    keep: bool,
     /// What is printed on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -183,7 +189,8 @@ impl CompareArgs {
         }
         if self.throttle == Some(Throttle::Store) && external {
             return Err(UsageError {
-                what: "`--throttle store` stops PostgreSQL's processes, which are not ours on this stack".into(),
+                what: "`--throttle store` stops PostgreSQL's processes, which are not ours on this stack"
+                    .into(),
                 hint: "use it with `--stack native`".into(),
             });
         }
@@ -205,6 +212,124 @@ impl CompareArgs {
             inject: self.inject,
             throttle: self.throttle,
             drain_events: self.drain_events,
+            keep: self.keep,
         })
     }
+}
+
+/// Runs it; the exit code says whether every check of truth held.
+///
+/// # Errors
+/// What keeps it from running, with a hint where there is one.
+pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
+    let options = args.options()?;
+    let external = args.external()?;
+    // Before minutes of work: can the report be written at all?
+    let out = create_output_dir(args.out.clone(), "compare")?;
+    let console = Console::new(args.quiet);
+    let stack = match start(&args, external, &console, &cancel).await {
+        Err(error) if cancel.is_cancelled() => {
+            tracing::debug!(%error, "interrupted while the stack started");
+            eprintln!("interrupted; everything is stopped");
+            return Ok(Exit::Interrupted);
+        }
+        started => started?,
+    };
+    let setup = Setup {
+        options: &options,
+        endpoints: stack.endpoints().clone(),
+        pids: stack.pids(),
+        stack: stack.kind(),
+        facts: stack.facts(),
+        command_line: command_line(),
+        out: &out,
+    };
+    let ended = compare::run(setup, &console, &cancel).await;
+    console.phase("stopping");
+    stack.stop().await;
+    drop(console);
+    let Ended { result, interrupted } = ended?;
+    let Some(result) = result else {
+        eprintln!("interrupted before a trial was finished; everything is stopped");
+        return Ok(Exit::Interrupted);
+    };
+    report::render(&result, out.path()).context("the report could not be written")?;
+    print(&args, &result, &out)?;
+    if interrupted {
+        eprintln!("interrupted; the finished trials are in {}", out.path().display());
+        return Ok(Exit::Interrupted);
+    }
+    Ok(if result.passed { Exit::Held } else { Exit::TruthFailed })
+}
+
+impl CompareArgs {
+    /// The addresses of the external stack, if that is asked for.
+    fn external(&self) -> Result<Option<Endpoints>, UsageError> {
+        if self.stack != StackKind::External {
+            return Ok(None);
+        }
+        let missing = |flag: &str, variable: &str| UsageError {
+            what: format!("the external stack needs {flag}"),
+            hint: format!("give it, or set {variable}; `lanebench stack up` prints all three variables"),
+        };
+        let at = &self.addresses;
+        if at.bootstrap.is_empty() {
+            return Err(missing("--bootstrap", "LANEBENCH_BOOTSTRAP"));
+        }
+        Ok(Some(Endpoints {
+            bootstrap: at.bootstrap.clone(),
+            database_url: at
+                .database_url
+                .clone()
+                .ok_or_else(|| missing("--database-url", "LANEBENCH_DATABASE_URL"))?,
+            redis_url: at.redis_url.clone().ok_or_else(|| missing("--redis-url", "LANEBENCH_REDIS_URL"))?,
+        }))
+    }
+}
+
+async fn start(
+    args: &CompareArgs,
+    external: Option<Endpoints>,
+    console: &Console,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Stack> {
+    if let Some(endpoints) = external {
+        console.phase("looking for the external stack");
+        let checked = cancel.run_until_cancelled(External::new(endpoints).check()).await;
+        return Ok(checked.ok_or(StackError::Interrupted)??.into());
+    }
+    let options = NativeOptions {
+        nodes: args.nodes.into(),
+        kafka_port: args.addresses.kafka_port,
+        postgres_port: args.addresses.postgres_port,
+        redis_port: args.addresses.redis_port,
+        ..NativeOptions::default()
+    };
+    let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
+    Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
+}
+
+fn print(args: &CompareArgs, result: &RunResult, out: &OutputDir) -> anyhow::Result<()> {
+    let text = match args.format {
+        Format::Text => report::text::render(result, Some(&out.file("index.html"))),
+        Format::Json => serde_json::to_string_pretty(result).context("the result as JSON")?,
+        Format::Markdown => report::markdown::summary(result),
+    };
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", text.trim_end()).context("writing to stdout")
+}
+
+/// The command line that repeats this run. Secrets come by environment or are left out.
+fn command_line() -> String {
+    let mut words = vec!["lanebench".to_owned()];
+    let mut secret = false;
+    for word in std::env::args().skip(1) {
+        let hidden = std::mem::replace(&mut secret, word == "--database-url" || word == "--redis-url");
+        words.push(match word.split_once('=') {
+            Some((flag @ ("--database-url" | "--redis-url"), url)) => format!("{flag}={}", redact(url)),
+            _ if hidden => redact(&word),
+            _ => word,
+        });
+    }
+    words.join(" ")
 }

@@ -39,7 +39,7 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let usage = error.downcast_ref::<UsageError>().map(|e| e.hint.clone());
     usage
         .or_else(|| error.downcast_ref::<crate::stack::StackError>().and_then(|e| e.hint()))
-        .or_else(|| error.downcast_ref::<crate::record::file::FileError>().and_then(|e| e.hint()))
+        .or_else(|| error.downcast_ref::<crate::record::file::FileError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::scenario::ScenarioError>().and_then(|e| e.hint()))
 }
 

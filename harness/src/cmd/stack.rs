@@ -6,20 +6,13 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::exit::Exit;
 use crate::stack::{
     Endpoints, External, Facts, NativeOptions, NativeStack, Presence, Progress, Requirement, StackError,
     StackKind, requirements,
 };
-
-/// All held.
-const EXIT_OK: u8 = 0;
-/// Something is missing.
-const EXIT_FAILED: u8 = 1;
-/// Interrupted before there was a stack.
-const EXIT_INTERRUPTED: u8 = 130;
 
 /// How often a stack that is held is looked at.
 const WATCH_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
@@ -50,28 +43,13 @@ struct CheckArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Brokers of an external stack, `host:port`, separated by commas.
-    #[arg(
-        long,
-        env = "LANEBENCH_BOOTSTRAP",
-        value_delimiter = ',',
-        required_if_eq("stack", "external")
-    )]
+    #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',', required_if_eq("stack", "external"))]
     bootstrap: Vec<String>,
     /// PostgreSQL of an external stack.
-    #[arg(
-        long,
-        env = "LANEBENCH_DATABASE_URL",
-        hide_env_values = true,
-        required_if_eq("stack", "external")
-    )]
+    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true, required_if_eq("stack", "external"))]
     database_url: Option<String>,
     /// Redis of an external stack.
-    #[arg(
-        long,
-        env = "LANEBENCH_REDIS_URL",
-        hide_env_values = true,
-        required_if_eq("stack", "external")
-    )]
+    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true, required_if_eq("stack", "external"))]
     redis_url: Option<String>,
 }
 
@@ -108,56 +86,35 @@ enum Format {
 ///
 /// # Errors
 /// [`StackError`](crate::stack::StackError), whose `hint` says what to do, and what keeps stdout from being written.
-pub async fn run(args: StackArgs) -> anyhow::Result<u8> {
+pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     match args.action {
         Action::Check(args) => check(args).await,
-        Action::Up(args) => up(&args).await,
+        Action::Up(args) => up(&args, cancel).await,
     }
 }
 
-async fn check(args: CheckArgs) -> anyhow::Result<u8> {
-    let CheckArgs {
-        stack,
-        format,
-        bootstrap,
-        database_url,
-        redis_url,
-    } = args;
+async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
+    let CheckArgs { stack, format, bootstrap, database_url, redis_url } = args;
     let rows = match stack {
-        StackKind::Native => requirements(stack)
-            .await
-            .iter()
-            .map(Row::of_requirement)
-            .collect(),
+        StackKind::Native => requirements(stack).await.iter().map(Row::of_requirement).collect(),
         StackKind::External => {
             // clap has seen to it that both URLs are there.
             let (database_url, redis_url) = (database_url.unwrap_or_default(), redis_url.unwrap_or_default());
             let shown = bootstrap.join(",");
-            let connected = External::new(Endpoints {
-                bootstrap,
-                database_url,
-                redis_url,
-            })
-            .check()
-            .await?;
+            let connected = External::new(Endpoints { bootstrap, database_url, redis_url }).check().await?;
             Row::of_facts(connected.facts(), &shown)
         }
     };
-    let report = Report {
-        stack: stack.to_string(),
-        ready: rows.iter().all(|row| row.present),
-        parts: rows,
-    };
+    let report = Report { stack: stack.to_string(), ready: rows.iter().all(|row| row.present), parts: rows };
     let text = match format {
         Format::Text => report.text(),
         Format::Json => serde_json::to_string_pretty(&report).context("writing JSON")?,
     };
     print_lines(&text)?;
-    Ok(if report.ready { EXIT_OK } else { EXIT_FAILED })
+    Ok(if report.ready { Exit::Held } else { Exit::CouldNotRun })
 }
 
-async fn up(args: &UpArgs) -> anyhow::Result<u8> {
-    let cancel = cancelled_by_signals()?;
+async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     let options = NativeOptions {
         nodes: args.nodes.parse().context("--nodes")?,
         kafka_port: args.kafka_port,
@@ -170,7 +127,7 @@ async fn up(args: &UpArgs) -> anyhow::Result<u8> {
         Ok(stack) => stack,
         Err(StackError::Interrupted) => {
             eprintln!("interrupted; everything is stopped");
-            return Ok(EXIT_INTERRUPTED);
+            return Ok(Exit::Interrupted);
         }
         Err(error) => return Err(error.into()),
     };
@@ -179,17 +136,13 @@ async fn up(args: &UpArgs) -> anyhow::Result<u8> {
     hold(&stack, &cancel).await;
     eprintln!("stopping");
     stack.stop().await;
-    Ok(EXIT_OK)
+    Ok(Exit::Held)
 }
 
 /// Waits for a signal. A part that ends is told, but ends nothing: it may have been ended to see what happens.
 async fn hold(stack: &NativeStack, cancel: &CancellationToken) {
     let mut told = 0;
-    while cancel
-        .run_until_cancelled(tokio::time::sleep(WATCH_PERIOD))
-        .await
-        .is_some()
-    {
+    while cancel.run_until_cancelled(tokio::time::sleep(WATCH_PERIOD)).await.is_some() {
         let ended = stack.ended();
         if ended.len() > told {
             told = ended.len();
@@ -198,27 +151,6 @@ async fn hold(stack: &NativeStack, cancel: &CancellationToken) {
             }
         }
     }
-}
-
-/// A token that Ctrl-C, SIGTERM and the closing of the terminal cancel.
-fn cancelled_by_signals() -> anyhow::Result<CancellationToken> {
-    let listen = |kind| signal(kind).context("listening to signals");
-    let (mut int, mut term, mut hup) = (
-        listen(SignalKind::interrupt())?,
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::hangup())?,
-    );
-    let cancel = CancellationToken::new();
-    let cancelled = cancel.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-            _ = hup.recv() => {}
-        }
-        cancelled.cancel();
-    });
-    Ok(cancel)
 }
 
 /// As a shell reads them: `eval "$(…)"`, or one line a variable. No address has a character that needs quotes.
@@ -234,9 +166,7 @@ fn shell_lines(endpoints: &Endpoints) -> String {
 /// With an error instead of a panic when nobody reads stdout any more.
 fn print_lines(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")
-        .and_then(|()| stdout.flush())
-        .context("writing to stdout")
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).context("writing to stdout")
 }
 
 /// What `check` found.
@@ -335,39 +265,23 @@ mod tests {
 
     fn report(presence: Presence) -> Report {
         let row = Row::of_requirement(&requirement(presence));
-        Report {
-            stack: "native".to_owned(),
-            ready: row.present,
-            parts: vec![row],
-        }
+        Report { stack: "native".to_owned(), ready: row.present, parts: vec![row] }
     }
 
     #[test]
     fn what_is_missing_comes_with_its_command() {
-        let text = report(Presence::Missing {
-            reason: "no `java` on PATH".to_owned(),
-        })
-        .text();
+        let text = report(Presence::Missing { reason: "no `java` on PATH".to_owned() }).text();
         assert!(text.contains("MISSING"), "{text}");
         assert!(text.contains("no `java` on PATH"), "{text}");
-        assert!(
-            text.ends_with("by hand:\n    apt-get install default-jdk-headless"),
-            "{text}"
-        );
+        assert!(text.ends_with("by hand:\n    apt-get install default-jdk-headless"), "{text}");
     }
 
     #[test]
     fn what_is_there_comes_with_its_version_and_no_command() {
-        let present = Presence::Present {
-            version: "17.0.16".to_owned(),
-            path: "/usr/bin/java".to_owned(),
-        };
+        let present = Presence::Present { version: "17.0.16".to_owned(), path: "/usr/bin/java".to_owned() };
         let report = report(present);
         let text = report.text();
-        assert!(
-            text.contains("17.0.16") && text.contains("/usr/bin/java"),
-            "{text}"
-        );
+        assert!(text.contains("17.0.16") && text.contains("/usr/bin/java"), "{text}");
         assert!(!text.contains("apt-get"), "{text}");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["ready"], true);

@@ -13,9 +13,7 @@ pub struct Clock {
 impl Clock {
     /// A clock whose epoch is now.
     pub fn start() -> Self {
-        Self {
-            epoch_ns: monotonic_ns(),
-        }
+        Self { epoch_ns: monotonic_ns() }
     }
 
     /// Nanoseconds since the epoch.

@@ -1,6 +1,11 @@
 //! What was observed: when each event passed each gate, how far the group lagged, what it cost, and what disturbed it.
 
+pub mod bottleneck;
 pub mod clock;
+pub mod environment;
+pub mod lag;
+pub mod noise;
+pub mod resources;
 pub mod timeline;
 
 pub use clock::Clock;

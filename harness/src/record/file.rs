@@ -57,19 +57,10 @@ pub fn create_output_dir(path: Option<PathBuf>, command: &str) -> Result<OutputD
 
 fn create_named(path: PathBuf) -> Result<OutputDir, FileError> {
     let created = create_all(&path)?;
-    let dir = OutputDir {
-        path,
-        latest: None,
-        created,
-    };
-    let unwritable = |source| FileError::Unwritable {
-        path: dir.path.clone(),
-        source,
-    };
+    let dir = OutputDir { path, latest: None, created };
+    let unwritable = |source| FileError::Unwritable { path: dir.path.clone(), source };
     if fs::read_dir(&dir.path).map_err(unwritable)?.next().is_some() {
-        return Err(FileError::NotEmpty {
-            path: dir.path.clone(),
-        });
+        return Err(FileError::NotEmpty { path: dir.path.clone() });
     }
     dir.check_writable()?;
     Ok(dir)
@@ -78,19 +69,11 @@ fn create_named(path: PathBuf) -> Result<OutputDir, FileError> {
 fn create_under(reports: &Path, name: &str) -> Result<OutputDir, FileError> {
     let mut created = create_all(reports)?;
     for suffix in 1..=SUFFIX_MAX {
-        let path = reports.join(if suffix == 1 {
-            name.to_string()
-        } else {
-            format!("{name}-{suffix}")
-        });
+        let path = reports.join(if suffix == 1 { name.to_string() } else { format!("{name}-{suffix}") });
         match fs::create_dir(&path) {
             Ok(()) => {
                 created.push(path.clone());
-                let dir = OutputDir {
-                    path,
-                    latest: Some(reports.join(LATEST)),
-                    created,
-                };
+                let dir = OutputDir { path, latest: Some(reports.join(LATEST)), created };
                 dir.check_writable()?;
                 return Ok(dir);
             }
@@ -101,9 +84,7 @@ fn create_under(reports: &Path, name: &str) -> Result<OutputDir, FileError> {
             }
         }
     }
-    Err(FileError::NoFreeName {
-        path: reports.join(name),
-    })
+    Err(FileError::NoFreeName { path: reports.join(name) })
 }
 
 /// Makes a directory and those above it; returns the ones that were missing, outermost first.
@@ -119,10 +100,7 @@ fn create_all(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     missing.reverse();
     if let Err(source) = fs::create_dir_all(path) {
         remove_empty(&missing);
-        return Err(FileError::Unwritable {
-            path: path.into(),
-            source,
-        });
+        return Err(FileError::Unwritable { path: path.into(), source });
     }
     Ok(missing)
 }
@@ -166,10 +144,7 @@ impl OutputDir {
     fn check_writable(&self) -> Result<(), FileError> {
         tempfile::NamedTempFile::new_in(&self.path)
             .and_then(tempfile::NamedTempFile::close)
-            .map_err(|source| FileError::Unwritable {
-                path: self.path.clone(),
-                source,
-            })
+            .map_err(|source| FileError::Unwritable { path: self.path.clone(), source })
     }
 
     /// Turns the link here in one step. Something else of that name is left alone.
@@ -205,10 +180,7 @@ impl Drop for OutputDir {
 /// Writes `result.json` into `dir` through a temporary file, and syncs both.
 fn save(result: &RunResult, dir: &Path) -> Result<PathBuf, FileError> {
     let path = dir.join(RESULT_FILE);
-    let failed = |source| FileError::Write {
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| FileError::Write { path: path.clone(), source };
     let json = serde_json::to_vec_pretty(result).map_err(|e| failed(e.into()))?;
     let mut file = tempfile::Builder::new()
         .prefix(".result-")
@@ -216,18 +188,13 @@ fn save(result: &RunResult, dir: &Path) -> Result<PathBuf, FileError> {
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(dir)
         .map_err(failed)?;
-    file.write_all(&json)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed)?;
+    file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(&path).map_err(|e| failed(e.error))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
     // JSON has no NaN: serde_json writes null there, which can't be read back. Better said now than a month later.
     match serde_json::from_slice::<RunResult>(&json) {
         Ok(_) => Ok(path),
-        Err(error) => Err(FileError::NotANumber {
-            path,
-            message: error.to_string(),
-        }),
+        Err(error) => Err(FileError::NotANumber { path, message: error.to_string() }),
     }
 }
 
@@ -253,10 +220,7 @@ pub fn load(path: &Path) -> Result<RunResult, FileError> {
     let head: Head = serde_json::from_slice(&bytes).map_err(|e| parse_error(path, &e))?;
     let found = head.schema_version.unwrap_or(serde_json::Value::Null);
     if found != SCHEMA_VERSION {
-        return Err(FileError::UnknownVersion {
-            path: path.into(),
-            found: found.to_string(),
-        });
+        return Err(FileError::UnknownVersion { path: path.into(), found: found.to_string() });
     }
     serde_json::from_slice(&bytes).map_err(|e| parse_error(path, &e))
 }
@@ -268,16 +232,8 @@ fn parse_error(path: &Path, error: &serde_json::Error) -> FileError {
     }
     // The position is told apart; serde_json appends it to its text as well.
     let text = error.to_string();
-    let message = text
-        .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(what, _)| what)
-        .to_string();
-    FileError::Invalid {
-        path,
-        line,
-        column,
-        message,
-    }
+    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what).to_string();
+    FileError::Invalid { path, line, column, message }
 }
 
 #[cfg(test)]

@@ -349,8 +349,8 @@ pub struct SurgeOutcome {
     pub peak_slope_records_per_s: f64,
     /// `climbs` (slope ≥ 20 % of the offered rate), `flat` (≤ 2 %) or `between`.
     pub shape: String,
-    /// From the end of the peak until the last event due in the peak was visible.
-    pub drain_ms: f64,
+    /// From the end of the peak until the last event due in the peak was visible; null if one never was.
+    pub drain_ms: Option<f64>,
 }
 
 /// Lag over a trial.
@@ -430,7 +430,7 @@ pub struct OrderCount {
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// `lost`, `order`, `split-order`, `row`, `view`, `unexpected`, `parked`, `dead-lettered`,
+    /// `lost`, `unfinished`, `order`, `split-order`, `row`, `view`, `unexpected`, `parked`, `dead-lettered`,
     /// `nothing-checked`.
     pub kind: String,
     /// The order; empty where the finding is about none.

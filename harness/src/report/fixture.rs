@@ -40,10 +40,7 @@ pub(crate) fn large() -> RunResult {
             t.throughput_per_s *= 41.0;
             t.verification.acked *= 1000;
             t.verification.order_pairs_checked *= 1000;
-            t.verification
-                .order_by_gate
-                .values_mut()
-                .for_each(|g| g.pairs *= 1000);
+            t.verification.order_by_gate.values_mut().for_each(|g| g.pairs *= 1000);
         }
         let values = c.trials.iter().map(|t| t.throughput_per_s).collect();
         c.summary.throughput_per_s = Some(estimate(values));
@@ -63,20 +60,8 @@ pub(crate) fn failed() -> RunResult {
         v.lost = 3;
         v.applied -= 3;
         v.order_violations = 6;
-        v.order_by_gate.insert(
-            "log".into(),
-            OrderCount {
-                pairs: 20_411,
-                violations: 2,
-            },
-        );
-        v.order_by_gate.insert(
-            "consumer".into(),
-            OrderCount {
-                pairs: 20_411,
-                violations: 4,
-            },
-        );
+        v.order_by_gate.insert("log".into(), OrderCount { pairs: 20_411, violations: 2 });
+        v.order_by_gate.insert("consumer".into(), OrderCount { pairs: 20_411, violations: 4 });
         v.findings = vec![
             Finding {
                 kind: "order".into(),
@@ -97,15 +82,10 @@ pub(crate) fn failed() -> RunResult {
         ];
         v.findings_total = 9;
     }
-    let values: Vec<f64> = trials
-        .iter()
-        .filter(|t| t.verification.passed)
-        .map(|t| t.throughput_per_s)
-        .collect();
-    result.configurations[1].summary = Summary {
-        throughput_per_s: Some(estimate(values)),
-        ..Summary::default()
-    };
+    let values: Vec<f64> =
+        trials.iter().filter(|t| t.verification.passed).map(|t| t.throughput_per_s).collect();
+    result.configurations[1].summary =
+        Summary { throughput_per_s: Some(estimate(values)), ..Summary::default() };
     result.comparisons.clear();
     result
 }
@@ -151,10 +131,7 @@ pub(crate) fn hollow() -> RunResult {
         trial.throughput_per_s = f64::NAN;
         trial.partitions.clear();
     }
-    result
-        .configurations
-        .iter_mut()
-        .for_each(|c| c.summary = Summary::default());
+    result.configurations.iter_mut().for_each(|c| c.summary = Summary::default());
     result.comparisons.clear();
     result
 }
@@ -167,37 +144,18 @@ fn estimate(values: Vec<f64>) -> Estimate {
     let n = values.len();
     let value = (values.iter().map(|v| v.ln()).sum::<f64>() / n as f64).exp();
     let bounds = (n >= 3).then_some((value * 0.91, value * 1.1));
-    Estimate {
-        n,
-        value,
-        low: bounds.map(|b| b.0),
-        high: bounds.map(|b| b.1),
-        confidence: 0.95,
-        values,
-    }
+    Estimate { n, value, low: bounds.map(|b| b.0), high: bounds.map(|b| b.1), confidence: 0.95, values }
 }
 
 fn run(names: &[&str], rounds: u32, with_surge: bool) -> RunResult {
-    let surge = Surge {
-        base_per_s: 900.0,
-        peak_per_s: 2300.0,
-        base_s: 4.0,
-        peak_s: 6.0,
-    };
+    let surge = Surge { base_per_s: 900.0, peak_per_s: 2300.0, base_s: 4.0, peak_s: 6.0 };
     let surge = with_surge.then_some(surge);
-    let configurations: Vec<Configuration> = names
-        .iter()
-        .enumerate()
-        .map(|(i, name)| configuration(i, name, rounds, surge.as_ref()))
-        .collect();
+    let configurations: Vec<Configuration> =
+        names.iter().enumerate().map(|(i, name)| configuration(i, name, rounds, surge.as_ref())).collect();
     let mut comparisons = Vec::new();
     for c in &configurations[1..] {
         let pairs = c.trials.iter().zip(&configurations[0].trials);
-        let ratio = estimate(
-            pairs
-                .map(|(a, b)| a.throughput_per_s / b.throughput_per_s)
-                .collect(),
-        );
+        let ratio = estimate(pairs.map(|(a, b)| a.throughput_per_s / b.throughput_per_s).collect());
         let verdict = match ratio.low {
             None => Verdict::TooFewRounds,
             Some(low) if low > 1.0 => Verdict::Faster,
@@ -209,11 +167,7 @@ fn run(names: &[&str], rounds: u32, with_surge: bool) -> RunResult {
             metric: "throughput_per_s".into(),
             ratio,
             verdict,
-            explained: Some(Explanation {
-                bound: 2.84,
-                efficiency: 0.61,
-                tail: 0.96,
-            }),
+            explained: Some(Explanation { bound: 2.84, efficiency: 0.61, tail: 0.96 }),
         });
     }
     RunResult {
@@ -277,21 +231,11 @@ fn environment() -> Environment {
 }
 
 fn stack() -> Stack {
-    let map = |pairs: &[(&str, &str)]| {
-        pairs
-            .iter()
-            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
-            .collect()
-    };
+    let map =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
     Stack {
         name: "native".into(),
-        kafka: Kafka {
-            version: "4.1.1".into(),
-            nodes: 3,
-            replication: 3,
-            min_isr: 2,
-            acks: "all".into(),
-        },
+        kafka: Kafka { version: "4.1.1".into(), nodes: 3, replication: 3, min_isr: 2, acks: "all".into() },
         store: Component {
             name: "postgresql".into(),
             version: "15.18".into(),
@@ -307,16 +251,12 @@ fn stack() -> Stack {
 }
 
 fn configuration(index: usize, name: &str, rounds: u32, surge: Option<&Surge>) -> Configuration {
-    let (partitions, consumers) = name.split_once('p').map_or((1, 1), |(p, c)| {
-        (
-            p.parse().unwrap_or(1),
-            c.trim_end_matches('c').parse().unwrap_or(1),
-        )
-    });
+    let (partitions, consumers) = name
+        .split_once('p')
+        .map_or((1, 1), |(p, c)| (p.parse().unwrap_or(1), c.trim_end_matches('c').parse().unwrap_or(1)));
     let speed = 1500.0 * f64::from(consumers).powf(0.46);
-    let trials: Vec<Trial> = (1..=rounds)
-        .map(|round| trial(index, round, partitions, consumers, speed, surge))
-        .collect();
+    let trials: Vec<Trial> =
+        (1..=rounds).map(|round| trial(index, round, partitions, consumers, speed, surge)).collect();
     let of = |f: fn(&Trial) -> f64| Some(estimate(trials.iter().map(f).collect()));
     let summary = Summary {
         throughput_per_s: of(|t| t.throughput_per_s),
@@ -324,14 +264,7 @@ fn configuration(index: usize, name: &str, rounds: u32, surge: Option<&Surge>) -
         response_time_ns_p99: of(|t| t.steady.response_time_ns.p99 as f64),
         surge_max_lag_records: surge.and(of(|t| t.surge.as_ref().map_or(0.0, |s| s.max_lag_records as f64))),
     };
-    Configuration {
-        name: name.into(),
-        partitions,
-        consumers,
-        mode: "record".into(),
-        trials,
-        summary,
-    }
+    Configuration { name: name.into(), partitions, consumers, mode: "record".into(), trials, summary }
 }
 
 fn trial(
@@ -346,18 +279,9 @@ fn trial(
     let throughput = speed * (0.95 + 0.1 * draw.next());
     let drain_s = 4_000.0 / throughput;
     let lag = lag(&mut draw, partitions, throughput, drain_s, surge);
-    let max_lag = lag
-        .series
-        .iter()
-        .filter(|s| s.phase == "surge")
-        .map(|s| s.records)
-        .max()
-        .unwrap_or(0);
+    let max_lag = lag.series.iter().filter(|s| s.phase == "surge").map(|s| s.records).max().unwrap_or(0);
     let steady = steady(&mut draw, consumers);
-    let gate = OrderCount {
-        pairs: 20_411,
-        violations: 0,
-    };
+    let gate = OrderCount { pairs: 20_411, violations: 0 };
     let share = |i: i32| 1.0 / f64::from(partitions) * if i == 0 { 1.06 } else { 0.97 };
     Trial {
         round,
@@ -373,7 +297,7 @@ fn trial(
             max_lag_ns: max_lag as u64 * 600_000,
             peak_slope_records_per_s: 320.0,
             shape: "climbs".into(),
-            drain_ms: 2_310.0,
+            drain_ms: Some(2_310.0),
         }),
         lag,
         verification: Verification {
@@ -388,11 +312,7 @@ fn trial(
             ..Verification::default()
         },
         partitions: (0..partitions)
-            .map(|id| PartitionShare {
-                id,
-                events: (4_000.0 * share(id)) as u64,
-                share: share(id),
-            })
+            .map(|id| PartitionShare { id, events: (4_000.0 * share(id)) as u64, share: share(id) })
             .collect(),
         consumers: (0..consumers)
             .map(|i| ConsumerShare {
@@ -436,13 +356,7 @@ fn steady(draw: &mut Draw, consumers: u32) -> Steady {
     let mut of = |ms: f64| distribution(draw, ms * 1e6 / faster);
     Steady {
         offered_per_s: 930.0,
-        stages_ns: Stages {
-            slip: of(0.06),
-            ack: of(1.4),
-            wait: of(0.9),
-            store: of(0.62),
-            view: of(0.11),
-        },
+        stages_ns: Stages { slip: of(0.06), ack: of(1.4), wait: of(0.9), store: of(0.62), view: of(0.11) },
         response_time_ns: of(3.1),
     }
 }
@@ -457,11 +371,7 @@ fn distribution(draw: &mut Draw, median: f64) -> Distribution {
         .map(|_| {
             // Sum of uniforms for the body, a few outliers for the tail.
             let body = (0..4).map(|_| draw.next()).sum::<f64>() - 2.0;
-            let tail = if draw.next() > 0.985 {
-                1.0 + 6.0 * draw.next()
-            } else {
-                1.0
-            };
+            let tail = if draw.next() > 0.985 { 1.0 + 6.0 * draw.next() } else { 1.0 };
             let value = median * (body * 0.7).exp() * tail;
             let grain = 10f64.powf(value.log10().floor() - 2.0);
             ((value / grain).ceil() * grain) as u64
@@ -499,13 +409,7 @@ fn lag(draw: &mut Draw, partitions: i32, throughput: f64, drain_s: f64, surge: O
             for partition in 0..partitions {
                 let records = (all / f64::from(partitions) * (0.9 + 0.2 * draw.next())) as i64;
                 let ns = (records as f64 / throughput * f64::from(partitions) * 1e9) as u64;
-                series.push(LagSample {
-                    t_ms,
-                    phase: name.into(),
-                    partition,
-                    records,
-                    ns,
-                });
+                series.push(LagSample { t_ms, phase: name.into(), partition, records, ns });
             }
             t_ms += 100.0;
         }
@@ -521,10 +425,5 @@ fn lag(draw: &mut Draw, partitions: i32, throughput: f64, drain_s: f64, surge: O
             lag
         });
     }
-    Lag {
-        tick_ms: 100,
-        slope_records_per_s: 0.4,
-        missed: 0,
-        series,
-    }
+    Lag { tick_ms: 100, slope_records_per_s: 0.4, missed: 0, series }
 }

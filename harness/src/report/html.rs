@@ -28,9 +28,7 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
         figures: figures(result),
         comparisons: comparisons(result),
         lanes: lanes(result),
-        explanations: words::throughput_comparisons(result)
-            .filter_map(words::explanation)
-            .collect(),
+        explanations: words::throughput_comparisons(result).filter_map(words::explanation).collect(),
         findings: findings(result),
         ran: ran(result),
     };
@@ -79,10 +77,7 @@ struct Findings {
 fn figures(result: &RunResult) -> Vec<Figure> {
     let rows = table::rows(result);
     let say = |of: fn(&Row) -> String| {
-        rows.iter()
-            .map(|r| format!("{}: {}", r.name, of(r)))
-            .collect::<Vec<_>>()
-            .join("; ")
+        rows.iter().map(|r| format!("{}: {}", r.name, of(r))).collect::<Vec<_>>().join("; ")
     };
     CHARTS
         .iter()
@@ -96,22 +91,13 @@ fn figures(result: &RunResult) -> Vec<Figure> {
                     say(|r| format!("p50 {}, p99 {}", r.p50.value, r.p99.value))
                 ),
                 "lag.png" => {
-                    format!(
-                        "Lag over time. Peak of the surge in records: {}",
-                        say(|r| r.peak_lag.inline())
-                    )
+                    format!("Lag over time. Peak of the surge in records: {}", say(|r| r.peak_lag.inline()))
                 }
-                _ => format!(
-                    "Order violations. {}",
-                    say(|r| format!("{} {}", r.order.value, r.order.detail))
-                ),
+                _ => {
+                    format!("Order violations. {}", say(|r| format!("{} {}", r.order.value, r.order.detail)))
+                }
             };
-            Figure {
-                file: chart.file,
-                title: chart.title,
-                alt,
-                size: PNG_SIZE,
-            }
+            Figure { file: chart.file, title: chart.title, alt, size: PNG_SIZE }
         })
         .collect()
 }
@@ -159,15 +145,10 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
                 ("dead-lettered", count(v.dead_lettered)),
                 ("resent (new offset)", count(v.resent)),
                 ("redelivered (same offset)", count(v.redelivered)),
-                (
-                    "view mismatches, of views",
-                    of(v.view_mismatches, v.views_checked),
-                ),
+                ("view mismatches, of views", of(v.view_mismatches, v.views_checked)),
             ];
             let gate = |name: &'static str, key: &str| {
-                v.order_by_gate
-                    .get(key)
-                    .map(|g| (name, of(g.violations, g.pairs)))
+                v.order_by_gate.get(key).map(|g| (name, of(g.violations, g.pairs)))
             };
             truth.extend(gate("order violations in the log, of pairs", "log"));
             truth.extend(gate("order violations at the consumer", "consumer"));
@@ -221,11 +202,7 @@ fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
     } else {
         "none".into()
     };
-    let clients: Vec<String> = s
-        .clients
-        .iter()
-        .map(|(name, version)| format!("{name} {version}"))
-        .collect();
+    let clients: Vec<String> = s.clients.iter().map(|(name, version)| format!("{name} {version}")).collect();
     vec![
         ("started", result.started_at.clone()),
         ("stack", s.name.clone()),
@@ -242,55 +219,17 @@ fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
         ("seed", w.seed.to_string()),
         ("rounds", w.rounds.to_string()),
         ("message key", w.key.clone()),
-        (
-            "orders drawn",
-            format!("{}, {} events an order on average", w.keys, w.events_per_order),
-        ),
-        (
-            "message value",
-            format!("{} bytes on average", count(w.value_bytes.into())),
-        ),
+        ("orders drawn", format!("{}, {} events an order on average", w.keys, w.events_per_order)),
+        ("message value", format!("{} bytes on average", count(w.value_bytes.into()))),
         ("drain", format!("{} events", count(w.drain_events))),
-        (
-            "steady",
-            format!(
-                "{} events/s for {} s, {}",
-                number(w.steady_per_s),
-                w.steady_s,
-                w.arrivals
-            ),
-        ),
+        ("steady", format!("{} events/s for {} s, {}", number(w.steady_per_s), w.steady_s, w.arrivals)),
         ("surge", surge),
         ("service time", service),
         ("commit interval", format!("{} ms", w.commit_interval_ms)),
-        (
-            "broken on purpose",
-            w.inject.clone().unwrap_or_else(|| "nothing".into()),
-        ),
-        (
-            "lanebench",
-            format!(
-                "{}, {} build, commit {}{dirty}, {}",
-                e.version, e.profile, e.commit, e.rustc
-            ),
-        ),
-        (
-            "machine",
-            format!(
-                "{}, {} cores, {}, Linux {}",
-                e.cpu,
-                e.cores,
-                bytes(e.memory_bytes),
-                e.kernel
-            ),
-        ),
-        (
-            "load",
-            format!(
-                "{:.2} before, at most {:.2} during the run",
-                e.load_before, e.load_max
-            ),
-        ),
+        ("broken on purpose", w.inject.clone().unwrap_or_else(|| "nothing".into())),
+        ("lanebench", format!("{}, {} build, commit {}{dirty}, {}", e.version, e.profile, e.commit, e.rustc)),
+        ("machine", format!("{}, {} cores, {}, Linux {}", e.cpu, e.cores, bytes(e.memory_bytes), e.kernel)),
+        ("load", format!("{:.2} before, at most {:.2} during the run", e.load_before, e.load_max)),
         ("noise", noise(result)),
     ]
 }
@@ -298,9 +237,7 @@ fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
 /// The worst noise of any trial.
 fn noise(result: &RunResult) -> String {
     let worst = |of: fn(&crate::record::Noise) -> f64| {
-        words::all_trials(result)
-            .map(|t| of(&t.noise))
-            .fold(0.0, f64::max)
+        words::all_trials(result).map(|t| of(&t.noise)).fold(0.0, f64::max)
     };
     format!(
         "worst trial: waiting for a CPU {}, stolen {}, slowest ÷ fastest canary loop {}",
@@ -311,11 +248,7 @@ fn noise(result: &RunResult) -> String {
 }
 
 fn component(c: &Component) -> String {
-    let settings: Vec<String> = c
-        .settings
-        .iter()
-        .map(|(name, value)| format!("{name} = {value}"))
-        .collect();
+    let settings: Vec<String> = c.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     if settings.is_empty() {
         format!("{} {}", c.name, c.version)
     } else {

@@ -53,17 +53,11 @@ pub enum ReportError {
 /// # Errors
 /// [`ReportError`] with the file or chart that failed; what was written before it stays.
 pub fn render(result: &RunResult, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    std::fs::create_dir_all(dir).map_err(|source| ReportError::Write {
-        path: dir.to_owned(),
-        source,
-    })?;
+    std::fs::create_dir_all(dir).map_err(|source| ReportError::Write { path: dir.to_owned(), source })?;
     let page = write(dir, "index.html", html::page(result)?.as_bytes())?;
     let mut written = vec![page];
     for chart in chart::CHARTS {
-        let png = chart.png(result).map_err(|source| ReportError::Chart {
-            chart: chart.file,
-            source,
-        })?;
+        let png = chart.png(result).map_err(|source| ReportError::Chart { chart: chart.file, source })?;
         written.push(write(dir, chart.file, &png)?);
     }
     written.push(write(dir, "summary.md", markdown::summary(result).as_bytes())?);

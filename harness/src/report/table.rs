@@ -17,28 +17,17 @@ pub struct Cell {
 
 impl Cell {
     fn new(value: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            value: value.into(),
-            detail: detail.into(),
-        }
+        Self { value: value.into(), detail: detail.into() }
     }
 
     /// Value and detail in one line: `5,432 (5,210–5,664)`.
     pub fn inline(&self) -> String {
-        if self.detail.is_empty() {
-            self.value.clone()
-        } else {
-            format!("{} ({})", self.value, self.detail)
-        }
+        if self.detail.is_empty() { self.value.clone() } else { format!("{} ({})", self.value, self.detail) }
     }
 
     /// Value and detail one below the other.
     pub fn stacked(&self) -> String {
-        if self.detail.is_empty() {
-            self.value.clone()
-        } else {
-            format!("{}\n{}", self.value, self.detail)
-        }
+        if self.detail.is_empty() { self.value.clone() } else { format!("{}\n{}", self.value, self.detail) }
     }
 }
 
@@ -77,12 +66,7 @@ pub struct Row {
 
 /// One row a configuration, in the result's order.
 pub fn rows(result: &RunResult) -> Vec<Row> {
-    result
-        .configurations
-        .iter()
-        .enumerate()
-        .map(|(i, c)| row(result, c, i == 0))
-        .collect()
+    result.configurations.iter().enumerate().map(|(i, c)| row(result, c, i == 0)).collect()
 }
 
 fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
@@ -100,11 +84,7 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
         _ => missing.clone(),
     };
     let of = |part: u64, all: u64| {
-        if trials.is_empty() {
-            missing.clone()
-        } else {
-            Cell::new(count(part), format!("of {}", count(all)))
-        }
+        if trials.is_empty() { missing.clone() } else { Cell::new(count(part), format!("of {}", count(all))) }
     };
     let peak_lag = match &configuration.summary.surge_max_lag_records {
         None if !void && !trials.is_empty() && result.workload.surge.is_none() => Cell::new(NONE, "no surge"),
@@ -115,18 +95,10 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
         lanes: lanes(configuration),
         rounds: Cell::new(
             count((trials.len() - failed) as u64),
-            if failed == 0 {
-                String::new()
-            } else {
-                format!("{failed} void")
-            },
+            if failed == 0 { String::new() } else { format!("{failed} void") },
         ),
         throughput: estimate(&configuration.summary.throughput_per_s, number),
-        ratio: if first {
-            Cell::new("1", "baseline")
-        } else {
-            ratio_cell(result, configuration, &missing)
-        },
+        ratio: if first { Cell::new("1", "baseline") } else { ratio_cell(result, configuration, &missing) },
         p50: estimate(&configuration.summary.response_time_ns_p50, duration),
         p99: estimate(&configuration.summary.response_time_ns_p99, duration),
         peak_lag,
@@ -148,18 +120,11 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
 
 /// `3 partitions, 3 consumers`, with the mode where it is not the ordinary one.
 pub fn lanes(configuration: &Configuration) -> String {
-    let mode = if configuration.mode == "record" {
-        String::new()
-    } else {
-        format!(", {}", configuration.mode)
-    };
+    let mode =
+        if configuration.mode == "record" { String::new() } else { format!(", {}", configuration.mode) };
     format!(
         "{}, {}{mode}",
-        counted(
-            u64::from(configuration.partitions.unsigned_abs()),
-            "partition",
-            "partitions"
-        ),
+        counted(u64::from(configuration.partitions.unsigned_abs()), "partition", "partitions"),
         counted(u64::from(configuration.consumers), "consumer", "consumers")
     )
 }
@@ -167,10 +132,7 @@ pub fn lanes(configuration: &Configuration) -> String {
 fn ratio_cell(result: &RunResult, configuration: &Configuration, missing: &Cell) -> Cell {
     words::throughput_comparisons(result)
         .find(|c| c.candidate == configuration.name)
-        .map_or_else(
-            || missing.clone(),
-            |c| Cell::new(ratio(c.ratio.value), spread(&c.ratio, number)),
-        )
+        .map_or_else(|| missing.clone(), |c| Cell::new(ratio(c.ratio.value), spread(&c.ratio, number)))
 }
 
 /// A word for a verdict.
@@ -191,12 +153,5 @@ fn bottleneck(configuration: &Configuration) -> Option<Cell> {
     }
     let (name, times) = named.into_iter().max_by_key(|&(_, times)| times)?;
     let all = configuration.trials.len();
-    Some(Cell::new(
-        name,
-        if times == all {
-            String::new()
-        } else {
-            format!("{times} of {all}")
-        },
-    ))
+    Some(Cell::new(name, if times == all { String::new() } else { format!("{times} of {all}") }))
 }

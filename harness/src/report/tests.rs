@@ -48,10 +48,7 @@ fn every_run_renders_and_no_picture_is_empty() {
     for (name, result) in all() {
         let (_scratch, dir) = directory(name);
         let written = render(&result, &dir).unwrap();
-        let names: Vec<_> = written
-            .iter()
-            .map(|p| p.file_name().unwrap().to_string_lossy())
-            .collect();
+        let names: Vec<_> = written.iter().map(|p| p.file_name().unwrap().to_string_lossy()).collect();
         let expected = [
             "index.html",
             "throughput.png",
@@ -62,10 +59,7 @@ fn every_run_renders_and_no_picture_is_empty() {
             "series.csv",
         ];
         assert_eq!(names, expected, "{name}");
-        for png in written
-            .iter()
-            .filter(|p| p.extension().is_some_and(|e| e == "png"))
-        {
+        for png in written.iter().filter(|p| p.extension().is_some_and(|e| e == "png")) {
             let (marked, _) = marks(&std::fs::read(png).unwrap());
             assert!(marked > 0.01, "{} is all but empty: {marked}", png.display());
         }
@@ -98,10 +92,7 @@ fn a_directory_that_cannot_be_written_is_an_error() {
     let file = scratch.path().join("taken");
     std::fs::write(&file, "").unwrap();
     let error = render(&fixture::empty(), &file).unwrap_err().to_string();
-    assert!(
-        error.contains("taken") && error.contains("could not be written"),
-        "{error}"
-    );
+    assert!(error.contains("taken") && error.contains("could not be written"), "{error}");
 }
 
 #[track_caller]
@@ -137,11 +128,7 @@ fn the_verdict_in_words() {
         "The run was interrupted and holds 1 trial: 1p1c worked off the backlog at 1,460 events/s (1 round); 0 of \
          30,616 acknowledged events lost; 0 order violations in 61,233 checked pairs.",
     );
-    says(
-        &fixture::empty(),
-        Undecided,
-        "Nothing was measured: no trial was finished.",
-    );
+    says(&fixture::empty(), Undecided, "Nothing was measured: no trial was finished.");
 }
 
 #[test]

@@ -44,20 +44,14 @@ fn main_table(rows: &[Row]) -> String {
         return roomy;
     }
     let tight = lay_out(rows, 1, false);
-    if fits(&tight) {
-        tight
-    } else {
-        lay_out(rows, 1, true)
-    }
+    if fits(&tight) { tight } else { lay_out(rows, 1, true) }
 }
 
 fn lay_out(rows: &[Row], gap: u16, squeeze: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if squeeze {
-        table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(WIDTH as u16);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
     } else {
         table.set_content_arrangement(ContentArrangement::Disabled);
     }

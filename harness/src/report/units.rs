@@ -41,11 +41,7 @@ pub fn number(x: f64) -> String {
 
 /// A ratio: `1.62×`.
 pub fn ratio(x: f64) -> String {
-    if x.is_finite() {
-        format!("{}×", number(x))
-    } else {
-        NONE.into()
-    }
+    if x.is_finite() { format!("{}×", number(x)) } else { NONE.into() }
 }
 
 /// A part of a whole, 0 to 1, as `33.4 %`.
@@ -118,12 +114,9 @@ pub fn counted(n: u64, one: &str, several: &str) -> String {
 pub fn spread(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
     match (estimate.low, estimate.high) {
         (Some(low), Some(high)) => range(low, high, show),
-        _ if estimate.values.len() > 1 => estimate
-            .values
-            .iter()
-            .map(|&v| show(v))
-            .collect::<Vec<_>>()
-            .join(", "),
+        _ if estimate.values.len() > 1 => {
+            estimate.values.iter().map(|&v| show(v)).collect::<Vec<_>>().join(", ")
+        }
         _ => "1 round".into(),
     }
 }
@@ -198,29 +191,16 @@ mod tests {
 
     #[test]
     fn without_an_interval_the_values_stand() {
-        let e = Estimate {
-            n: 2,
-            value: 2.0,
-            low: None,
-            high: None,
-            confidence: 0.95,
-            values: vec![1.0, 4.0],
-        };
+        let e =
+            Estimate { n: 2, value: 2.0, low: None, high: None, confidence: 0.95, values: vec![1.0, 4.0] };
         assert_eq!(spread(&e, number), "1.00, 4.00");
-        let one = Estimate {
-            n: 1,
-            values: vec![1.0],
-            ..e
-        };
+        let one = Estimate { n: 1, values: vec![1.0], ..e };
         assert_eq!(spread(&one, number), "1 round");
     }
 
     #[test]
     fn ticks_are_short() {
-        assert_eq!(
-            [0.0, 5e6, 2.5e9, 150e3].map(duration_tick),
-            ["0", "5 ms", "2.5 s", "150 µs"]
-        );
+        assert_eq!([0.0, 5e6, 2.5e9, 150e3].map(duration_tick), ["0", "5 ms", "2.5 s", "150 µs"]);
         assert_eq!([0.5, 20.0, 150_000.0].map(tick), ["0.5", "20", "150,000"]);
     }
 

@@ -36,23 +36,14 @@ pub fn headline(result: &RunResult) -> Headline {
         };
     }
     if !result.passed || all_trials(result).any(|t| !t.verification.passed) {
-        return Headline {
-            tone: Tone::Failed,
-            text: failure(result),
-        };
+        return Headline { tone: Tone::Failed, text: failure(result) };
     }
     let speeds: Vec<&Comparison> = throughput_comparisons(result).collect();
     let speed = match speeds.as_slice() {
         [] => alone(result),
-        several => several
-            .iter()
-            .map(|c| comparison(c))
-            .collect::<Vec<_>>()
-            .join("; "),
+        several => several.iter().map(|c| comparison(c)).collect::<Vec<_>>().join("; "),
     };
-    let decided = speeds
-        .iter()
-        .any(|c| matches!(c.verdict, Verdict::Faster | Verdict::Slower));
+    let decided = speeds.iter().any(|c| matches!(c.verdict, Verdict::Faster | Verdict::Slower));
     let mut text = format!("{speed}; {}.", truth(&totals(all_trials(result))));
     if !result.complete {
         text = format!(
@@ -60,11 +51,7 @@ pub fn headline(result: &RunResult) -> Headline {
             counted(trials as u64, "trial", "trials")
         );
     }
-    let tone = if decided && result.complete {
-        Tone::Held
-    } else {
-        Tone::Undecided
-    };
+    let tone = if decided && result.complete { Tone::Held } else { Tone::Undecided };
     Headline { tone, text }
 }
 
@@ -99,11 +86,7 @@ pub fn comparison(c: &Comparison) -> String {
             let values: Vec<String> = c.ratio.values.iter().map(|&v| ratio(v)).collect();
             format!(
                 "{candidate} worked off the backlog {} as fast as {baseline} in {}: too few rounds for a verdict",
-                if values.is_empty() {
-                    value
-                } else {
-                    values.join(" and ")
-                },
+                if values.is_empty() { value } else { values.join(" and ") },
                 counted(c.ratio.n as u64, "round", "rounds")
             )
         }
@@ -125,11 +108,7 @@ fn alone(result: &RunResult) -> String {
             ))
         })
         .collect();
-    if measured.is_empty() {
-        "No throughput was estimated".into()
-    } else {
-        measured.join("; ")
-    }
+    if measured.is_empty() { "No throughput was estimated".into() } else { measured.join("; ") }
 }
 
 /// Loss and order with their denominators.
@@ -143,11 +122,7 @@ pub fn truth(v: &Verification) -> String {
             count(v.order_pairs_checked)
         )
     };
-    format!(
-        "{} of {} acknowledged events lost; {order}",
-        count(v.lost),
-        count(v.acked)
-    )
+    format!("{} of {} acknowledged events lost; {order}", count(v.lost), count(v.acked))
 }
 
 /// What failed, where, and how much of it.
@@ -161,18 +136,10 @@ fn failure(result: &RunResult) -> String {
         format!("A check of truth failed: the numbers of {void} of {all} trials {verb} void.")
     };
     for configuration in &result.configurations {
-        let failed: Vec<&Trial> = configuration
-            .trials
-            .iter()
-            .filter(|t| !t.verification.passed)
-            .collect();
+        let failed: Vec<&Trial> = configuration.trials.iter().filter(|t| !t.verification.passed).collect();
         if !failed.is_empty() {
             let wrong = what_failed(&totals(failed.iter().copied()));
-            text.push_str(&format!(
-                " {} ({}): {wrong}.",
-                configuration.name,
-                rounds_of(&failed)
-            ));
+            text.push_str(&format!(" {} ({}): {wrong}.", configuration.name, rounds_of(&failed)));
         }
     }
     if let Some(cause) = on_purpose(result) {
@@ -194,11 +161,7 @@ fn on_purpose(result: &RunResult) -> Option<String> {
 fn what_failed(v: &Verification) -> String {
     let mut wrong = Vec::new();
     if v.lost > 0 {
-        wrong.push(format!(
-            "{} of {} acknowledged events lost",
-            count(v.lost),
-            count(v.acked)
-        ));
+        wrong.push(format!("{} of {} acknowledged events lost", count(v.lost), count(v.acked)));
     }
     if v.order_violations > 0 {
         wrong.push(format!(
@@ -218,10 +181,7 @@ fn what_failed(v: &Verification) -> String {
         wrong.push(format!("{} left parked", counted(v.parked, "event", "events")));
     }
     if v.dead_lettered > 0 {
-        wrong.push(format!(
-            "{} in the dead-letter topic",
-            counted(v.dead_lettered, "event", "events")
-        ));
+        wrong.push(format!("{} in the dead-letter topic", counted(v.dead_lettered, "event", "events")));
     }
     if wrong.is_empty() {
         wrong.push(counted(v.findings_total, "finding", "findings"));
@@ -231,11 +191,7 @@ fn what_failed(v: &Verification) -> String {
 
 fn rounds_of(trials: &[&Trial]) -> String {
     let numbers: Vec<String> = trials.iter().map(|t| t.round.to_string()).collect();
-    format!(
-        "{} {}",
-        if numbers.len() == 1 { "round" } else { "rounds" },
-        numbers.join(", ")
-    )
+    format!("{} {}", if numbers.len() == 1 { "round" } else { "rounds" }, numbers.join(", "))
 }
 
 /// How a speed-up comes about, in one line; `None` where it was not explained.
@@ -261,10 +217,7 @@ pub fn finding(f: &Finding) -> String {
         (Some(p), None) => format!(", partition {p}"),
         _ => String::new(),
     };
-    format!(
-        "{}: order {} revision {}{place}: {}",
-        f.kind, f.order_id, f.revision, f.message
-    )
+    format!("{}: order {} revision {}{place}: {}", f.kind, f.order_id, f.revision, f.message)
 }
 
 /// What held a configuration back in each round, identical evidence said once.
@@ -292,14 +245,7 @@ pub fn shares(configuration: &Configuration) -> Option<String> {
     let parts: Vec<String> = trial
         .partitions
         .iter()
-        .map(|p| {
-            format!(
-                "partition {}: {} ({} events)",
-                p.id,
-                percent(p.share),
-                count(p.events)
-            )
-        })
+        .map(|p| format!("partition {}: {} ({} events)", p.id, percent(p.share), count(p.events)))
         .collect();
     let bounds: Vec<f64> = configuration.trials.iter().filter_map(share_bound).collect();
     let low = bounds.iter().copied().fold(f64::INFINITY, f64::min);
@@ -319,11 +265,7 @@ fn share_bound(trial: &Trial) -> Option<f64> {
 
 /// What the ranges in the tables are, with their confidence.
 pub fn range_note(result: &RunResult) -> String {
-    let of_values = result
-        .configurations
-        .iter()
-        .filter_map(|c| c.summary.throughput_per_s.as_ref())
-        .next();
+    let of_values = result.configurations.iter().filter_map(|c| c.summary.throughput_per_s.as_ref()).next();
     let of_ratios = throughput_comparisons(result).map(|c| &c.ratio).next();
     let with_interval = |e: Option<&Estimate>| e.filter(|e| e.low.is_some()).map(confidence);
     let interval = match (with_interval(of_values), with_interval(of_ratios)) {
@@ -345,10 +287,7 @@ pub fn all_trials(result: &RunResult) -> impl Iterator<Item = &Trial> {
 
 /// The counts of several trials added up; findings stay with their trials.
 pub fn totals<'a>(trials: impl Iterator<Item = &'a Trial>) -> Verification {
-    let mut sum = Verification {
-        passed: true,
-        ..Verification::default()
-    };
+    let mut sum = Verification { passed: true, ..Verification::default() };
     for v in trials.map(|t| &t.verification) {
         sum.produced += v.produced;
         sum.acked += v.acked;

@@ -18,7 +18,7 @@ use super::{Progress, ScenarioError, describe, summary};
 use crate::measure::{environment, noise};
 use crate::record::file::OutputDir;
 use crate::record::{Configuration, RunResult, SCHEMA_VERSION, Trial};
-use crate::stack::{Endpoints, Pids};
+use crate::stack::{Endpoints, Facts, Pids, StackKind};
 
 /// Events of the first warm-up drain of each configuration: enough to wake every component, and thrown away.
 const FIRST_WARM_UP: u64 = 1500;
@@ -35,10 +35,10 @@ pub struct Setup<'a> {
     pub endpoints: Endpoints,
     /// Their processes, as far as they are ours.
     pub pids: Pids,
-    /// The stack's name.
-    pub stack: &'a str,
-    /// Kafka's version, as far as it is known.
-    pub kafka_version: Option<String>,
+    /// Which stack it is.
+    pub stack: StackKind,
+    /// What is known of it.
+    pub facts: &'a Facts,
     /// The command line that repeats the run.
     pub command_line: String,
     /// Where the result is kept after every trial.
@@ -69,10 +69,13 @@ pub async fn run(
         opened = Site::open(setup.endpoints.clone(), run_id) => opened?,
         () = cancel.cancelled() => return Ok(Ended { result: None, interrupted: true }),
     };
-    let mut run = Run::new(&setup, &opened, started, progress, cancel).await?;
+    let runtime = LaneRuntime::start()?;
+    let mut run = Run::new(&setup, &opened, &runtime, started, progress, cancel);
     let ended = run.all().await;
     let result = run.result.filter(|r| r.configurations.iter().any(|c| !c.trials.is_empty()));
-    opened.close().await;
+    if !setup.options.keep {
+        opened.close().await;
+    }
     match ended {
         Ok(()) => Ok(Ended { result, interrupted: false }),
         Err(ScenarioError::Interrupted) => Ok(Ended { result, interrupted: true }),
@@ -89,16 +92,16 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    async fn new(
+    fn new(
         setup: &'a Setup<'a>,
         site: &'a Site,
+        runtime: &'a LaneRuntime,
         started: jiff::Timestamp,
         progress: &'a dyn Progress,
         cancel: &'a CancellationToken,
-    ) -> Result<Self, ScenarioError> {
-        let bench =
-            Bench { site, runtime: LaneRuntime::start()?, options: setup.options, pids: &setup.pids, progress, cancel };
-        Ok(Self { setup, bench, started, cautions: beforehand(setup.options), result: None })
+    ) -> Self {
+        let bench = Bench { site, runtime, options: setup.options, pids: &setup.pids, progress, cancel };
+        Self { setup, bench, started, cautions: beforehand(setup.options), result: None }
     }
 
     async fn all(&mut self) -> Result<(), ScenarioError> {
@@ -112,7 +115,7 @@ impl<'a> Run<'a> {
         };
         let rates = rates::fix(&warm, asked);
         self.caution_rates(&rates, &warm, asked);
-        self.result = Some(self.empty_result(&rates).await?);
+        self.result = Some(self.empty_result(&rates)?);
 
         let mut draws = ChaCha8Rng::seed_from_u64(options.seed);
         for round in 1..=options.rounds {
@@ -187,7 +190,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn empty_result(&self, rates: &Rates) -> Result<RunResult, ScenarioError> {
+    fn empty_result(&self, rates: &Rates) -> Result<RunResult, ScenarioError> {
         let options = self.setup.options;
         let configurations = options.configs.iter().map(|lanes| Configuration {
             name: lanes.to_string(),
@@ -203,9 +206,8 @@ impl<'a> Run<'a> {
             command_line: self.setup.command_line.clone(),
             started_at: self.started.to_string(),
             complete: false,
-            environment: environment::environment(),
-            stack: describe::stack(self.setup.stack, self.setup.kafka_version.as_deref(), self.bench.site, options)
-                .await?,
+            environment: environment::environment()?,
+            stack: describe::stack(self.setup.stack, self.setup.facts, options),
             workload: describe::workload(options, rates, 0.0),
             warnings: Vec::new(),
             passed: true,
@@ -215,11 +217,17 @@ impl<'a> Run<'a> {
     }
 
     /// Takes a trial into the result and saves it.
-    fn keep(&mut self, index: usize, trial: Trial, value_bytes: f64, rates: &Rates) -> Result<(), ScenarioError> {
+    fn keep(
+        &mut self,
+        index: usize,
+        trial: Trial,
+        value_bytes: f64,
+        rates: &Rates,
+    ) -> Result<(), ScenarioError> {
         let Some(result) = &mut self.result else { return Ok(()) };
         result.workload.value_bytes = value_bytes.round() as u32;
         result.passed &= trial.verification.passed;
-        result.environment.load_max = result.environment.load_max.max(environment::load_average());
+        result.environment.load_max = result.environment.load_max.max(environment::load_average()?);
         let configuration = &mut result.configurations[index];
         configuration.trials.push(trial);
         configuration.summary = summary::summarise(&configuration.trials);
@@ -231,7 +239,10 @@ impl<'a> Run<'a> {
     }
 
     fn save(&self) -> Result<(), ScenarioError> {
-        self.result.as_ref().map_or(Ok(()), |result| Ok(self.setup.out.save(result)?))
+        if let Some(result) = &self.result {
+            self.setup.out.save(result)?;
+        }
+        Ok(())
     }
 }
 
@@ -268,7 +279,9 @@ fn afterwards(result: &RunResult) -> Vec<Caution> {
     for configuration in &result.configurations {
         for trial in &configuration.trials {
             cautions.extend(warnings::of_trial(&configuration.name, trial));
-            cautions.extend(noise::host_was_busy(&trial.noise).map(|what| Caution::HostBusy { what }));
+            let foreign = noise::foreign_cpu(&trial.resources, result.environment.cores);
+            let busy = noise::host_was_busy(&trial.noise, foreign);
+            cautions.extend(busy.map(|what| Caution::HostBusy { what }));
         }
     }
     cautions.extend(short_drain(result));
@@ -277,7 +290,8 @@ fn afterwards(result: &RunResult) -> Vec<Caution> {
 }
 
 fn short_drain(result: &RunResult) -> Option<Caution> {
-    let drains = result.configurations.iter().flat_map(|c| c.trials.iter().map(move |t| (&c.name, t.drain_s)));
+    let drains =
+        result.configurations.iter().flat_map(|c| c.trials.iter().map(move |t| (&c.name, t.drain_s)));
     let (config, drain_s) = drains.min_by(|a, b| a.1.total_cmp(&b.1))?;
     (drain_s < SHORT_DRAIN_S).then(|| Caution::ShortDrain { config: config.clone(), drain_s })
 }
@@ -285,9 +299,11 @@ fn short_drain(result: &RunResult) -> Option<Caution> {
 /// The part that held every trial of every configuration back, where more lanes hardly helped.
 fn shared_bottleneck(result: &RunResult) -> Option<Caution> {
     const HARDLY: f64 = 1.4;
-    let mut names = result.configurations.iter().flat_map(|c| c.trials.iter().map(|t| t.bottleneck.name.as_str()));
+    let mut names =
+        result.configurations.iter().flat_map(|c| c.trials.iter().map(|t| t.bottleneck.name.as_str()));
     let part = names.next()?;
     let shared = matches!(part, "store" | "view" | "broker") && names.all(|name| name == part);
     let helped = result.comparisons.iter().any(|c| c.metric == "throughput_per_s" && c.ratio.value >= HARDLY);
-    (shared && !helped && result.configurations.len() > 1).then(|| Caution::SharedBottleneck { part: part.into() })
+    (shared && !helped && result.configurations.len() > 1)
+        .then(|| Caution::SharedBottleneck { part: part.into() })
 }

@@ -1,41 +1,36 @@
 //! What a result says of its stack and workload.
 
-use std::collections::BTreeMap;
-
-use super::ScenarioError;
 use super::options::{Key, Options};
 use super::rates::Rates;
-use super::site::Site;
 use crate::record;
+use crate::stack::{Facts, PartFacts, StackKind};
 
 /// How often consumers commit.
 pub(super) const COMMIT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Asks each component what it is.
-pub(super) async fn stack(
-    name: &str,
-    kafka_version: Option<&str>,
-    site: &Site,
-    options: &Options,
-) -> Result<record::Stack, ScenarioError> {
-    let nodes = site.admin.brokers().await?.len();
-    let store = site.store.server_settings().await?;
-    Ok(record::Stack {
-        name: name.into(),
+/// What the numbers were measured on.
+pub(super) fn stack(kind: StackKind, facts: &Facts, options: &Options) -> record::Stack {
+    let component = |part: &PartFacts| record::Component {
+        name: part.name.into(),
+        version: part.version.clone().unwrap_or_else(|| "unknown".into()),
+        settings: part.settings.clone(),
+    };
+    record::Stack {
+        name: kind.to_string(),
         kafka: record::Kafka {
-            version: kafka_version.unwrap_or("unknown").into(),
-            nodes,
+            version: component(&facts.kafka).version,
+            nodes: facts.nodes,
             replication: options.replication,
             min_isr: options.min_isr,
             acks: "all".into(),
         },
-        store: record::Component { name: "postgresql".into(), version: store.version, settings: store.settings },
-        view: record::Component { name: "redis".into(), version: site.view_version.clone(), settings: BTreeMap::new() },
+        store: component(&facts.store),
+        view: component(&facts.view),
         clients: ["rskafka", "kafka-protocol", "sqlx", "redis", "tokio"]
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), locked_version(name)?.to_owned())))
             .collect(),
-    })
+    }
 }
 
 /// What was offered. `value_bytes` is the mean over the drain's events.

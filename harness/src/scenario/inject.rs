@@ -52,7 +52,11 @@ pub(super) async fn inject(
 }
 
 /// Produces a copy of an event under another revision and waits for its acknowledgement.
-async fn extra(producer: &Producer<Ticket>, value: &[u8], revision: Revision) -> Result<Extra, ScenarioError> {
+async fn extra(
+    producer: &Producer<Ticket>,
+    value: &[u8],
+    revision: Revision,
+) -> Result<Extra, ScenarioError> {
     let mut event = PaymentEvent::decode(Some(value)).map_err(|e| ScenarioError::Load(e.to_string()))?;
     event.revision = revision;
     let message = Message {
@@ -76,7 +80,11 @@ async fn delete_row(site: &TrialSite, order_id: &OrderId) -> Result<(), Scenario
     let mut connection = options.options([("search_path", site.schema())]).connect().await.map_err(failed)?;
     let delete = sqlx::query("DELETE FROM deliveries WHERE order_id = $1").bind(order_id.as_str());
     let deleted = connection.execute(delete).await.map_err(failed)?.rows_affected();
-    if deleted == 1 { Ok(()) } else { Err(ScenarioError::Load(format!("{deleted} rows of {order_id} were deleted"))) }
+    if deleted == 1 {
+        Ok(())
+    } else {
+        Err(ScenarioError::Load(format!("{deleted} rows of {order_id} were deleted")))
+    }
 }
 
 async fn set_back(site: &TrialSite, order_id: &OrderId, revision: Revision) -> Result<(), ScenarioError> {

@@ -20,14 +20,14 @@ use super::site::TrialSite;
 use crate::measure::resources::LANE_THREAD_PREFIX;
 
 /// Holds every consumer's fetching back until it holds `true`.
-pub type Gate = watch::Sender<bool>;
+pub(super) type Gate = watch::Sender<bool>;
 
 /// The runtime on which consumers run, one a run.
-pub struct LaneRuntime(Option<Runtime>);
+pub(super) struct LaneRuntime(Option<Runtime>);
 
 impl LaneRuntime {
     /// As many threads as the machine has cores: a consumer is one loop, so more would not be used.
-    pub fn start() -> Result<Self, ScenarioError> {
+    pub(super) fn start() -> Result<Self, ScenarioError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name(format!("{LANE_THREAD_PREFIX}worker")) // by which its CPU time is told apart
             .enable_all()
@@ -50,15 +50,15 @@ impl Drop for LaneRuntime {
 }
 
 /// What all consumers of a trial share.
-pub struct LaneSettings {
+pub(super) struct LaneSettings {
     /// Modelled downstream call an event.
-    pub service_time: Duration,
+    pub(super) service_time: Duration,
     /// Commit cadence.
-    pub commit_interval: Duration,
+    pub(super) commit_interval: Duration,
 }
 
 /// The running consumers of one trial. Dropping them ends them without a goodbye.
-pub struct RunningLanes {
+pub(super) struct RunningLanes {
     gate: Gate,
     stop: CancellationToken,
     workers: JoinSet<Result<(), WorkerError>>,
@@ -66,7 +66,7 @@ pub struct RunningLanes {
 
 impl RunningLanes {
     /// Starts the consumers, their fetch gate closed. Each has a connection to store and view of its own.
-    pub async fn start(
+    pub(super) async fn start(
         runtime: &LaneRuntime,
         site: &TrialSite,
         lanes: Lanes,
@@ -80,7 +80,8 @@ impl RunningLanes {
         for index in 0..lanes.consumers {
             let name = format!("consumer-{index}");
             let store = PostgresStore::connect(&site.database_url, site.store_options(1)).await?;
-            let view = RedisView::connect(&site.redis_url, &site.view_prefix, RedisTimeouts::default()).await?;
+            let view =
+                RedisView::connect(&site.redis_url, &site.view_prefix, RedisTimeouts::default()).await?;
             let parts = Parts { store: Arc::new(store), view: Arc::new(view), probe: Arc::clone(probe) };
             let config = WorkerConfig {
                 service_time: settings.service_time,
@@ -94,12 +95,12 @@ impl RunningLanes {
     }
 
     /// What lets the consumers fetch.
-    pub fn gate(&self) -> Gate {
+    pub(super) fn gate(&self) -> Gate {
         self.gate.clone()
     }
 
     /// Resolves when a consumer ended by itself, which none should; never otherwise.
-    pub async fn failure(&mut self) -> ScenarioError {
+    pub(super) async fn failure(&mut self) -> ScenarioError {
         match self.workers.join_next().await {
             Some(Ok(Err(error))) => error.into(),
             Some(Err(error)) => ScenarioError::Load(format!("a consumer panicked: {error}")),
@@ -109,7 +110,7 @@ impl RunningLanes {
     }
 
     /// Stops them gracefully: each finishes the message in hand, commits and leaves the group.
-    pub async fn stop(mut self) -> Result<(), ScenarioError> {
+    pub(super) async fn stop(mut self) -> Result<(), ScenarioError> {
         self.stop.cancel();
         while let Some(ended) = self.workers.join_next().await {
             ended.map_err(|error| ScenarioError::Load(format!("a consumer panicked: {error}")))??;

@@ -69,6 +69,12 @@ pub enum ScenarioError {
     /// What components use could not be read.
     #[error("measuring resources: {0}")]
     Resources(#[from] crate::measure::resources::ResourceError),
+    /// Noise could not be measured.
+    #[error("measuring noise: {0}")]
+    Noise(#[from] crate::measure::noise::NoiseError),
+    /// The machine could not be described.
+    #[error("describing the machine: {0}")]
+    Environment(#[from] procfs::ProcError),
     /// The sender ended early.
     #[error("sending the load: {0}")]
     Sender(#[from] crate::load::LoadError),
@@ -92,11 +98,15 @@ impl ScenarioError {
     /// What to do next, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Admin(_) => "is the cluster up, and may this user create topics there? `lanebench stack up` holds a local one up",
+            Self::Admin(_) => {
+                "is the cluster up, and may this user create topics there? `lanebench stack up` holds a local one up"
+            }
             Self::Store(_) => "check the database URL, and that its user may create a schema",
             Self::View(_) => "check the Redis URL and the user's rights",
             Self::Joining(_) => "see the consumers' logs with `LANEBENCH_LOG=payment_delivery=debug`",
-            Self::Load(_) | Self::Sender(_) => "see the producer's log with `LANEBENCH_LOG=payment_delivery=debug`",
+            Self::Load(_) | Self::Sender(_) => {
+                "see the producer's log with `LANEBENCH_LOG=payment_delivery=debug`"
+            }
             _ => return None,
         };
         Some(hint.into())

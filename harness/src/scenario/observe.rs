@@ -6,12 +6,12 @@ use std::sync::Arc;
 use payment_delivery::kafka::admin::{Admin, AdminError};
 use tokio_util::sync::CancellationToken;
 
+use super::ScenarioError;
 use super::phase::DRAIN;
 use super::site::{CONNECT_TIMEOUT, TrialSite};
 use super::trial::Bench;
-use super::ScenarioError;
 use crate::measure::lag::{self, LagSampler, LagSeries, OffsetSource, PhaseLabel};
-use crate::measure::noise::NoiseWatch;
+use crate::measure::noise::NoiseMeter;
 use crate::measure::resources::{self, Component, Mark, Meter, Part};
 use crate::measure::timeline::{OldestNotVisible, Spent, Timeline};
 use crate::record::{Noise, Resource};
@@ -20,7 +20,7 @@ use crate::record::{Noise, Resource};
 pub(super) struct Observer {
     timeline: Arc<Timeline>,
     meter: Meter,
-    noise: NoiseWatch,
+    noise: NoiseMeter,
     label: PhaseLabel,
     sampler: LagSampler,
 }
@@ -57,7 +57,7 @@ impl Observer {
         let label = PhaseLabel::new(DRAIN);
         let oldest = OldestNotVisible::new(Arc::clone(timeline));
         let meter = Meter::start(components(bench), resources::TICK_DEFAULT)?;
-        let noise = NoiseWatch::start()?;
+        let noise = NoiseMeter::start()?;
         let sampler = LagSampler::start(source, oldest, label.clone(), 0, lag::TICK_DEFAULT, cancel);
         Ok(Self { timeline: Arc::clone(timeline), meter, noise, label, sampler })
     }
@@ -77,11 +77,12 @@ impl Observer {
     }
 
     pub(super) async fn stop(self) -> Result<Observed, ScenarioError> {
-        let lag = self.sampler.stop().await.map_err(|e| ScenarioError::Load(format!("the lag sampler: {e}")))?;
+        let lag =
+            self.sampler.stop().await.map_err(|e| ScenarioError::Load(format!("the lag sampler: {e}")))?;
         if let Some(error) = &lag.last_error {
             tracing::warn!(error, missed = lag.missed, "lag could not be sampled on every tick");
         }
-        Ok(Observed { lag, noise: self.noise.stop() })
+        Ok(Observed { lag, noise: self.noise.finish()? })
     }
 }
 

@@ -110,6 +110,8 @@ pub struct Options {
     pub throttle: Option<Throttle>,
     /// Events of the drain's backlog; `None` to size it in the warm-up.
     pub drain_events: Option<u64>,
+    /// Whether topics, tables and keys stay on the stack.
+    pub keep: bool,
 }
 
 #[cfg(test)]

@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use payment_delivery::probe::Activity;
+
 use super::phase::{DRAIN, STEADY, SURGE};
 use super::trial::{Measured, Spec};
-use crate::measure::bottleneck;
+use crate::measure::bottleneck::{self, ConsumerTime};
 use crate::measure::timeline::{PhaseTimes, Timeline, activity_name};
 use crate::record::{
     ConsumerShare, Distribution, Lag, LagSample, PartitionShare, Stages, Steady, Surge, SurgeOutcome, Trial,
     Verification,
 };
 use crate::stats::{Durations, shape, slope};
+use crate::verify;
+
+const ACTIVITIES: [Activity; 5] =
+    [Activity::Idle, Activity::Own, Activity::Service, Activity::Store, Activity::View];
 
 /// Puts a trial together. `verification` already says whether its numbers count.
 pub(super) fn trial(
@@ -21,14 +27,12 @@ pub(super) fn trial(
     mut verification: Verification,
 ) -> Trial {
     for what in &measured.stuck {
-        verification.passed = false;
-        verification.findings_total += 1;
-        verification.findings.push(super::stuck_finding(what));
+        verify::note_unfinished(&mut verification, what);
     }
     let (drain_s, visible) = drain(timeline);
     let consumers = consumers(timeline, &measured, drain_s);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let bottleneck = bottleneck::name(&consumers, &measured.drain.resources, cores);
+    let bottleneck = bottleneck::bottleneck(&times(timeline, &measured), &measured.drain.resources, cores);
     Trial {
         round: spec.round,
         seed: spec.seed,
@@ -36,7 +40,10 @@ pub(super) fn trial(
         throughput_per_s: if drain_s > 0.0 { visible as f64 / drain_s } else { 0.0 },
         drain_s,
         steady: steady(spec, timeline),
-        surge: spec.rates.and_then(|r| r.surge.as_ref()).and_then(|plan| surge(plan, timeline, &measured.watched.lag.samples)),
+        surge: spec
+            .rates
+            .and_then(|r| r.surge.as_ref())
+            .and_then(|plan| surge(plan, timeline, &measured.watched.lag.samples)),
         lag: lag(&measured),
         verification,
         partitions: partitions(timeline, spec.lanes.partitions),
@@ -82,16 +89,26 @@ fn consumers(timeline: &Timeline, measured: &Measured, drain_s: f64) -> Vec<Cons
         .iter()
         .map(|(name, partitions)| {
             let (events, last) = work.get(name).copied().unwrap_or((0, started));
-            let spent = measured.drain.spent.of(name);
             ConsumerShare {
                 name: name.clone(),
                 partitions: partitions.clone(),
                 events,
                 busy_s: last.saturating_sub(started) as f64 / 1e9,
-                activity: spent.map(|(activity, spent)| (activity_name(activity).to_owned(), part(spent))).collect(),
+                activity: ACTIVITIES
+                    .iter()
+                    .map(|&a| (activity_name(a).to_owned(), part(measured.drain.spent.get(name, a))))
+                    .collect(),
             }
         })
         .collect()
+}
+
+/// What each consumer spent its part of the drain on.
+fn times(timeline: &Timeline, measured: &Measured) -> Vec<ConsumerTime> {
+    let Some(phase) = timeline.phase(DRAIN) else { return Vec::new() };
+    let started = timeline.started_ns(phase).unwrap_or(0);
+    let work = timeline.consumer_work(phase);
+    work.iter().map(|work| ConsumerTime::new(work, &measured.drain.spent, started)).collect()
 }
 
 fn distribution(samples: &[i64]) -> Distribution {
@@ -161,6 +178,6 @@ fn surge(plan: &Surge, timeline: &Timeline, samples: &[LagSample]) -> Option<Sur
         max_lag_ns: samples.iter().filter(|s| s.phase == SURGE).map(|s| s.ns).max().unwrap_or(0),
         peak_slope_records_per_s: peak_slope,
         shape: shape(peak_slope, plan.peak_per_s).as_str().into(),
-        drain_ms: drained_ns.map_or(f64::MAX, |at| at.saturating_sub(peak_ended_ns) as f64 / 1e6),
+        drain_ms: drained_ns.map(|at| at.saturating_sub(peak_ended_ns) as f64 / 1e6),
     })
 }

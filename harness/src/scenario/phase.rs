@@ -26,14 +26,24 @@ pub(super) struct Plans {
 
 impl Plans {
     pub(super) fn of_round(options: &Options, rates: &Rates, seed: u64) -> Result<Self, PlanError> {
-        let steady =
-            scheduled(options, "s", seed, &[Segment { rate_per_s: rates.steady_per_s, length: rates.steady }])?;
+        let steady = scheduled(
+            options,
+            "s",
+            seed,
+            &[Segment { rate_per_s: rates.steady_per_s, length: rates.steady }],
+        )?;
         let surge = rates.surge.as_ref().map(|surge| {
-            let base = Segment { rate_per_s: surge.base_per_s, length: Duration::from_secs_f64(surge.base_s) };
-            let peak = Segment { rate_per_s: surge.peak_per_s, length: Duration::from_secs_f64(surge.peak_s) };
+            let base =
+                Segment { rate_per_s: surge.base_per_s, length: Duration::from_secs_f64(surge.base_s) };
+            let peak =
+                Segment { rate_per_s: surge.peak_per_s, length: Duration::from_secs_f64(surge.peak_s) };
             scheduled(options, "u", seed, &[base, peak, base])
         });
-        Ok(Self { steady: Some(steady), surge: surge.transpose()?, ..Self::backlog(options, rates.drain_events, seed)? })
+        Ok(Self {
+            steady: Some(steady),
+            surge: surge.transpose()?,
+            ..Self::backlog(options, rates.drain_events, seed)?
+        })
     }
 
     /// A drain alone, for the warm-up.
@@ -44,7 +54,12 @@ impl Plans {
     }
 }
 
-fn scheduled(options: &Options, prefix: &str, seed: u64, segments: &[Segment]) -> Result<Arc<Plan>, PlanError> {
+fn scheduled(
+    options: &Options,
+    prefix: &str,
+    seed: u64,
+    segments: &[Segment],
+) -> Result<Arc<Plan>, PlanError> {
     let due = due_times(segments, options.arrivals, seed);
     Ok(Arc::new(Plan::new(&spec(options, prefix, seed, due.len()), &due)?))
 }

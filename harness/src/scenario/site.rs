@@ -18,40 +18,45 @@ use crate::stack::Endpoints;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The run's place on the stack.
-pub struct Site {
+pub(super) struct Site {
     endpoints: Endpoints,
     /// Tells this run's topics, groups, keys and schema from everybody else's.
-    pub run_id: String,
+    pub(super) run_id: String,
     /// For topics, offsets, groups.
-    pub admin: Admin,
+    pub(super) admin: Admin,
     /// The harness's own connection to the store, for preparing and for the checks.
-    pub store: PostgresStore,
-    /// Version of the view's server.
-    pub view_version: String,
+    pub(super) store: PostgresStore,
 }
 
 impl Site {
     /// Connects to everything and creates the run's schema.
-    pub async fn open(endpoints: Endpoints, run_id: String) -> Result<Self, ScenarioError> {
+    pub(super) async fn open(endpoints: Endpoints, run_id: String) -> Result<Self, ScenarioError> {
         let admin = Admin::connect(&endpoints.bootstrap, CONNECT_TIMEOUT).await?;
         let store = PostgresStore::connect(&endpoints.database_url, store_options(&run_id, 2)).await?;
         // Asked now, so that a missing Redis is said before minutes of work.
-        let view = RedisView::connect(&endpoints.redis_url, "", RedisTimeouts::default()).await?;
-        let view_version = view.server_version().await?;
+        RedisView::connect(&endpoints.redis_url, "", RedisTimeouts::default()).await?;
         store.prepare().await?;
-        Ok(Self { endpoints, run_id, admin, store, view_version })
+        Ok(Self { endpoints, run_id, admin, store })
     }
 
     /// Fresh topics, group, tables and view prefix for one trial.
-    pub async fn trial(&self, name: &str, partitions: i32, options: &Options) -> Result<TrialSite, ScenarioError> {
+    pub(super) async fn trial(
+        &self,
+        name: &str,
+        partitions: i32,
+        options: &Options,
+    ) -> Result<TrialSite, ScenarioError> {
         let topic = format!("{}.{name}.payment-completed", self.run_id);
         let min_isr = options.min_isr.to_string();
         let configs = [("min.insync.replicas", min_isr.as_str())];
         self.admin.create_topic(&topic, partitions, options.replication, &configs).await?;
-        self.admin.create_topic(&dead_letter_topic(&topic), partitions, options.replication, &configs).await?;
+        self.admin
+            .create_topic(&dead_letter_topic(&topic), partitions, options.replication, &configs)
+            .await?;
         self.store.clear().await?;
         let view_prefix = format!("{}:{name}:", self.run_id);
-        let view = RedisView::connect(&self.endpoints.redis_url, &view_prefix, RedisTimeouts::default()).await?;
+        let view =
+            RedisView::connect(&self.endpoints.redis_url, &view_prefix, RedisTimeouts::default()).await?;
         Ok(TrialSite {
             bootstrap: self.endpoints.bootstrap.clone(),
             database_url: self.endpoints.database_url.clone(),
@@ -66,7 +71,7 @@ impl Site {
     }
 
     /// Removes what [`Self::trial`] made. What can't be removed is said in the log and left: the numbers are had.
-    pub async fn clear(&self, trial: &TrialSite) {
+    pub(super) async fn clear(&self, trial: &TrialSite) {
         let topics = [trial.topic.as_str(), &dead_letter_topic(&trial.topic)];
         if let Err(error) = self.admin.delete_topics(&topics).await {
             tracing::warn!(%error, topic = trial.topic, "the trial's topics were not removed");
@@ -80,7 +85,7 @@ impl Site {
     }
 
     /// Removes the run's schema.
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         if let Err(error) = self.store.drop_schema().await {
             tracing::warn!(%error, schema = self.run_id, "the run's schema was not removed");
         }
@@ -88,38 +93,38 @@ impl Site {
 }
 
 /// One trial's place on the stack.
-pub struct TrialSite {
+pub(super) struct TrialSite {
     /// Brokers.
-    pub bootstrap: Vec<String>,
+    pub(super) bootstrap: Vec<String>,
     /// PostgreSQL.
-    pub database_url: String,
+    pub(super) database_url: String,
     /// Redis.
-    pub redis_url: String,
+    pub(super) redis_url: String,
     /// The consumers' group.
-    pub group: String,
+    pub(super) group: String,
     /// The topic; its dead-letter topic goes with it.
-    pub topic: String,
+    pub(super) topic: String,
     /// Prefix of all keys in Redis.
-    pub view_prefix: String,
+    pub(super) view_prefix: String,
     /// Partitions of the topic.
-    pub partitions: i32,
+    pub(super) partitions: i32,
     /// The harness's own connection to the view, for the checks.
-    pub view: RedisView,
+    pub(super) view: RedisView,
     schema: String,
 }
 
 impl TrialSite {
     /// How a consumer, or the harness, connects to the store.
-    pub fn store_options(&self, connections: u32) -> PostgresOptions {
+    pub(super) fn store_options(&self, connections: usize) -> PostgresOptions {
         store_options(&self.schema, connections)
     }
 
     /// The schema of the run's tables.
-    pub fn schema(&self) -> &str {
+    pub(super) fn schema(&self) -> &str {
         &self.schema
     }
 }
 
-fn store_options(schema: &str, connections: u32) -> PostgresOptions {
+fn store_options(schema: &str, connections: usize) -> PostgresOptions {
     PostgresOptions { schema: schema.into(), max_connections: connections, ..PostgresOptions::default() }
 }

@@ -1,6 +1,7 @@
 //! One trial: drain, steady, (inject), surge, checks of truth.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,10 +67,12 @@ impl Bench<'_> {
         let cancel = self.cancel.child_token();
         let _ended = cancel.clone().drop_guard(); // ends the sender's wait, whichever way this is left
         let outcome = tokio::select! {
-            outcome = self.run(spec, &site, &cancel) => outcome,
+            outcome = Box::pin(self.run(spec, &site, &cancel)) => outcome,
             () = self.cancel.cancelled() => Err(ScenarioError::Interrupted),
         };
-        self.site.clear(&site).await;
+        if !self.options.keep {
+            self.site.clear(&site).await;
+        }
         outcome
     }
 
@@ -84,7 +87,7 @@ impl Bench<'_> {
         let phases = Phases::new(self, site, timeline, lanes.gate(), cancel).await?;
         // Whatever the phases come to, a consumer that died says more than the wait for it.
         let measured = tokio::select! {
-            measured = phases.run(self, spec, site) => measured,
+            measured = Box::pin(phases.run(self, spec, site)) => measured,
             died = lanes.failure() => Err(died),
         }?;
         self.progress.phase(&format!("{}: checks of truth", spec.title));
@@ -117,7 +120,7 @@ impl Bench<'_> {
         let mut phases = vec![(DRAIN.to_owned(), Arc::clone(&spec.plans.drain))];
         phases.extend(spec.plans.steady.iter().map(|plan| (STEADY.to_owned(), Arc::clone(plan))));
         phases.extend(spec.plans.surge.iter().map(|plan| (SURGE.to_owned(), Arc::clone(plan))));
-        let partitions = spec.lanes.partitions;
+        let partitions = NonZeroU32::new(spec.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
         let keyed = self.options.key == Key::OrderId;
         let place = |id: &payment_delivery::event::OrderId| {
             keyed.then(|| partition_for_key(id.as_str().as_bytes(), partitions))
@@ -173,7 +176,12 @@ impl Phases {
         Ok(Self { timeline, producer, failures, sink, gate, cancel: cancel.clone() })
     }
 
-    async fn run(&self, bench: &Bench<'_>, spec: &Spec<'_>, site: &TrialSite) -> Result<Measured, ScenarioError> {
+    async fn run(
+        &self,
+        bench: &Bench<'_>,
+        spec: &Spec<'_>,
+        site: &TrialSite,
+    ) -> Result<Measured, ScenarioError> {
         let mut stuck = Vec::new();
         bench.progress.phase(&format!("{}: drain", spec.title));
         let Some(drain) = self.timeline.phase(DRAIN) else {
@@ -266,7 +274,8 @@ impl Phases {
         loop {
             let ends: BTreeMap<i32, i64> = admin.end_offsets(&site.topic).await?;
             let committed = admin.group_offsets(&site.group, &site.topic).await?;
-            let done = ends.iter().all(|(p, end)| *end == 0 || committed.get(p).is_some_and(|next| next >= end));
+            let done =
+                ends.iter().all(|(p, end)| *end == 0 || committed.get(p).is_some_and(|next| next >= end));
             if done || tokio::time::Instant::now() >= deadline {
                 return Ok(());
             }

@@ -122,7 +122,8 @@ fn logged(fetched: Fetched) -> Logged {
 
 async fn dead_letters(site: &Site, trial: &TrialSite) -> Result<Vec<DeadLetter>, ScenarioError> {
     let letters = scan(site, trial, &dead_letter_topic(&trial.topic)).await?;
-    let unreadable = || (Origin { partition: -1, offset: -1 }, "a dead letter without our headers".to_owned());
+    let unreadable =
+        || (Origin { partition: -1, offset: -1 }, "a dead letter without our headers".to_owned());
     Ok(letters
         .iter()
         .map(|letter| {

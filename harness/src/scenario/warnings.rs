@@ -124,7 +124,9 @@ impl Caution {
 impl fmt::Display for Caution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DebugBuild => write!(f, "This is a debug build, which is several times slower: use `cargo run --release`."),
+            Self::DebugBuild => {
+                write!(f, "This is a debug build, which is several times slower: use `cargo run --release`.")
+            }
             Self::GeneratorSaturated { config, round, slip_p99_ms, response_p50_ms } => write!(
                 f,
                 "The load generator ran late in round {round} of {config}: 99 % of events were sent within {slip_p99_ms:.1} ms \
@@ -136,12 +138,16 @@ impl fmt::Display for Caution {
                 "The {part} held every configuration back, so for it the compared settings look alike; more lanes can't \
                  raise what the {part} allows."
             ),
-            Self::HostBusy { what } => write!(f, "The host was busy: {what}. Repeat on a quieter machine, or with more `--rounds`."),
+            Self::HostBusy { what } => {
+                write!(f, "The host was busy: {what}. Repeat on a quieter machine, or with more `--rounds`.")
+            }
             Self::TooFewRounds { rounds } => write!(
                 f,
                 "Too few rounds ({rounds}) for an interval: the values are shown, no verdict is given. Use `--rounds 3` or more."
             ),
-            Self::FsyncOff => write!(f, "PostgreSQL runs with fsync off: commits cost less than durable ones do."),
+            Self::FsyncOff => {
+                write!(f, "PostgreSQL runs with fsync off: commits cost less than durable ones do.")
+            }
             Self::ModelledWork { service_time_ms } => write!(
                 f,
                 "Each event includes a modelled call of {service_time_ms:.1} ms (`--service-time`): throughput and response \
@@ -178,8 +184,13 @@ impl fmt::Display for Caution {
                 "{rate_per_s:.0} events/s is above 0.6 × the slowest drain: response times may grow with the duration, so \
                  they are not compared. Lower `--rate`."
             ),
-            Self::Injected { what } => write!(f, "`{what}` was injected on purpose: this run tests the checker."),
-            Self::Throttled { what } => write!(f, "The {what} was slowed down on purpose: this run tests the naming of the bottleneck."),
+            Self::Injected { what } => {
+                write!(f, "`{what}` was injected on purpose: this run tests the checker.")
+            }
+            Self::Throttled { what } => write!(
+                f,
+                "The {what} was slowed down on purpose: this run tests the naming of the bottleneck."
+            ),
         }
     }
 }
@@ -204,10 +215,17 @@ pub fn of_trial(config: &str, trial: &Trial) -> Vec<Caution> {
         found.push(Caution::Skew { config: config.into(), partition: largest.id, share: largest.share });
     }
     let stages = &trial.steady.stages_ns;
-    let negative = [&stages.slip, &stages.ack, &stages.wait, &stages.store, &stages.view, &trial.steady.response_time_ns]
-        .iter()
-        .map(|d| d.negative)
-        .sum();
+    let negative = [
+        &stages.slip,
+        &stages.ack,
+        &stages.wait,
+        &stages.store,
+        &stages.view,
+        &trial.steady.response_time_ns,
+    ]
+    .iter()
+    .map(|d| d.negative)
+    .sum();
     if negative > 0 {
         found.push(Caution::ClockBackwards { config: config.into(), samples: negative });
     }
@@ -219,7 +237,10 @@ pub fn once_each(all: Vec<Caution>) -> Vec<Caution> {
     let mut kept: Vec<Caution> = Vec::new();
     for caution in all {
         let same = |k: &Caution| match (k, &caution) {
-            (Caution::GeneratorSaturated { config: a, .. }, Caution::GeneratorSaturated { config: b, .. })
+            (
+                Caution::GeneratorSaturated { config: a, .. },
+                Caution::GeneratorSaturated { config: b, .. },
+            )
             | (Caution::Skew { config: a, .. }, Caution::Skew { config: b, .. })
             | (Caution::ShortDrain { config: a, .. }, Caution::ShortDrain { config: b, .. }) => a == b,
             (Caution::ClockBackwards { config: a, .. }, Caution::ClockBackwards { config: b, .. }) => a == b,

@@ -32,10 +32,7 @@ pub struct Compared {
 ///
 /// Where a round has no ratio above zero (lag 0, say) there is no interval, and with it no way to tell the two apart.
 pub fn compare(rounds: &[(f64, f64)], better: Better, comparisons: usize) -> Compared {
-    let ratios: Vec<f64> = rounds
-        .iter()
-        .map(|(baseline, candidate)| candidate / baseline)
-        .collect();
+    let ratios: Vec<f64> = rounds.iter().map(|(baseline, candidate)| candidate / baseline).collect();
     let ratio = estimate(&ratios, 1.0 - ERROR_RATE / comparisons.max(1) as f64);
     let verdict = match (ratio.low, ratio.high) {
         _ if rounds.len() < ROUNDS_MIN => Verdict::TooFewRounds,
@@ -71,11 +68,7 @@ mod tests {
 
     #[track_caller]
     fn check(rounds: &[(f64, f64)], better: Better, expected: Verdict) {
-        assert_eq!(
-            compare(rounds, better, 1).verdict,
-            expected,
-            "{rounds:?} {better:?}"
-        );
+        assert_eq!(compare(rounds, better, 1).verdict, expected, "{rounds:?} {better:?}");
     }
 
     #[test]
@@ -91,20 +84,12 @@ mod tests {
     #[test]
     fn what_the_rounds_share_cancels() {
         // The machine's speed varies tenfold, the ratio hardly.
-        check(
-            &[(10.0, 12.0), (100.0, 121.0), (31.0, 37.0)],
-            Better::Higher,
-            Verdict::Faster,
-        );
+        check(&[(10.0, 12.0), (100.0, 121.0), (31.0, 37.0)], Better::Higher, Verdict::Faster);
     }
 
     #[test]
     fn an_interval_around_one_decides_nothing() {
-        check(
-            &[(100.0, 130.0), (100.0, 90.0), (100.0, 115.0)],
-            Better::Higher,
-            Verdict::NotDistinguishable,
-        );
+        check(&[(100.0, 130.0), (100.0, 90.0), (100.0, 115.0)], Better::Higher, Verdict::NotDistinguishable);
         check(&[(100.0, 100.0); 3], Better::Higher, Verdict::NotDistinguishable);
     }
 
@@ -116,30 +101,16 @@ mod tests {
 
     #[test]
     fn a_round_without_a_ratio_decides_nothing() {
-        check(
-            &[(5.0, 0.0), (5.0, 1.0), (5.0, 1.0)],
-            Better::Lower,
-            Verdict::NotDistinguishable,
-        );
-        check(
-            &[(0.0, 5.0), (1.0, 5.0), (1.0, 5.0), (1.0, 5.0)],
-            Better::Lower,
-            Verdict::NotDistinguishable,
-        );
+        check(&[(5.0, 0.0), (5.0, 1.0), (5.0, 1.0)], Better::Lower, Verdict::NotDistinguishable);
+        check(&[(0.0, 5.0), (1.0, 5.0), (1.0, 5.0), (1.0, 5.0)], Better::Lower, Verdict::NotDistinguishable);
     }
 
     #[test]
     fn comparisons_share_their_error_rate() {
         // Wide enough apart for one comparison, not for one of four.
         let rounds = [(1.0, 1.10), (1.0, 1.16), (1.0, 1.24)];
-        let (alone, shared) = (
-            compare(&rounds, Better::Higher, 1),
-            compare(&rounds, Better::Higher, 4),
-        );
-        assert_eq!(
-            (alone.verdict, shared.verdict),
-            (Verdict::Faster, Verdict::NotDistinguishable)
-        );
+        let (alone, shared) = (compare(&rounds, Better::Higher, 1), compare(&rounds, Better::Higher, 4));
+        assert_eq!((alone.verdict, shared.verdict), (Verdict::Faster, Verdict::NotDistinguishable));
         assert_eq!((alone.ratio.confidence, shared.ratio.confidence), (0.95, 0.9875));
     }
 
@@ -150,9 +121,8 @@ mod tests {
         let runs = 1_000;
         let false_alarms = (0..runs)
             .filter(|_| {
-                let rounds: Vec<_> = (0..3)
-                    .map(|_| (noise.sample(&mut rng), noise.sample(&mut rng)))
-                    .collect();
+                let rounds: Vec<_> =
+                    (0..3).map(|_| (noise.sample(&mut rng), noise.sample(&mut rng))).collect();
                 compare(&rounds, Better::Higher, 1).verdict != Verdict::NotDistinguishable
             })
             .count();

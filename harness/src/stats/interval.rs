@@ -36,14 +36,7 @@ pub fn estimate(values: &[f64], confidence: f64) -> Estimate {
             .map(|half| ((mean - half).exp(), (mean + half).exp()));
         (mean.exp(), bounds)
     };
-    Estimate {
-        n,
-        value,
-        low: bounds.map(|b| b.0),
-        high: bounds.map(|b| b.1),
-        confidence,
-        values: finite,
-    }
+    Estimate { n, value, low: bounds.map(|b| b.0), high: bounds.map(|b| b.1), confidence, values: finite }
 }
 
 /// Half the width of Student's t interval for the mean.
@@ -53,9 +46,7 @@ fn half_width(logs: &[f64], mean: f64, confidence: f64) -> Option<f64> {
         return None;
     }
     let variance = logs.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
-    let t = StudentsT::new(0.0, 1.0, (n - 1) as f64)
-        .ok()?
-        .inverse_cdf(0.5 + confidence / 2.0);
+    let t = StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?.inverse_cdf(0.5 + confidence / 2.0);
     Some(t * (variance / n as f64).sqrt())
 }
 
@@ -63,11 +54,7 @@ fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let upper = sorted.len() / 2;
-    if sorted.len() % 2 == 1 {
-        sorted[upper]
-    } else {
-        f64::midpoint(sorted[upper - 1], sorted[upper])
-    }
+    if sorted.len() % 2 == 1 { sorted[upper] } else { f64::midpoint(sorted[upper - 1], sorted[upper]) }
 }
 
 #[cfg(test)]
@@ -165,10 +152,7 @@ mod tests {
         let trials = 2_000;
         let covered = (0..trials)
             .filter(|_| {
-                let e = estimate(
-                    &[law.sample(&mut rng), law.sample(&mut rng), law.sample(&mut rng)],
-                    0.95,
-                );
+                let e = estimate(&[law.sample(&mut rng), law.sample(&mut rng), law.sample(&mut rng)], 0.95);
                 (e.low.unwrap()..=e.high.unwrap()).contains(&1.0)
             })
             .count() as f64

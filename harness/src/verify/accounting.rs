@@ -34,10 +34,7 @@ fn balance(index: &Index<'_>, findings: &mut Findings, verification: &mut Verifi
         // What the row claims, apart from what is proven to be elsewhere.
         let mut claimed = 0;
         let sound = order.row.is_none_or(|row| row.applied >= row.revision);
-        for event in index.events[order.events.clone()]
-            .iter()
-            .filter(|e| e.acked.is_some())
-        {
+        for event in index.events[order.events.clone()].iter().filter(|e| e.acked.is_some()) {
             verification.acked += 1;
             let in_row = event.revision <= order.row_revision();
             if in_row && (sound || !(event.parked || event.dead)) {
@@ -52,11 +49,8 @@ fn balance(index: &Index<'_>, findings: &mut Findings, verification: &mut Verifi
                 findings.add(Kind::Lost, subject, || lost(index, order, event));
             }
         }
-        let held = if sound {
-            claimed
-        } else {
-            claimed.min(order.row.map_or(0, |row| u64::from(row.applied)))
-        };
+        let held =
+            if sound { claimed } else { claimed.min(order.row.map_or(0, |row| u64::from(row.applied))) };
         verification.applied += held;
         verification.lost += claimed - held;
     }
@@ -72,10 +66,7 @@ fn balance(index: &Index<'_>, findings: &mut Findings, verification: &mut Verifi
 }
 
 fn lost(index: &Index<'_>, order: &Order<'_>, event: &Event) -> String {
-    let place = event
-        .acked
-        .map(|origin| format!(" at {origin}"))
-        .unwrap_or_default();
+    let place = event.acked.map(|origin| format!(" at {origin}")).unwrap_or_default();
     let trace = match (event.logged, event.taken) {
         (None, _) => "the log does not hold it either, so the broker lost it".into(),
         (Some(_), None) => "the log holds it, but no consumer took it in hand".into(),
@@ -95,9 +86,7 @@ fn lost(index: &Index<'_>, order: &Order<'_>, event: &Event) -> String {
 /// What waits must be allowed to, and must have something to wait for.
 fn parked(index: &Index<'_>, findings: &mut Findings) {
     for parked in &index.evidence.parked {
-        let row = index
-            .order(&parked.order_id)
-            .map_or(0, |order| index.orders[order].row_revision());
+        let row = index.order(&parked.order_id).map_or(0, |order| index.orders[order].row_revision());
         let waits_for_nothing = parked.first <= row.saturating_add(1);
         if index.evidence.allow_parked && !waits_for_nothing {
             continue;
@@ -127,20 +116,14 @@ fn dead_letters(index: &Index<'_>, findings: &mut Findings) {
         });
         if event.is_none() && !known {
             findings.add(Kind::Unexpected, subject, || {
-                format!(
-                    "a dead letter names {} as its place, where the log holds nothing",
-                    letter.origin
-                )
+                format!("a dead letter names {} as its place, where the log holds nothing", letter.origin)
             });
         } else if !index.evidence.allow_dead_letters {
             findings.add(Kind::DeadLettered, subject, || {
                 let what = event.map_or("a record that is no payment event".into(), |e| {
                     format!("order {} revision {}", index.orders[e.order].id, e.revision)
                 });
-                format!(
-                    "{what} ({}) went to the dead-letter topic: {}",
-                    letter.origin, letter.reason
-                )
+                format!("{what} ({}) went to the dead-letter topic: {}", letter.origin, letter.reason)
             });
         }
     }

@@ -36,10 +36,7 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &m
 /// Where the log, or at least the acknowledgement, has a revision of an order.
 fn place(index: &Index<'_>, order: &Order<'_>, revision: u32) -> Option<payment_delivery::kafka::Origin> {
     let events = &index.events[order.events.clone()];
-    events
-        .iter()
-        .find(|e| e.revision == revision)
-        .and_then(|e| e.logged.or(e.acked))
+    events.iter().find(|e| e.revision == revision).and_then(|e| e.logged.or(e.acked))
 }
 
 /// The row's status must be the one of its revision, and its origin the place of that event.
@@ -80,20 +77,18 @@ fn disagreement(order: &Order<'_>, row: Option<&Delivery>, entry: Option<&Status
     let id = order.id;
     match (row, entry) {
         (None, None) => None,
-        (None, Some(entry)) => Some(format!(
-            "the view shows order {id} at revision {}, but there is no row",
-            entry.revision
-        )),
+        (None, Some(entry)) => {
+            Some(format!("the view shows order {id} at revision {}, but there is no row", entry.revision))
+        }
         (Some(row), None) => Some(format!(
             "the row of order {id} stands at revision {}, but the view shows nothing, although every applied event \
              was reported visible",
             row.revision
         )),
         (Some(row), Some(entry)) if *entry == row.status_entry() => None,
-        (Some(row), Some(entry)) if entry.order_id != row.order_id => Some(format!(
-            "the view answers for order {} when asked for order {id}",
-            entry.order_id
-        )),
+        (Some(row), Some(entry)) if entry.order_id != row.order_id => {
+            Some(format!("the view answers for order {} when asked for order {id}", entry.order_id))
+        }
         (Some(row), Some(entry)) => {
             let how = match entry.revision.cmp(&row.revision) {
                 std::cmp::Ordering::Less => "behind",

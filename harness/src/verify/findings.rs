@@ -61,29 +61,17 @@ pub(super) struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// An event of an order.
     pub(super) fn event(order_id: &'a OrderId, revision: Revision, origin: Option<Origin>) -> Self {
-        Self {
-            order_id: order_id.as_str(),
-            revision,
-            origin,
-        }
+        Self { order_id: order_id.as_str(), revision, origin }
     }
 
     /// A place in the log whose event is not known.
     pub(super) fn place(origin: Origin) -> Self {
-        Self {
-            order_id: "",
-            revision: 0,
-            origin: Some(origin),
-        }
+        Self { order_id: "", revision: 0, origin: Some(origin) }
     }
 
     /// The whole trial.
     pub(super) fn trial() -> Self {
-        Self {
-            order_id: "",
-            revision: 0,
-            origin: None,
-        }
+        Self { order_id: "", revision: 0, origin: None }
     }
 }
 

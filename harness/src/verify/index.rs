@@ -94,18 +94,12 @@ impl<'a> Index<'a> {
 
     /// The event that the log holds at `origin`: `None` if it holds nothing there, `Some(None)` if it can't be decoded.
     pub(super) fn at(&self, origin: Origin) -> Option<Option<usize>> {
-        self.log
-            .binary_search_by_key(&origin, |&(at, ..)| at)
-            .ok()
-            .map(|i| self.log[i].1)
+        self.log.binary_search_by_key(&origin, |&(at, ..)| at).ok().map(|i| self.log[i].1)
     }
 
     /// Whether some event was acknowledged at `origin`. Only asked for records that can't be decoded, which are few.
     pub(super) fn acked_at(&self, origin: Origin) -> bool {
-        self.evidence
-            .sent
-            .iter()
-            .any(|s| s.outcome == SendOutcome::Acked(origin))
+        self.evidence.sent.iter().any(|s| s.outcome == SendOutcome::Acked(origin))
     }
 
     /// Says what the log holds at `origin`, for messages.
@@ -133,14 +127,7 @@ impl<'a> Index<'a> {
         let next = self.orders.len();
         let number = *self.numbers.entry(id.as_str()).or_insert(next);
         if number == next {
-            self.orders.push(Order {
-                id,
-                events: 0..0,
-                sent: false,
-                row: None,
-                view: None,
-                split: false,
-            });
+            self.orders.push(Order { id, events: 0..0, sent: false, row: None, view: None, split: false });
         }
         number
     }
@@ -148,48 +135,25 @@ impl<'a> Index<'a> {
     /// Numbers orders as they appear, then events by order and revision, then marks where each event was seen.
     fn number_events(&mut self) {
         let evidence = self.evidence;
-        let sent: Vec<_> = evidence
-            .sent
-            .iter()
-            .map(|s| (self.number(&s.order_id), s.revision))
-            .collect();
+        let sent: Vec<_> = evidence.sent.iter().map(|s| (self.number(&s.order_id), s.revision)).collect();
         let mut log: Vec<_> = evidence
             .log
             .iter()
             .enumerate()
-            .map(|(i, l)| {
-                (
-                    l.origin,
-                    l.event
-                        .as_ref()
-                        .map(|(id, revision)| (self.number(id), *revision)),
-                    i,
-                )
-            })
+            .map(|(i, l)| (l.origin, l.event.as_ref().map(|(id, revision)| (self.number(id), *revision)), i))
             .collect();
         log.sort_unstable();
         log.dedup_by_key(|&mut (origin, ..)| origin);
-        let seen: Vec<_> = evidence
-            .deliveries
-            .iter()
-            .map(|s| (self.number(&s.order_id), s.revision))
-            .collect();
+        let seen: Vec<_> =
+            evidence.deliveries.iter().map(|s| (self.number(&s.order_id), s.revision)).collect();
 
-        let mut keys: Vec<_> = sent
-            .iter()
-            .chain(&seen)
-            .copied()
-            .chain(log.iter().filter_map(|&(_, event, _)| event))
-            .collect();
+        let mut keys: Vec<_> =
+            sent.iter().chain(&seen).copied().chain(log.iter().filter_map(|&(_, event, _)| event)).collect();
         keys.sort_unstable();
         keys.dedup();
         for (i, &(order, revision)) in keys.iter().enumerate() {
             let events = &mut self.orders[order].events;
-            *events = if events.start == events.end {
-                i..i + 1
-            } else {
-                events.start..i + 1
-            };
+            *events = if events.start == events.end { i..i + 1 } else { events.start..i + 1 };
             self.events.push(Event {
                 order,
                 revision,
@@ -211,10 +175,8 @@ impl<'a> Index<'a> {
                 event.acked.get_or_insert(origin);
             }
         }
-        self.log = log
-            .into_iter()
-            .map(|(origin, key, i)| (origin, key.map(|key| self.known(key)), i))
-            .collect();
+        self.log =
+            log.into_iter().map(|(origin, key, i)| (origin, key.map(|key| self.known(key)), i)).collect();
         let mut partitions = vec![None; self.orders.len()];
         for &(origin, event, _) in &self.log {
             let Some(event) = event else { continue };
@@ -269,20 +231,12 @@ impl<'a> Index<'a> {
         if evidence.dead_letters.is_empty() {
             return;
         }
-        let acked: HashMap<Origin, usize> = self
-            .events
-            .iter()
-            .enumerate()
-            .filter_map(|(i, e)| Some((e.acked?, i)))
-            .collect();
+        let acked: HashMap<Origin, usize> =
+            self.events.iter().enumerate().filter_map(|(i, e)| Some((e.acked?, i))).collect();
         self.dead_letters = evidence
             .dead_letters
             .iter()
-            .map(|d| {
-                self.at(d.origin)
-                    .flatten()
-                    .or_else(|| acked.get(&d.origin).copied())
-            })
+            .map(|d| self.at(d.origin).flatten().or_else(|| acked.get(&d.origin).copied()))
             .collect();
         for event in self.dead_letters.iter().flatten() {
             self.events[*event].dead = true;

@@ -24,7 +24,7 @@ mod tests;
 pub use evidence::{DeadLetter, Evidence, Logged, Seen, SendOutcome, Sent};
 pub use findings::{FINDINGS_PER_KIND, Kind};
 
-use crate::record::Verification;
+use crate::record::{Finding, Verification};
 use findings::Findings;
 use index::Index;
 
@@ -44,4 +44,18 @@ pub fn verify(evidence: &Evidence) -> Verification {
     verification.passed = findings.total() == 0;
     verification.findings = findings.into_kept();
     verification
+}
+
+/// Adds that a phase did not come to its end: whatever else holds, the trial's numbers do not count.
+pub fn note_unfinished(verification: &mut Verification, what: &str) {
+    verification.passed = false;
+    verification.findings_total += 1;
+    verification.findings.push(Finding {
+        kind: "unfinished".into(),
+        order_id: String::new(),
+        revision: 0,
+        partition: None,
+        offset: None,
+        message: what.into(),
+    });
 }

@@ -16,13 +16,10 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &m
         ("consumer", consumer(index, findings)),
         ("row", rows(index, findings)),
     ];
-    let orderable = index.orders.iter().any(|order| {
-        index.events[order.events.clone()]
-            .iter()
-            .filter(|e| e.acked.is_some())
-            .count()
-            > 1
-    });
+    let orderable = index
+        .orders
+        .iter()
+        .any(|order| index.events[order.events.clone()].iter().filter(|e| e.acked.is_some()).count() > 1);
     for (gate, count) in gates {
         if orderable && count.pairs == 0 {
             findings.add(Kind::NothingChecked, Subject::trial(), || {
@@ -82,21 +79,11 @@ fn log(index: &Index<'_>, findings: &mut Findings) -> OrderCount {
         }
         // Repeats alone can lie elsewhere: no pair is violated, and still the order has left its partition.
         if order.split && !split {
-            let first = index.events[order.events.clone()]
-                .iter()
-                .find(|e| e.logged.is_some());
+            let first = index.events[order.events.clone()].iter().find(|e| e.logged.is_some());
             let (revision, origin) = first.map_or((0, None), |e| (e.revision, e.logged));
-            findings.add(
-                Kind::SplitOrder,
-                Subject::event(order.id, revision, origin),
-                || {
-                    format!(
-                        "records of order {} lie on several partitions{}",
-                        order.id,
-                        advice(index)
-                    )
-                },
-            );
+            findings.add(Kind::SplitOrder, Subject::event(order.id, revision, origin), || {
+                format!("records of order {} lie on several partitions{}", order.id, advice(index))
+            });
         }
     }
     count
@@ -118,10 +105,7 @@ fn consumer(index: &Index<'_>, findings: &mut Findings) -> OrderCount {
             count.pairs += 1;
             if after < before {
                 count.violations += 1;
-                let (ahead, behind) = (
-                    &index.evidence.deliveries[after],
-                    &index.evidence.deliveries[before],
-                );
+                let (ahead, behind) = (&index.evidence.deliveries[after], &index.evidence.deliveries[before]);
                 findings.add(Kind::Order, Subject::event(order.id, later.revision, Some(ahead.origin)), || {
                     format!(
                         "order {} revision {} ({}) was taken in hand by consumer {} before revision {} ({}) was by \
@@ -149,23 +133,16 @@ fn rows(index: &Index<'_>, findings: &mut Findings) -> OrderCount {
         count.pairs += pairs;
         if row.applied != row.revision {
             count.violations += pairs.min(row.applied.abs_diff(row.revision).into());
-            findings.add(
-                Kind::Row,
-                Subject::event(&row.order_id, row.revision, Some(row.origin)),
-                || applied(row),
-            );
+            findings.add(Kind::Row, Subject::event(&row.order_id, row.revision, Some(row.origin)), || {
+                applied(row)
+            });
         }
     }
     count
 }
 
 fn applied(row: &Delivery) -> String {
-    let Delivery {
-        order_id,
-        revision,
-        applied,
-        ..
-    } = row;
+    let Delivery { order_id, revision, applied, .. } = row;
     if applied < revision {
         let skipped = revision - applied;
         format!(

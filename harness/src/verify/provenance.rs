@@ -28,18 +28,14 @@ fn acknowledgements(index: &Index<'_>, dead: &HashSet<Origin>, findings: &mut Fi
         if holds == Some(Some(event)) || (holds == Some(None) && dead.contains(&origin)) {
             continue;
         }
-        findings.add(
-            Kind::Unexpected,
-            Subject::event(&sent.order_id, sent.revision, Some(origin)),
-            || {
-                format!(
-                    "order {} revision {} was acknowledged at {origin}, where the log holds {}",
-                    sent.order_id,
-                    sent.revision,
-                    index.describe(origin)
-                )
-            },
-        );
+        findings.add(Kind::Unexpected, Subject::event(&sent.order_id, sent.revision, Some(origin)), || {
+            format!(
+                "order {} revision {} was acknowledged at {origin}, where the log holds {}",
+                sent.order_id,
+                sent.revision,
+                index.describe(origin)
+            )
+        });
     }
 }
 
@@ -64,18 +60,13 @@ fn log(index: &Index<'_>, dead: &HashSet<Origin>, findings: &mut Findings) {
         let subject = Subject::event(id, event.revision, Some(origin));
         if !event.sent {
             findings.add(Kind::Unexpected, subject, || {
-                format!(
-                    "the log holds order {id} revision {} at {origin}, which nobody sent",
-                    event.revision
-                )
+                format!("the log holds order {id} revision {} at {origin}, which nobody sent", event.revision)
             });
         }
         let key = index.evidence.log[place].key.as_deref();
         if index.evidence.keyed && key != Some(id.as_str().as_bytes()) {
             findings.add(Kind::Unexpected, subject, || {
-                let key = key.map_or("no key".into(), |k| {
-                    format!("key {:?}", String::from_utf8_lossy(k))
-                });
+                let key = key.map_or("no key".into(), |k| format!("key {:?}", String::from_utf8_lossy(k)));
                 format!(
                     "the record of order {id} revision {} at {origin} has {key} where its order id belongs",
                     event.revision
@@ -124,10 +115,7 @@ fn rows(index: &Index<'_>, findings: &mut Findings) {
         }
         if !index.orders[order].sent {
             findings.add(Kind::Unexpected, subject(row.revision), || {
-                format!(
-                    "there is a row of order {}, of which nothing was sent",
-                    row.order_id
-                )
+                format!("there is a row of order {}, of which nothing was sent", row.order_id)
             });
             continue;
         }
@@ -147,10 +135,7 @@ fn rows(index: &Index<'_>, findings: &mut Findings) {
                 )
             });
         }
-        for event in events
-            .iter()
-            .filter(|e| e.sent && e.acked.is_none() && e.logged.is_none())
-        {
+        for event in events.iter().filter(|e| e.sent && e.acked.is_none() && e.logged.is_none()) {
             findings.add(Kind::Unexpected, subject(event.revision), || {
                 format!(
                     "the row of order {} stands at revision {}, but revision {} was neither acknowledged nor is it \

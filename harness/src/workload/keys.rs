@@ -43,9 +43,7 @@ impl FromStr for Keys {
             None => (text, None),
         };
         let number = || -> Result<f64, KeysError> {
-            number
-                .and_then(|n| n.trim().parse().ok())
-                .ok_or_else(|| KeysError::NotANumber(text.into()))
+            number.and_then(|n| n.trim().parse().ok()).ok_or_else(|| KeysError::NotANumber(text.into()))
         };
         match name.trim() {
             "uniform" if text.trim() == "uniform" => Ok(Self::Uniform),
@@ -147,10 +145,7 @@ mod tests {
     #[test]
     fn uniform_gives_every_order_its_part() {
         for count in counts(Keys::Uniform, 50) {
-            assert!(
-                (1700..2300).contains(&count),
-                "{count} of {DRAWS} draws over 50 orders"
-            );
+            assert!((1700..2300).contains(&count), "{count} of {DRAWS} draws over 50 orders");
         }
     }
 
@@ -161,10 +156,7 @@ mod tests {
         for rank in [1, 2, 4, 8] {
             let expected = DRAWS as f64 / (rank as f64 * 7.485);
             let got = counts[rank - 1] as f64;
-            assert!(
-                (got / expected - 1.0).abs() < 0.1,
-                "rank {rank}: {got} draws, expected {expected:.0}"
-            );
+            assert!((got / expected - 1.0).abs() < 0.1, "rank {rank}: {got} draws, expected {expected:.0}");
         }
     }
 
@@ -172,10 +164,7 @@ mod tests {
     fn the_hot_order_has_its_share_and_the_others_the_rest() {
         let counts = counts(Keys::Hot(0.4), 11);
         assert!((39_000..41_000).contains(&counts[0]), "{counts:?}");
-        assert!(
-            counts[1..].iter().all(|c| (5_500..6_500).contains(c)),
-            "{counts:?}"
-        );
+        assert!(counts[1..].iter().all(|c| (5_500..6_500).contains(c)), "{counts:?}");
         assert_eq!(self::counts(Keys::Hot(0.4), 1), [DRAWS]);
     }
 }

@@ -28,10 +28,7 @@ enum Purpose {
 fn rng(seed: u64, purpose: Purpose, prefix: &str) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     // A phase's name tells its stream apart, lest every phase draws the same orders. At most 7 bytes count.
-    let name = prefix
-        .bytes()
-        .take(7)
-        .fold(0u64, |name, byte| (name << 8) | u64::from(byte));
+    let name = prefix.bytes().take(7).fold(0u64, |name, byte| (name << 8) | u64::from(byte));
     rng.set_stream((name << 8) | purpose as u64);
     rng
 }

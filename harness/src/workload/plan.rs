@@ -78,23 +78,16 @@ impl Plan {
     /// [`PlanError`] when the prefix, the mean number of events an order or the number of events is out of range.
     pub fn new(spec: &PlanSpec<'_>, due_ns: &[u64]) -> Result<Self, PlanError> {
         // A revision, at most the number of events, fits PostgreSQL's `integer`.
-        let total = i32::try_from(due_ns.len())
-            .map_err(|_| PlanError::TooMany(due_ns.len()))?
-            .unsigned_abs();
+        let total = i32::try_from(due_ns.len()).map_err(|_| PlanError::TooMany(due_ns.len()))?.unsigned_abs();
         if spec.events_per_order == 0 {
             return Err(PlanError::NoEventsPerOrder);
         }
         let orders: Vec<OrderId> = (0..total.div_ceil(spec.events_per_order))
             .map(|order| OrderId::new(&format!("{}-{order:06}", spec.prefix)))
             .collect::<Result<_, _>>()
-            .map_err(|source| PlanError::Prefix {
-                prefix: spec.prefix.into(),
-                source,
-            })?;
+            .map_err(|source| PlanError::Prefix { prefix: spec.prefix.into(), source })?;
 
-        let draws = spec
-            .keys
-            .draws(orders.len() as u32, rng(spec.seed, Purpose::Keys, spec.prefix));
+        let draws = spec.keys.draws(orders.len() as u32, rng(spec.seed, Purpose::Keys, spec.prefix));
         let mut bodies = rng(spec.seed, Purpose::Bodies, spec.prefix);
         let mut revisions = vec![0; orders.len()];
         let events = due_ns
@@ -105,20 +98,10 @@ impl Plan {
                 *revision += 1;
                 let order_id = orders[order as usize].clone();
                 let event = body(order_id.clone(), *revision, due_ns, spec.value_bytes, &mut bodies);
-                Planned {
-                    order,
-                    order_id,
-                    revision: *revision,
-                    due_ns,
-                    value: event.encode(),
-                }
+                Planned { order, order_id, revision: *revision, due_ns, value: event.encode() }
             })
             .collect();
-        Ok(Self {
-            prefix: spec.prefix.into(),
-            orders,
-            events,
-        })
+        Ok(Self { prefix: spec.prefix.into(), orders, events })
     }
 
     /// A plan of `events` events that are all due at once, when the phase starts.
@@ -132,11 +115,7 @@ impl Plan {
     /// Mean bytes of a message value; 0 for an empty plan.
     pub fn mean_value_bytes(&self) -> f64 {
         let bytes: usize = self.events.iter().map(|e| e.value.len()).sum();
-        if self.events.is_empty() {
-            0.0
-        } else {
-            bytes as f64 / self.events.len() as f64
-        }
+        if self.events.is_empty() { 0.0 } else { bytes as f64 / self.events.len() as f64 }
     }
 }
 
@@ -175,9 +154,7 @@ fn body(
         paid_at_ms: FIRST_PAID_AT_MS.saturating_add_unsigned(due_ns / 1_000_000),
     };
     let missing = value_bytes.saturating_sub(event.encode().len());
-    event
-        .address
-        .extend(NOTE.iter().cycle().take(missing).map(|&byte| char::from(byte)));
+    event.address.extend(NOTE.iter().cycle().take(missing).map(|&byte| char::from(byte)));
     event
 }
 
@@ -190,48 +167,21 @@ mod tests {
     use std::time::Duration;
 
     fn spec(keys: Keys, seed: u64) -> PlanSpec<'static> {
-        PlanSpec {
-            prefix: "d",
-            events_per_order: 5,
-            keys,
-            value_bytes: VALUE_BYTES_DEFAULT,
-            seed,
-        }
+        PlanSpec { prefix: "d", events_per_order: 5, keys, value_bytes: VALUE_BYTES_DEFAULT, seed }
     }
 
     #[test]
     fn events_have_the_size_asked_for_and_can_be_read_back() {
         for value_bytes in [VALUE_BYTES_DEFAULT, 1024, 200] {
-            let plan = Plan::backlog(
-                &PlanSpec {
-                    value_bytes,
-                    ..spec(Keys::Uniform, 1)
-                },
-                200,
-            )
-            .unwrap();
+            let plan = Plan::backlog(&PlanSpec { value_bytes, ..spec(Keys::Uniform, 1) }, 200).unwrap();
             for planned in &plan.events {
                 assert_eq!(planned.value.len(), value_bytes);
                 let event = PaymentEvent::decode(Some(&planned.value)).unwrap();
-                assert_eq!(
-                    (&event.order_id, event.revision),
-                    (&planned.order_id, planned.revision)
-                );
+                assert_eq!((&event.order_id, event.revision), (&planned.order_id, planned.revision));
             }
         }
-        let short = Plan::backlog(
-            &PlanSpec {
-                value_bytes: 0,
-                ..spec(Keys::Uniform, 1)
-            },
-            200,
-        )
-        .unwrap();
-        assert!(
-            short.events.iter().all(|e| e.value.len() < 165),
-            "{}",
-            short.mean_value_bytes()
-        );
+        let short = Plan::backlog(&PlanSpec { value_bytes: 0, ..spec(Keys::Uniform, 1) }, 200).unwrap();
+        assert!(short.events.iter().all(|e| e.value.len() < 165), "{}", short.mean_value_bytes());
     }
 
     #[test]
@@ -242,14 +192,7 @@ mod tests {
         assert_eq!(one.orders[7].as_str(), "d-000007");
         assert_eq!(one.orders, two.orders);
         assert_ne!(one.events, two.events);
-        let other = Plan::backlog(
-            &PlanSpec {
-                prefix: "s",
-                ..spec(Keys::Uniform, 1)
-            },
-            100,
-        )
-        .unwrap();
+        let other = Plan::backlog(&PlanSpec { prefix: "s", ..spec(Keys::Uniform, 1) }, 100).unwrap();
         let orders = |p: &Plan| p.events.iter().map(|e| e.order).collect::<Vec<_>>();
         assert_ne!(orders(&one), orders(&other), "phases draw independently");
     }
@@ -257,14 +200,7 @@ mod tests {
     #[test]
     fn the_bytes_of_a_seed_are_fixed() {
         // A change here changes what every published seed stands for: it needs a line in the changelog.
-        let plan = Plan::backlog(
-            &PlanSpec {
-                value_bytes: 0,
-                ..spec(Keys::Uniform, 42)
-            },
-            20,
-        )
-        .unwrap();
+        let plan = Plan::backlog(&PlanSpec { value_bytes: 0, ..spec(Keys::Uniform, 42) }, 20).unwrap();
         let text = String::from_utf8(plan.events[19].value.clone()).unwrap();
         let orders: Vec<u32> = plan.events.iter().map(|e| e.order).collect();
         assert_eq!(orders, FIXED_ORDERS);
@@ -280,20 +216,8 @@ mod tests {
     fn what_cannot_be_planned_is_said() {
         let refused = |spec: PlanSpec<'_>| Plan::backlog(&spec, 10).unwrap_err().to_string();
         let base = spec(Keys::Uniform, 1);
-        assert!(
-            refused(PlanSpec {
-                events_per_order: 0,
-                ..base.clone()
-            })
-            .contains("at least one")
-        );
-        assert!(
-            refused(PlanSpec {
-                prefix: "\n",
-                ..base.clone()
-            })
-            .contains("prefix")
-        );
+        assert!(refused(PlanSpec { events_per_order: 0, ..base.clone() }).contains("at least one"));
+        assert!(refused(PlanSpec { prefix: "\n", ..base.clone() }).contains("prefix"));
         assert!(Plan::backlog(&base, 0).unwrap().events.is_empty());
     }
 

@@ -92,19 +92,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn segment(rate_per_s: f64, secs: f64) -> Segment {
-        Segment {
-            rate_per_s,
-            length: Duration::from_secs_f64(secs),
-        }
+        Segment { rate_per_s, length: Duration::from_secs_f64(secs) }
     }
 
     #[test]
     fn constant_arrivals_are_evenly_spaced_across_a_surge() {
-        let due = due_times(
-            &[segment(10.0, 0.5), segment(100.0, 0.03), segment(10.0, 0.2)],
-            Arrivals::Constant,
-            1,
-        );
+        let due =
+            due_times(&[segment(10.0, 0.5), segment(100.0, 0.03), segment(10.0, 0.2)], Arrivals::Constant, 1);
         let ms: Vec<u64> = due.iter().map(|ns| ns / 1_000_000).collect();
         assert_eq!(ms, [0, 100, 200, 300, 400, 500, 510, 520, 530, 630]);
     }
@@ -132,11 +126,7 @@ mod tests {
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let deviation = (gaps.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / gaps.len() as f64).sqrt();
         assert!((mean / 1e6 - 1.0).abs() < 0.02, "mean gap {mean} ns");
-        assert!(
-            (deviation / mean - 1.0).abs() < 0.03,
-            "coefficient of variation {}",
-            deviation / mean
-        );
+        assert!((deviation / mean - 1.0).abs() < 0.03, "coefficient of variation {}", deviation / mean);
     }
 
     proptest! {

@@ -1,1 +1,78 @@
-fn main() {}
+//! Tests on real Kafka (three nodes), PostgreSQL and Redis. One stack serves them all, so they run one at a time.
+//!
+//! Without the components this says loudly what it left out and passes; with `LANEBENCH_REQUIRE_REAL` set, as in CI, it
+//! fails instead.
+
+mod bed;
+mod bottleneck;
+mod compare;
+mod contracts;
+mod controls;
+mod group;
+mod interrupt;
+mod tools;
+mod trouble;
+mod worker;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bed::Bed;
+use lanebench::stack::{StackKind, requirements};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test: what it shows, and the function that shows it.
+pub(crate) type Case = (&'static str, fn(&Bed) -> Result<(), Failed>);
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1); // they share two cores with three brokers
+    let cases: Vec<Case> = [
+        contracts::CASES,
+        group::CASES,
+        worker::CASES,
+        trouble::CASES,
+        compare::CASES,
+        controls::CASES,
+        bottleneck::CASES,
+        interrupt::CASES,
+    ]
+    .concat();
+    if arguments.list {
+        let idle = cases.into_iter().map(|(name, _)| Trial::test(name, || Ok(()))).collect();
+        return libtest_mimic::run(&arguments, idle).exit_code();
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    if let Some(missing) = runtime.block_on(missing()) {
+        eprintln!("\nLEFT OUT: all {} tests on real components, for want of {missing}.", cases.len());
+        eprintln!("`lanebench stack check` tells what to install; `ci/setup` does it.\n");
+        let required = std::env::var_os("LANEBENCH_REQUIRE_REAL").is_some();
+        return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let bed = match runtime.block_on(Bed::start(runtime.handle().clone())) {
+        Ok(bed) => Arc::new(bed),
+        Err(error) => {
+            eprintln!("the stack for the tests did not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let trials = cases
+        .into_iter()
+        .map(|(name, test)| {
+            let bed = Arc::clone(&bed);
+            Trial::test(name, move || test(&bed))
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Some(bed) = Arc::into_inner(bed) {
+        runtime.block_on(bed.stop());
+    }
+    conclusion.exit_code()
+}
+
+/// What the native stack needs and this machine has not.
+async fn missing() -> Option<String> {
+    let requirements = requirements(StackKind::Native).await;
+    let missing: Vec<&str> = requirements.iter().filter(|r| !r.is_present()).map(|r| r.name).collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
+}

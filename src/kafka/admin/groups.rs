@@ -7,6 +7,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_groups_request::DeleteGroupsRequest;
 use kafka_protocol::messages::describe_groups_request::DescribeGroupsRequest;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup;
+use kafka_protocol::messages::list_groups_request::ListGroupsRequest;
 use tokio::time::Instant;
 
 use super::{Admin, AdminError, Fault, KafkaCode, fault};
@@ -14,6 +15,7 @@ use crate::kafka::group::coordinator::{FIND_COORDINATOR, coordinator_in, find_co
 use crate::kafka::group::offsets::{OFFSET_FETCH, fetched_offsets, offset_fetch_request};
 use crate::kafka::group::wire::{decode_assignment, group_id};
 
+const LIST_GROUPS: i16 = 4;
 const DESCRIBE_GROUPS: i16 = 5;
 const DELETE_GROUPS: i16 = 2;
 
@@ -69,6 +71,30 @@ impl Admin {
                 self.forget_coordinator(group);
             }
             Ok(fetched?.into_iter().filter_map(|(p, offset)| Some((p, offset?))).collect())
+        })
+        .await
+    }
+
+    /// The names of all groups, in order: what each live broker coordinates. Groups that this user may not describe are
+    /// absent.
+    ///
+    /// # Errors
+    /// [`AdminError::Refused`], [`AdminError::Forbidden`], [`AdminError::TimedOut`].
+    pub async fn list_groups(&self) -> Result<Vec<String>, AdminError> {
+        let what = "list the groups";
+        let request = &ListGroupsRequest::default();
+        self.retry(what, |until| async move {
+            let mut names = Vec::new();
+            for broker in &self.metadata(&[], until).await?.brokers {
+                let Some(address) = self.cluster.address(broker.node_id.0) else { continue };
+                let response = self.pool.call(&address, LIST_GROUPS, request, until).await?;
+                if let Some(code) = KafkaCode::of(response.error_code) {
+                    return Err(fault(what, "DESCRIBE on the groups", code, None));
+                }
+                names.extend(response.groups.iter().map(|group| group.group_id.to_string()));
+            }
+            names.sort_unstable();
+            Ok(names)
         })
         .await
     }

@@ -9,6 +9,7 @@ use kafka_protocol::messages::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
 use kafka_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
+use kafka_protocol::messages::metadata_request::MetadataRequest;
 use kafka_protocol::messages::metadata_response::{MetadataResponse, MetadataResponseTopic};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
@@ -145,6 +146,25 @@ impl Admin {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The names of all topics that this user may describe, internal ones left out, in order.
+    ///
+    /// # Errors
+    /// [`AdminError::TimedOut`].
+    pub async fn list_topics(&self) -> Result<Vec<String>, AdminError> {
+        let request = &MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
+        self.retry("list the topics", |until| async move {
+            let live = self.metadata(&[], until).await?;
+            let address = live.brokers.first().and_then(|broker| self.cluster.address(broker.node_id.0));
+            let address = address.ok_or_else(|| Fault::Retry("no broker is known".to_owned()))?;
+            let metadata = self.pool.call(&address, METADATA, request, until).await?;
+            let visible = metadata.topics.iter().filter(|topic| !topic.is_internal);
+            let mut names: Vec<String> = visible.filter_map(|t| Some(t.name.as_ref()?.to_string())).collect();
+            names.sort_unstable();
+            Ok(names)
+        })
+        .await
     }
 
     /// The partitions of a topic with leader, replicas and in-sync replicas, by number.

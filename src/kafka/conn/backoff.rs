@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(20);
-const LONGEST: Duration = Duration::from_secs(1);
+/// Short, since what comes back is wanted back at once, and few are asking.
+const LONGEST: Duration = Duration::from_millis(250);
 
-/// 20 ms, doubling up to 1 s. The number of attempts is the caller's business.
+/// 20 ms, doubling up to 250 ms. The number of attempts is the caller's business.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -34,9 +35,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_up_to_a_second() {
+    fn it_doubles_up_to_a_bound() {
         let mut backoff = Backoff::new();
-        let steps: Vec<_> = (0..8).map(|_| backoff.step().as_millis()).collect();
-        assert_eq!(steps, [20, 40, 80, 160, 320, 640, 1000, 1000]);
+        let steps: Vec<_> = (0..6).map(|_| backoff.step().as_millis()).collect();
+        assert_eq!(steps, [20, 40, 80, 160, 250, 250]);
     }
 }

@@ -50,6 +50,12 @@ impl KafkaCode {
     }
 }
 
+impl From<ResponseError> for KafkaCode {
+    fn from(error: ResponseError) -> Self {
+        Self(error)
+    }
+}
+
 impl fmt::Display for KafkaCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let ResponseError::Unknown(code) = self.0 {

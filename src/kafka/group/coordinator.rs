@@ -21,9 +21,7 @@ pub(crate) fn find_coordinator_request(group: &str) -> FindCoordinatorRequest {
 
 /// The coordinator's address, `host:port`.
 pub(crate) fn coordinator_in(response: &FindCoordinatorResponse) -> Result<String, KafkaCode> {
-    let Some(found) = response.coordinators.first() else {
-        return KafkaCode::check(ResponseError::CoordinatorNotAvailable.code()).map(|()| String::new());
-    };
+    let found = response.coordinators.first().ok_or(ResponseError::CoordinatorNotAvailable)?;
     KafkaCode::check(found.error_code)?;
     Ok(host_port(&found.host, found.port))
 }

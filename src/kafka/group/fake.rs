@@ -64,10 +64,7 @@ impl Fake {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let local = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State {
-            port: local.port(),
-            ..State::default()
-        }));
+        let state = Arc::new(Mutex::new(State { port: local.port(), ..State::default() }));
         let serving = Arc::clone(&state);
         tokio::spawn(async move {
             loop {
@@ -75,21 +72,12 @@ impl Fake {
                 tokio::spawn(serve(stream, Arc::clone(&serving)));
             }
         });
-        Self {
-            state,
-            address: local.to_string(),
-        }
+        Self { state, address: local.to_string() }
     }
 
     /// The next requests of `api` are answered so, one each.
     pub(super) fn next(&self, api: ApiKey, replies: &[Reply]) {
-        self.state
-            .lock()
-            .unwrap()
-            .script
-            .entry(api as i16)
-            .or_default()
-            .extend(replies);
+        self.state.lock().unwrap().script.entry(api as i16).or_default().extend(replies);
     }
 
     /// Requests of `api` are answered so from now on.
@@ -100,12 +88,7 @@ impl Fake {
     /// The member ids in the requests of `api` so far, in order.
     pub(super) fn seen(&self, api: ApiKey) -> Vec<String> {
         let state = self.state.lock().unwrap();
-        state
-            .seen
-            .iter()
-            .filter(|(a, _)| *a == api)
-            .map(|(_, id)| id.clone())
-            .collect()
+        state.seen.iter().filter(|(a, _)| *a == api).map(|(_, id)| id.clone()).collect()
     }
 
     pub(super) fn count(&self, api: ApiKey) -> usize {
@@ -138,9 +121,7 @@ fn answer(mut body: Bytes, state: &mut State) -> Option<BytesMut> {
     let version = (&body[2..4]).get_i16();
     let header = RequestHeader::decode(&mut body, api.request_header_version(version)).unwrap();
     let scripted = state.script.entry(api as i16).or_default().pop_front();
-    let reply = scripted
-        .or_else(|| state.after.get(&(api as i16)).copied())
-        .unwrap_or(Reply::Code(0));
+    let reply = scripted.or_else(|| state.after.get(&(api as i16)).copied()).unwrap_or(Reply::Code(0));
     let mut frame = BytesMut::new();
     frame.put_i32(0);
     ResponseHeader::default()
@@ -190,10 +171,7 @@ fn respond(
         }
         ApiKey::SyncGroup => {
             let request = SyncGroupRequest::decode(body, version).unwrap();
-            let own = request
-                .assignments
-                .iter()
-                .find(|a| a.member_id == request.member_id);
+            let own = request.assignments.iter().find(|a| a.member_id == request.member_id);
             let response = SyncGroupResponse::default()
                 .with_error_code(code)
                 .with_assignment(own.map(|a| a.assignment.clone()).unwrap_or_default());
@@ -201,16 +179,10 @@ fn respond(
             return request.member_id.to_string();
         }
         ApiKey::Heartbeat => {
-            HeartbeatResponse::default()
-                .with_error_code(code)
-                .encode(out, version)
-                .unwrap();
+            HeartbeatResponse::default().with_error_code(code).encode(out, version).unwrap();
         }
         ApiKey::LeaveGroup => {
-            LeaveGroupResponse::default()
-                .with_error_code(code)
-                .encode(out, version)
-                .unwrap();
+            LeaveGroupResponse::default().with_error_code(code).encode(out, version).unwrap();
         }
         ApiKey::OffsetCommit => {
             let request = OffsetCommitRequest::decode(body, version).unwrap();
@@ -239,9 +211,7 @@ fn metadata(request: &MetadataRequest, code: i16, state: &State) -> MetadataResp
     let broker = MetadataResponseBroker::default()
         .with_host(StrBytes::from_static_str("127.0.0.1"))
         .with_port(state.port.into());
-    MetadataResponse::default()
-        .with_brokers(vec![broker])
-        .with_topics(topics.collect())
+    MetadataResponse::default().with_brokers(vec![broker]).with_topics(topics.collect())
 }
 
 fn join(request: &JoinGroupRequest, code: i16, state: &mut State) -> JoinGroupResponse {
@@ -255,9 +225,7 @@ fn join(request: &JoinGroupRequest, code: i16, state: &mut State) -> JoinGroupRe
     if request.member_id.is_empty() {
         state.members_named += 1;
         let member_id = format!("member-{}", state.members_named);
-        return response
-            .with_error_code(79)
-            .with_member_id(StrBytes::from_string(member_id));
+        return response.with_error_code(79).with_member_id(StrBytes::from_string(member_id));
     }
     state.generation += 1;
     let member = JoinGroupResponseMember::default()
@@ -274,17 +242,10 @@ fn join(request: &JoinGroupRequest, code: i16, state: &mut State) -> JoinGroupRe
 fn commit(request: &OffsetCommitRequest, code: i16, state: &mut State) -> OffsetCommitResponse {
     let topic = &request.topics[0];
     if code == 0 {
-        state.committed.extend(
-            topic
-                .partitions
-                .iter()
-                .map(|p| (p.partition_index, p.committed_offset)),
-        );
+        state.committed.extend(topic.partitions.iter().map(|p| (p.partition_index, p.committed_offset)));
     }
     let answered = topic.partitions.iter().map(|p| {
-        OffsetCommitResponsePartition::default()
-            .with_partition_index(p.partition_index)
-            .with_error_code(code)
+        OffsetCommitResponsePartition::default().with_partition_index(p.partition_index).with_error_code(code)
     });
     let answered = OffsetCommitResponseTopic::default()
         .with_name(topic.name.clone())

@@ -93,12 +93,17 @@ impl Member {
             let why = match self.round(begin).await {
                 Ok(assignment) => return Ok(assignment),
                 Err(Setback::Named(member_id)) => {
-                    self.member_id = member_id;
-                    continue;
+                    // At once, unless the coordinator names a member that already had a name.
+                    if std::mem::replace(&mut self.member_id, member_id).is_empty() {
+                        continue;
+                    }
+                    "the coordinator gave another member id".to_owned()
                 }
                 Err(Setback::Unknown) => {
                     self.member_id.clear();
                     self.membership.lost(LostReason::UnknownMember);
+                    // The coordinator answers: what went wrong before this is over.
+                    backoff = Backoff::new();
                     "the member id is not known".to_owned()
                 }
                 Err(Setback::Again(why)) => why,

@@ -61,11 +61,7 @@ async fn a_member_joins_commits_and_leaves() {
     let member_id = "member-1".to_owned();
     assert_eq!(
         assignment,
-        Assignment {
-            generation: 1,
-            member_id: member_id.clone(),
-            partitions: vec![0, 1, 2]
-        }
+        Assignment { generation: 1, member_id: member_id.clone(), partitions: vec![0, 1, 2] }
     );
     assert_eq!(fake.seen(ApiKey::JoinGroup), [String::new(), member_id]);
     let offsets = member.offsets();
@@ -73,18 +69,10 @@ async fn a_member_joins_commits_and_leaves() {
     assert_eq!(fake.committed(), next());
     let expected = BTreeMap::from([(0, Some(10)), (1, None), (2, Some(30))]);
     assert_eq!(offsets.committed(&[0, 1, 2]).await, Ok(expected));
-    assert!(
-        timeout(Duration::from_millis(30), member.changed())
-            .await
-            .is_err(),
-        "there was no news"
-    );
+    assert!(timeout(Duration::from_millis(30), member.changed()).await.is_err(), "there was no news");
     member.leave().await;
     assert_eq!(fake.count(ApiKey::LeaveGroup), 1);
-    assert_eq!(
-        offsets.commit(&next()).await,
-        Err(CommitError::Lost(LostReason::NotJoined))
-    );
+    assert_eq!(offsets.commit(&next()).await, Err(CommitError::Lost(LostReason::NotJoined)));
 }
 
 #[tokio::test]
@@ -110,10 +98,7 @@ async fn passing_trouble_does_not_stop_a_join() {
         let fake = Fake::start().await;
         fake.next(api, &[reply, reply]);
         let assignment = soon(member_of(&fake).join()).await;
-        assert!(
-            assignment.is_ok_and(|a| a.partitions == [0, 1, 2]),
-            "{api:?} {reply:?}"
-        );
+        assert!(assignment.is_ok_and(|a| a.partitions == [0, 1, 2]), "{api:?} {reply:?}");
     }
 }
 
@@ -128,12 +113,8 @@ async fn what_will_not_pass_is_an_error() {
         (ApiKey::JoinGroup, 30, forbidden),
         (ApiKey::JoinGroup, 81, refused),
         (ApiKey::JoinGroup, -1, refused),
-        (ApiKey::JoinGroup, 23, |e| {
-            matches!(e, GroupError::Inconsistent { .. })
-        }),
-        (ApiKey::JoinGroup, 26, |e| {
-            matches!(e, GroupError::SessionTimeout { .. })
-        }),
+        (ApiKey::JoinGroup, 23, |e| matches!(e, GroupError::Inconsistent { .. })),
+        (ApiKey::JoinGroup, 26, |e| matches!(e, GroupError::SessionTimeout { .. })),
         (ApiKey::JoinGroup, 82, |e| matches!(e, GroupError::Fenced { .. })),
         (ApiKey::SyncGroup, 30, forbidden),
     ];
@@ -159,10 +140,7 @@ async fn a_member_that_is_not_known_starts_over() {
     fake.next(ApiKey::JoinGroup, &[Reply::Code(25)]);
     let again = soon(member.join()).await.unwrap();
     assert_eq!(again.member_id, "member-2");
-    assert_eq!(
-        fake.seen(ApiKey::JoinGroup),
-        ["", "member-1", "member-1", "", "member-2"]
-    );
+    assert_eq!(fake.seen(ApiKey::JoinGroup), ["", "member-1", "member-1", "", "member-2"]);
 }
 
 #[tokio::test]
@@ -196,32 +174,19 @@ async fn heartbeats_tell_of_a_rebalance_once_and_go_on() {
     assert_eq!(change, Change::Rebalance);
     let so_far = fake.count(ApiKey::Heartbeat);
     until(|| fake.count(ApiKey::Heartbeat) > so_far + 2).await;
-    assert!(
-        timeout(Duration::from_millis(20), member.changed())
-            .await
-            .is_err(),
-        "told twice"
-    );
+    assert!(timeout(Duration::from_millis(20), member.changed()).await.is_err(), "told twice");
     // A commit while others join is still taken.
     assert_eq!(member.offsets().commit(&next()).await, Ok(()));
     fake.always(ApiKey::Heartbeat, Reply::Code(25));
-    assert_eq!(
-        soon(member.changed()).await,
-        Change::Lost(LostReason::UnknownMember)
-    );
-    assert_eq!(
-        member.offsets().commit(&next()).await,
-        Err(CommitError::Lost(LostReason::UnknownMember))
-    );
+    assert_eq!(soon(member.changed()).await, Change::Lost(LostReason::UnknownMember));
+    assert_eq!(member.offsets().commit(&next()).await, Err(CommitError::Lost(LostReason::UnknownMember)));
 }
 
 #[tokio::test]
 async fn a_membership_can_be_lost() {
-    for (code, reason) in [
-        (25, LostReason::UnknownMember),
-        (22, LostReason::IllegalGeneration),
-        (82, LostReason::Fenced),
-    ] {
+    for (code, reason) in
+        [(25, LostReason::UnknownMember), (22, LostReason::IllegalGeneration), (82, LostReason::Fenced)]
+    {
         let (fake, mut member, _) = joined().await;
         fake.always(ApiKey::Heartbeat, Reply::Code(code));
         assert_eq!(soon(member.changed()).await, Change::Lost(reason));
@@ -232,20 +197,11 @@ async fn a_membership_can_be_lost() {
 
 #[tokio::test]
 async fn passing_trouble_with_heartbeats_is_no_news() {
-    for reply in [
-        Reply::Close,
-        Reply::Code(14),
-        Reply::Code(15),
-        Reply::Code(16),
-        Reply::Silence,
-    ] {
+    for reply in [Reply::Close, Reply::Code(14), Reply::Code(15), Reply::Code(16), Reply::Silence] {
         let (fake, mut member, _) = joined().await;
         fake.next(ApiKey::Heartbeat, &[reply]);
         until(|| fake.count(ApiKey::Heartbeat) > 3).await;
-        assert!(
-            timeout(Duration::from_millis(5), member.changed()).await.is_err(),
-            "{reply:?}"
-        );
+        assert!(timeout(Duration::from_millis(5), member.changed()).await.is_err(), "{reply:?}");
     }
 }
 
@@ -254,26 +210,16 @@ async fn silence_for_a_session_is_a_loss_and_not_earlier() {
     let session_timeout = Duration::from_millis(400);
     for reply in [Reply::Silence, Reply::Close, Reply::Code(15)] {
         let fake = Fake::start().await;
-        let config = GroupConfig {
-            session_timeout,
-            ..config()
-        };
+        let config = GroupConfig { session_timeout, ..config() };
         let mut member = Member::new(vec![fake.address.clone()], TOPIC.to_owned(), config);
         soon(member.join()).await.unwrap();
         until(|| fake.count(ApiKey::Heartbeat) > 1).await;
         let begin = Instant::now();
         fake.always(ApiKey::Heartbeat, reply);
         let offsets = member.offsets();
-        assert_eq!(
-            soon(member.changed()).await,
-            Change::Lost(LostReason::Silence { session_timeout })
-        );
+        assert_eq!(soon(member.changed()).await, Change::Lost(LostReason::Silence { session_timeout }));
         // The session counts from the last heartbeat that was answered, some time before `begin`.
-        assert!(
-            begin.elapsed() > session_timeout / 2,
-            "{reply:?}: {:?}",
-            begin.elapsed()
-        );
+        assert!(begin.elapsed() > session_timeout / 2, "{reply:?}: {:?}", begin.elapsed());
         let lost = CommitError::Lost(LostReason::Silence { session_timeout });
         assert_eq!(offsets.commit(&next()).await, Err(lost));
         assert_eq!(fake.count(ApiKey::OffsetCommit), 0, "nothing may be sent");
@@ -282,14 +228,9 @@ async fn silence_for_a_session_is_a_loss_and_not_earlier() {
 
 #[tokio::test]
 async fn a_commit_follows_its_coordinator() {
-    for reply in [
-        Reply::Code(14),
-        Reply::Code(15),
-        Reply::Code(16),
-        Reply::Code(3),
-        Reply::Close,
-        Reply::Silence,
-    ] {
+    for reply in
+        [Reply::Code(14), Reply::Code(15), Reply::Code(16), Reply::Code(3), Reply::Close, Reply::Silence]
+    {
         let (fake, member, _) = joined().await;
         fake.next(ApiKey::OffsetCommit, &[reply]);
         assert_eq!(member.offsets().commit(&next()).await, Ok(()), "{reply:?}");
@@ -301,12 +242,8 @@ async fn a_commit_follows_its_coordinator() {
 async fn a_commit_that_fails_says_what_it_means() {
     let table: [(_, Check<CommitError>); 6] = [
         (Reply::Code(27), |e| *e == CommitError::RebalanceInProgress),
-        (Reply::Code(22), |e| {
-            *e == CommitError::Lost(LostReason::IllegalGeneration)
-        }),
-        (Reply::Code(25), |e| {
-            *e == CommitError::Lost(LostReason::UnknownMember)
-        }),
+        (Reply::Code(22), |e| *e == CommitError::Lost(LostReason::IllegalGeneration)),
+        (Reply::Code(25), |e| *e == CommitError::Lost(LostReason::UnknownMember)),
         (Reply::Code(82), |e| *e == CommitError::Lost(LostReason::Fenced)),
         (Reply::Code(29), |e| matches!(e, CommitError::Refused { .. })),
         (Reply::Silence, |e| matches!(e, CommitError::Unavailable(_))),
@@ -331,14 +268,8 @@ async fn the_offsets_of_an_earlier_generation_are_void() {
     let (fake, mut member, _) = joined().await;
     let before = member.offsets();
     soon(member.join()).await.unwrap();
-    assert_eq!(
-        before.commit(&next()).await,
-        Err(CommitError::Lost(LostReason::IllegalGeneration))
-    );
-    assert_eq!(
-        before.committed(&[0]).await,
-        Err(OffsetError::Lost(LostReason::IllegalGeneration))
-    );
+    assert_eq!(before.commit(&next()).await, Err(CommitError::Lost(LostReason::IllegalGeneration)));
+    assert_eq!(before.committed(&[0]).await, Err(OffsetError::Lost(LostReason::IllegalGeneration)));
     assert_eq!(member.offsets().commit(&next()).await, Ok(()));
     assert_eq!(fake.count(ApiKey::OffsetCommit), 1);
 }
@@ -355,10 +286,7 @@ async fn a_member_that_is_dropped_goes_silent() {
     // One may have been on its way.
     assert!(fake.count(ApiKey::Heartbeat) <= so_far + 1);
     assert_eq!(fake.count(ApiKey::LeaveGroup), 0);
-    assert_eq!(
-        offsets.commit(&next()).await,
-        Err(CommitError::Lost(LostReason::NotJoined))
-    );
+    assert_eq!(offsets.commit(&next()).await, Err(CommitError::Lost(LostReason::NotJoined)));
 }
 
 #[tokio::test]
@@ -372,10 +300,7 @@ async fn leaving_is_bounded() {
 #[tokio::test]
 async fn a_member_with_an_instance_id_leaves_silently() {
     let fake = Fake::start().await;
-    let config = GroupConfig {
-        instance_id: Some("one".to_owned()),
-        ..config()
-    };
+    let config = GroupConfig { instance_id: Some("one".to_owned()), ..config() };
     let mut member = Member::new(vec![fake.address.clone()], TOPIC.to_owned(), config);
     soon(member.join()).await.unwrap();
     member.leave().await;

@@ -83,7 +83,8 @@ impl RedisView {
             .ok_or_else(|| ViewError::Unusable("INFO server names no redis_version".into()))
     }
 
-    fn key(&self, order_id: &OrderId) -> String {
+    /// The key under which the status of an order is kept.
+    pub fn key(&self, order_id: &OrderId) -> String {
         format!("{}delivery:{order_id}", self.prefix)
     }
 }

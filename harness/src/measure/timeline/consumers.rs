@@ -7,13 +7,8 @@ use std::time::Duration;
 
 use payment_delivery::probe::Activity;
 
-const ACTIVITIES: [Activity; 5] = [
-    Activity::Idle,
-    Activity::Own,
-    Activity::Service,
-    Activity::Store,
-    Activity::View,
-];
+const ACTIVITIES: [Activity; 5] =
+    [Activity::Idle, Activity::Own, Activity::Service, Activity::Store, Activity::View];
 
 /// The consumers heard of so far.
 #[derive(Default)]
@@ -46,18 +41,12 @@ impl Spent {
 
     /// Time that a consumer spent on an activity; zero if it is unknown.
     pub fn get(&self, consumer: &str, activity: Activity) -> Duration {
-        self.0
-            .get(consumer)
-            .and_then(|a| a.get(&activity))
-            .copied()
-            .unwrap_or_default()
+        self.0.get(consumer).and_then(|a| a.get(&activity)).copied().unwrap_or_default()
     }
 
     /// All consumers with their activities, each activity present.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &BTreeMap<Activity, Duration>)> {
-        self.0
-            .iter()
-            .map(|(consumer, activities)| (consumer.as_str(), activities))
+        self.0.iter().map(|(consumer, activities)| (consumer.as_str(), activities))
     }
 }
 
@@ -81,12 +70,7 @@ impl Consumers {
         drop(known);
         let mut known = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let number = u32::try_from(known.len()).unwrap_or(u32::MAX);
-        let new = || {
-            Arc::new(Consumer {
-                number,
-                spent_ns: [const { AtomicU64::new(0) }; ACTIVITIES.len()],
-            })
-        };
+        let new = || Arc::new(Consumer { number, spent_ns: [const { AtomicU64::new(0) }; ACTIVITIES.len()] });
         known.entry(name.to_owned()).or_insert_with(new).clone()
     }
 
@@ -100,9 +84,7 @@ impl Consumers {
     /// Adds what a consumer spent up to `now_ns`, as far as it lies after the last snapshot.
     pub(super) fn spent(&self, name: &str, activity: Activity, spent: Duration, now_ns: u64) {
         let since_boundary = now_ns.saturating_sub(self.boundary_ns.load(Ordering::Relaxed));
-        let spent_ns = u64::try_from(spent.as_nanos())
-            .unwrap_or(u64::MAX)
-            .min(since_boundary);
+        let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(since_boundary);
         self.named(name).spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
     }
 
@@ -112,19 +94,9 @@ impl Consumers {
         let activities = |consumer: &Consumer| {
             ACTIVITIES
                 .into_iter()
-                .map(|a| {
-                    (
-                        a,
-                        Duration::from_nanos(consumer.spent_ns[a as usize].load(Ordering::Relaxed)),
-                    )
-                })
+                .map(|a| (a, Duration::from_nanos(consumer.spent_ns[a as usize].load(Ordering::Relaxed))))
                 .collect()
         };
-        Spent(
-            known
-                .iter()
-                .map(|(name, consumer)| (name.clone(), activities(consumer)))
-                .collect(),
-        )
+        Spent(known.iter().map(|(name, consumer)| (name.clone(), activities(consumer))).collect())
     }
 }

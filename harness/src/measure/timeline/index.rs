@@ -51,11 +51,7 @@ impl OrderIndex {
             self.events[slot] = u32::try_from(index).expect("a trial has fewer than 2^32 events");
         }
         for ((order_id, first), len) in plan.orders.iter().zip(firsts).zip(counts) {
-            if self
-                .orders
-                .insert(order_id.clone(), Span { phase, first, len })
-                .is_some()
-            {
+            if self.orders.insert(order_id.clone(), Span { phase, first, len }).is_some() {
                 return Err(order_id.clone());
             }
         }
@@ -64,10 +60,7 @@ impl OrderIndex {
 
     pub(super) fn get(&self, order_id: &OrderId) -> Option<Order<'_>> {
         let span = self.orders.get(order_id)?;
-        Some(Order {
-            phase: span.phase,
-            events: &self.events[span.first..span.first + span.len],
-        })
+        Some(Order { phase: span.phase, events: &self.events[span.first..span.first + span.len] })
     }
 }
 

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
@@ -22,6 +21,7 @@ mod index;
 mod journal;
 mod oldest;
 mod stages;
+mod wait;
 mod watch;
 
 use consumers::Consumers;
@@ -30,6 +30,7 @@ use index::OrderIndex;
 pub use journal::{Commit, DeadLetter, Delivery, Event, Journal, Ownership, Retries, Skipped};
 pub use oldest::OldestNotVisible;
 pub use stages::{ConsumerWork, PhaseTimes};
+pub use wait::WaitError;
 
 /// A phase of the timeline, by its place among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,37 +63,6 @@ pub enum TimelineError {
     },
 }
 
-/// What did not come about in time.
-#[derive(Debug, thiserror::Error)]
-pub enum WaitError {
-    /// Events of a phase that no view acknowledged.
-    #[error("{visible} of {total} events of the {phase} phase were visible after {within:?}")]
-    NotVisible {
-        /// The phase.
-        phase: String,
-        /// Events visible by then.
-        visible: usize,
-        /// Events of the phase.
-        total: usize,
-        /// How long was waited.
-        within: Duration,
-    },
-    /// Partitions without an owner, or fewer owners than there should be.
-    #[error(
-        "{partitions} partitions were not shared among {consumers} consumers within {within:?}; owned by then: {owned:?}"
-    )]
-    NotAssigned {
-        /// Consumers expected.
-        consumers: usize,
-        /// Partitions of the topic.
-        partitions: i32,
-        /// Who owned what.
-        owned: BTreeMap<String, Vec<i32>>,
-        /// How long was waited.
-        within: Duration,
-    },
-}
-
 struct Phase {
     name: String,
     plan: Arc<Plan>,
@@ -114,10 +84,7 @@ impl Gate {
     fn pass(&self, at_ns: u64) -> bool {
         // The plain load spares a redelivery the locked instruction.
         self.0.load(Ordering::Relaxed) == u64::MAX
-            && self
-                .0
-                .compare_exchange(u64::MAX, at_ns, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+            && self.0.compare_exchange(u64::MAX, at_ns, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn get(&self) -> Option<u64> {
@@ -192,17 +159,10 @@ impl Timeline {
         for (name, plan) in phases {
             let first = events.len();
             let partitions: Vec<Option<i32>> = plan.orders.iter().map(&partition_of).collect();
-            events.extend(
-                plan.events
-                    .iter()
-                    .map(|e| Gates::shut(partitions[e.order as usize])),
-            );
+            events.extend(plan.events.iter().map(|e| Gates::shut(partitions[e.order as usize])));
             index
                 .add(laid_out.len(), first, &plan)
-                .map_err(|order_id| TimelineError::SharedOrder {
-                    order_id,
-                    phase: name.clone(),
-                })?;
+                .map_err(|order_id| TimelineError::SharedOrder { order_id, phase: name.clone() })?;
             laid_out.push(Phase {
                 name,
                 plan,
@@ -231,6 +191,11 @@ impl Timeline {
     /// The phase of this name.
     pub fn phase(&self, name: &str) -> Option<PhaseId> {
         self.phases.iter().position(|p| p.name == name).map(PhaseId)
+    }
+
+    /// All phases, in their order.
+    pub fn phases(&self) -> impl Iterator<Item = PhaseId> + use<> {
+        (0..self.phases.len()).map(PhaseId)
     }
 
     /// The plan of a phase.
@@ -286,10 +251,7 @@ impl Timeline {
         let event = &self.events[index];
         let phase = self.phase_at(index);
         Passed {
-            due: phase
-                .start
-                .get()
-                .map(|start| start + phase.plan.events[index - phase.range.start].due_ns),
+            due: phase.start.get().map(|start| start + phase.plan.events[index - phase.range.start].due_ns),
             sent: event.sent.get(),
             acked: event.acked.get(),
             fetched: event.fetched.get(),
@@ -302,10 +264,7 @@ impl Timeline {
     pub fn origin(&self, index: usize) -> Option<Origin> {
         let event = &self.events[index];
         let offset = event.offset.load(Ordering::Relaxed);
-        (offset >= 0).then(|| Origin {
-            partition: event.partition.load(Ordering::Relaxed),
-            offset,
-        })
+        (offset >= 0).then(|| Origin { partition: event.partition.load(Ordering::Relaxed), offset })
     }
 
     /// Events of a phase acknowledged so far.
@@ -318,53 +277,9 @@ impl Timeline {
         self.phases[phase.0].visible.load(Ordering::Acquire)
     }
 
-    /// Waits until every event of a phase is visible.
-    ///
-    /// # Errors
-    /// [`WaitError::NotVisible`] when that took longer than `within`.
-    pub async fn all_visible(&self, phase: PhaseId, within: Duration) -> Result<(), WaitError> {
-        let total = self.range(phase).len();
-        self.until(within, || self.visible_count(phase) >= total)
-            .await
-            .map_err(|()| WaitError::NotVisible {
-                phase: self.phases[phase.0].name.clone(),
-                visible: self.visible_count(phase),
-                total,
-                within,
-            })
-    }
-
     /// Who owns which partitions at present.
     pub fn owned(&self) -> BTreeMap<String, Vec<i32>> {
         self.lock_journal().owned.clone()
-    }
-
-    /// Waits until the partitions 0 to `partitions` − 1 have one owner each, and as many consumers as can own one
-    /// of them do.
-    ///
-    /// # Errors
-    /// [`WaitError::NotAssigned`] when that took longer than `within`.
-    pub async fn all_assigned(
-        &self,
-        consumers: usize,
-        partitions: i32,
-        within: Duration,
-    ) -> Result<(), WaitError> {
-        let shared = || {
-            let journal = self.lock_journal();
-            let mut owned: Vec<i32> = journal.owned.values().flatten().copied().collect();
-            owned.sort_unstable();
-            let owners = journal.owned.values().filter(|p| !p.is_empty()).count();
-            owned.into_iter().eq(0..partitions) && owners == consumers.min(partitions.unsigned_abs() as usize)
-        };
-        self.until(within, shared)
-            .await
-            .map_err(|()| WaitError::NotAssigned {
-                consumers,
-                partitions,
-                owned: self.owned(),
-                within,
-            })
     }
 
     /// What the consumers reported so far: deliveries in their one true order, and all the rest.
@@ -379,21 +294,6 @@ impl Timeline {
     /// ([`Spent::since`]) holds nothing from before the first.
     pub fn spent_snapshot(&self) -> Spent {
         self.consumers.snapshot(self.clock.now_ns())
-    }
-
-    async fn until(&self, within: Duration, reached: impl Fn() -> bool) -> Result<(), ()> {
-        let wait = async {
-            loop {
-                let mut changed = std::pin::pin!(self.changed.notified());
-                // Registered before the look, so that no change falls between the two.
-                changed.as_mut().enable();
-                if reached() {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        tokio::time::timeout(within, wait).await.map_err(|_| ())
     }
 
     fn phase_at(&self, index: usize) -> &Phase {

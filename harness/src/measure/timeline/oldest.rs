@@ -18,10 +18,7 @@ pub struct OldestNotVisible {
 impl OldestNotVisible {
     /// Starts at the timeline's beginning.
     pub fn new(timeline: Arc<Timeline>) -> Self {
-        Self {
-            timeline,
-            marks: BTreeMap::new(),
-        }
+        Self { timeline, marks: BTreeMap::new() }
     }
 
     /// The timeline that is watched.
@@ -33,8 +30,7 @@ impl OldestNotVisible {
     ///
     /// An event whose partition is unknown until it is acked (no key) counts for every partition until then.
     pub fn lag_ns(&mut self, partition: i32, now_ns: u64) -> u64 {
-        self.due_ns(partition, now_ns)
-            .map_or(0, |due| now_ns.saturating_sub(due))
+        self.due_ns(partition, now_ns).map_or(0, |due| now_ns.saturating_sub(due))
     }
 
     fn due_ns(&mut self, partition: i32, now_ns: u64) -> Option<u64> {

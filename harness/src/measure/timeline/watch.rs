@@ -21,13 +21,7 @@ impl Probe for Timeline {
 
     fn stored(&self, seen: Seen<'_>) {
         if let Some(order) = self.index.get(seen.order_id) {
-            self.pass_down(
-                order,
-                seen.revision,
-                self.clock.now_ns(),
-                |event| &event.stored,
-                |_| (),
-            );
+            self.pass_down(order, seen.revision, self.clock.now_ns(), |event| &event.stored, |_| ());
         }
     }
 
@@ -38,16 +32,8 @@ impl Probe for Timeline {
         };
         if in_view > seen.revision {
             // The view shows what a row holds: what lies above this event was a parked run, stored together with it.
-            let stored = order
-                .event(seen.revision)
-                .and_then(|index| self.events[index].stored.get());
-            self.pass_down(
-                order,
-                in_view,
-                stored.unwrap_or(now_ns),
-                |event| &event.stored,
-                |_| (),
-            );
+            let stored = order.event(seen.revision).and_then(|index| self.events[index].stored.get());
+            self.pass_down(order, in_view, stored.unwrap_or(now_ns), |event| &event.stored, |_| ());
         }
         let consumer = self.consumers.named(seen.consumer).number;
         let mut count = 0;
@@ -73,17 +59,11 @@ impl Probe for Timeline {
 
     fn dead_lettered(&self, consumer: &str, origin: Origin, reason: &str) {
         let (at_ns, consumer) = self.now_and_number(consumer);
-        self.lock_journal().dead_letters.push(DeadLetter {
-            at_ns,
-            origin,
-            consumer,
-            reason: reason.into(),
-        });
+        self.lock_journal().dead_letters.push(DeadLetter { at_ns, origin, consumer, reason: reason.into() });
     }
 
     fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
-        self.consumers
-            .spent(consumer, activity, spent, self.clock.now_ns());
+        self.consumers.spent(consumer, activity, spent, self.clock.now_ns());
     }
 
     fn assigned(&self, consumer: &str, partitions: &[i32]) {
@@ -104,34 +84,19 @@ impl Probe for Timeline {
         let (at_ns, number) = self.now_and_number(consumer);
         let mut journal = self.lock_journal();
         journal.owned.remove(consumer);
-        journal.ownership.push(Ownership {
-            at_ns,
-            consumer: number,
-            partitions: Vec::new(),
-            lost,
-        });
+        journal.ownership.push(Ownership { at_ns, consumer: number, partitions: Vec::new(), lost });
         drop(journal);
         self.changed.notify_waiters();
     }
 
     fn committed(&self, consumer: &str, partition: i32, next_offset: i64) {
         let (at_ns, consumer) = self.now_and_number(consumer);
-        self.lock_journal().commits.push(Commit {
-            at_ns,
-            consumer,
-            partition,
-            next_offset,
-        });
+        self.lock_journal().commits.push(Commit { at_ns, consumer, partition, next_offset });
     }
 
     fn skipped(&self, consumer: &str, partition: i32, from: i64, to: i64) {
         let (_, consumer) = self.now_and_number(consumer);
-        self.lock_journal().skipped.push(Skipped {
-            consumer,
-            partition,
-            from,
-            to,
-        });
+        self.lock_journal().skipped.push(Skipped { consumer, partition, from, to });
     }
 
     fn retried(&self, consumer: &str, part: &'static str, error: &str) {
@@ -174,15 +139,7 @@ impl Timeline {
         let event = journal.event(index, seen.order_id, seen.revision);
         // Read within the lock, so that times keep the journal's order.
         let at_ns = self.clock.now_ns();
-        write(
-            &mut journal,
-            Delivery {
-                at_ns,
-                origin: seen.origin,
-                event,
-                consumer,
-            },
-        );
+        write(&mut journal, Delivery { at_ns, origin: seen.origin, event, consumer });
         index
     }
 

@@ -4,11 +4,7 @@ use super::*;
 use crate::record::{Component, Environment, Kafka, Stack, Workload};
 
 fn result() -> RunResult {
-    let component = || Component {
-        name: "c".into(),
-        version: "1".into(),
-        settings: BTreeMap::new(),
-    };
+    let component = || Component { name: "c".into(), version: "1".into(), settings: BTreeMap::new() };
     RunResult {
         schema_version: SCHEMA_VERSION,
         command: "compare".into(),
@@ -69,10 +65,8 @@ fn scratch() -> tempfile::TempDir {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -100,11 +94,7 @@ fn what_was_saved_is_loaded() {
     out.save(&run).unwrap();
     drop(out);
     assert!(load(&path).unwrap().complete);
-    assert_eq!(
-        names(path.parent().unwrap()),
-        ["result.json"],
-        "no temporary file stays"
-    );
+    assert_eq!(names(path.parent().unwrap()), ["result.json"], "no temporary file stays");
 }
 
 #[test]
@@ -158,33 +148,21 @@ fn what_cannot_be_a_directory_is_said_at_once() {
 #[test]
 fn two_runs_in_one_second_get_two_directories() {
     let dir = scratch();
-    let dirs: Vec<_> = (0..3)
-        .map(|_| create_under(dir.path(), "20260101T000000Z-compare").unwrap())
-        .collect();
-    let last: Vec<_> = dirs
-        .iter()
-        .map(|d| d.path().file_name().unwrap().to_str().unwrap().to_string())
-        .collect();
+    let dirs: Vec<_> =
+        (0..3).map(|_| create_under(dir.path(), "20260101T000000Z-compare").unwrap()).collect();
+    let last: Vec<_> =
+        dirs.iter().map(|d| d.path().file_name().unwrap().to_str().unwrap().to_string()).collect();
     assert_eq!(
         last,
-        [
-            "20260101T000000Z-compare",
-            "20260101T000000Z-compare-2",
-            "20260101T000000Z-compare-3"
-        ]
+        ["20260101T000000Z-compare", "20260101T000000Z-compare-2", "20260101T000000Z-compare-3"]
     );
 }
 
 #[test]
 fn names_run_out_with_an_error() {
     let dir = scratch();
-    let _dirs: Vec<_> = (0..SUFFIX_MAX)
-        .map(|_| create_under(dir.path(), "x").unwrap())
-        .collect();
-    assert!(matches!(
-        create_under(dir.path(), "x"),
-        Err(FileError::NoFreeName { .. })
-    ));
+    let _dirs: Vec<_> = (0..SUFFIX_MAX).map(|_| create_under(dir.path(), "x").unwrap()).collect();
+    assert!(matches!(create_under(dir.path(), "x"), Err(FileError::NoFreeName { .. })));
 }
 
 #[test]
@@ -207,10 +185,7 @@ fn latest_points_to_the_last_run_that_saved() {
 fn a_latest_that_is_no_link_is_left_alone() {
     let dir = scratch();
     fs::write(dir.path().join(LATEST), "theirs").unwrap();
-    create_under(dir.path(), "1-compare")
-        .unwrap()
-        .save(&result())
-        .unwrap();
+    create_under(dir.path(), "1-compare").unwrap().save(&result()).unwrap();
     assert_eq!(fs::read_to_string(dir.path().join(LATEST)).unwrap(), "theirs");
 }
 
@@ -246,28 +221,12 @@ fn what_cannot_be_loaded_is_named() {
 
     let whole = serde_json::to_vec_pretty(&result()).unwrap();
     for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
-        assert!(
-            matches!(refused(&whole[..cut]), FileError::Truncated { .. }),
-            "cut at {cut}"
-        );
+        assert!(matches!(refused(&whole[..cut]), FileError::Truncated { .. }), "cut at {cut}");
     }
     let error = refused(b"{\n  \"schema_version\": 1,\n  oops\n}");
-    assert!(
-        matches!(
-            error,
-            FileError::Invalid {
-                line: 3,
-                column: 3,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, FileError::Invalid { line: 3, column: 3, .. }), "{error}");
     assert_eq!(error.to_string().matches("line 3").count(), 1, "{error}");
-    assert!(matches!(
-        refused(b"{\"schema_version\": 1}"),
-        FileError::Invalid { .. }
-    ));
+    assert!(matches!(refused(b"{\"schema_version\": 1}"), FileError::Invalid { .. }));
     assert!(matches!(refused(b"[1, 2]"), FileError::Invalid { .. }));
     assert!(matches!(refused(&[0xff, 0xfe]), FileError::Invalid { .. }));
 }
@@ -278,8 +237,5 @@ fn another_version_is_named_with_the_known_one() {
     assert!(error.to_string().contains("schema_version 99"), "{error}");
     assert!(error.to_string().ends_with("knows 1"), "{error}");
     assert!(matches!(refused(b"{}"), FileError::UnknownVersion { found, .. } if found == "null"));
-    assert!(matches!(
-        refused(b"{\"schema_version\": \"1\"}"),
-        FileError::UnknownVersion { .. }
-    ));
+    assert!(matches!(refused(b"{\"schema_version\": \"1\"}"), FileError::UnknownVersion { .. }));
 }

@@ -22,19 +22,11 @@ pub struct Rect {
 impl Rect {
     /// From its edges.
     pub fn new(left: f64, top: f64, right: f64, bottom: f64) -> Self {
-        Self {
-            left,
-            top,
-            right,
-            bottom,
-        }
+        Self { left, top, right, bottom }
     }
     /// Its middle.
     pub fn centre(&self) -> (f64, f64) {
-        (
-            f64::midpoint(self.left, self.right),
-            f64::midpoint(self.top, self.bottom),
-        )
+        (f64::midpoint(self.left, self.right), f64::midpoint(self.top, self.bottom))
     }
     /// Its width.
     pub fn width(&self) -> f64 {
@@ -68,9 +60,7 @@ impl Scale {
     pub fn linear(max: f64, ticks: usize) -> Self {
         let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         let step = nice_step(max, ticks);
-        Self::Linear {
-            max: (max / step - 1e-9).ceil() * step,
-        }
+        Self::Linear { max: (max / step - 1e-9).ceil() * step }
     }
 
     /// The part of the length, 0 to 1, at which `value` lies; values outside are held at the ends.
@@ -79,11 +69,7 @@ impl Scale {
             Self::Linear { max } => value / max,
             Self::Log { min, max } => (value.max(min) / min).ln() / (max / min).ln(),
         };
-        if part.is_finite() {
-            part.clamp(0.0, 1.0)
-        } else {
-            0.0
-        }
+        if part.is_finite() { part.clamp(0.0, 1.0) } else { 0.0 }
     }
 
     /// The far end.
@@ -118,10 +104,7 @@ impl Scale {
 fn nice_step(max: f64, ticks: usize) -> f64 {
     let rough = max / ticks.max(1) as f64;
     let power = 10f64.powf(rough.log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .find(|f| f * power >= rough * 0.999)
-        .unwrap_or(10.0);
+    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|f| f * power >= rough * 0.999).unwrap_or(10.0);
     factor * power
 }
 
@@ -137,17 +120,8 @@ pub fn grid_y<DB: DrawingBackend>(
         let y = y_at(frame, scale, value);
         let zero = value == 0.0;
         let color = if zero { style::GREY } else { style::GRID };
-        canvas.line(
-            &[(frame.left, y), (frame.right, y)],
-            color,
-            1.0,
-            if zero { 1.5 } else { 1.0 },
-        )?;
-        canvas.text(
-            &label(value),
-            (frame.left - 12.0, y),
-            style::text(20.0).grey().right(),
-        )?;
+        canvas.line(&[(frame.left, y), (frame.right, y)], color, 1.0, if zero { 1.5 } else { 1.0 })?;
+        canvas.text(&label(value), (frame.left - 12.0, y), style::text(20.0).grey().right())?;
     }
     Ok(())
 }
@@ -163,11 +137,7 @@ pub fn grid_x<DB: DrawingBackend>(
     for value in scale.ticks(ticks) {
         let x = x_at(frame, scale, value);
         canvas.line(&[(x, frame.top), (x, frame.bottom)], style::GRID, 1.0, 1.0)?;
-        canvas.text(
-            &label(value),
-            (x, frame.bottom + 20.0),
-            style::text(20.0).grey().centred(),
-        )?;
+        canvas.text(&label(value), (x, frame.bottom + 20.0), style::text(20.0).grey().centred())?;
     }
     Ok(())
 }
@@ -207,10 +177,7 @@ mod tests {
 
     #[test]
     fn linear_scales_end_on_a_tick() {
-        assert_eq!(
-            Scale::linear(5432.0, 6).ticks(6),
-            [0.0, 1000.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0]
-        );
+        assert_eq!(Scale::linear(5432.0, 6).ticks(6), [0.0, 1000.0, 2000.0, 3000.0, 4000.0, 5000.0, 6000.0]);
         assert_eq!(Scale::linear(0.0, 5).max(), 1.0);
         assert_eq!(Scale::linear(f64::NAN, 5).max(), 1.0);
         assert_eq!(Scale::linear(1e6, 5).max(), 1e6);
@@ -226,10 +193,7 @@ mod tests {
 
     #[test]
     fn labels_are_moved_apart_and_stay_inside() {
-        assert_eq!(
-            spread_out(&[10.0, 12.0, 90.0], 10.0, 0.0, 100.0),
-            [10.0, 20.0, 90.0]
-        );
+        assert_eq!(spread_out(&[10.0, 12.0, 90.0], 10.0, 0.0, 100.0), [10.0, 20.0, 90.0]);
         assert_eq!(spread_out(&[99.0, 98.0], 10.0, 0.0, 100.0), [100.0, 90.0]);
     }
 }

@@ -36,9 +36,7 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     }
 
     fn stroke(&self, color: RGBColor, alpha: f64, width: f64) -> ShapeStyle {
-        color
-            .mix(alpha)
-            .stroke_width(((width * self.scale).round() as u32).max(1))
+        color.mix(alpha).stroke_width(((width * self.scale).round() as u32).max(1))
     }
 
     /// A filled rectangle.
@@ -49,9 +47,7 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     /// A filled rectangle that lets through what is behind it.
     pub fn tint(&self, r: Rect, color: RGBColor, alpha: f64) -> Result<(), ChartError> {
         let corners = [self.px((r.left, r.top)), self.px((r.right, r.bottom))];
-        self.area
-            .draw(&Rectangle::new(corners, color.mix(alpha).filled()))
-            .map_err(backend)
+        self.area.draw(&Rectangle::new(corners, color.mix(alpha).filled())).map_err(backend)
     }
 
     /// A line through `points`; fewer than two draw nothing.
@@ -61,17 +57,13 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         if px.len() < 2 {
             return Ok(());
         }
-        self.area
-            .draw(&PathElement::new(px, self.stroke(color, alpha, width)))
-            .map_err(backend)
+        self.area.draw(&PathElement::new(px, self.stroke(color, alpha, width))).map_err(backend)
     }
 
     /// A filled dot.
     pub fn dot(&self, at: Point, radius: f64, color: RGBColor) -> Result<(), ChartError> {
         let radius = (radius * self.scale).round() as i32;
-        self.area
-            .draw(&Circle::new(self.px(at), radius, color.filled()))
-            .map_err(backend)
+        self.area.draw(&Circle::new(self.px(at), radius, color.filled())).map_err(backend)
     }
 
     /// A hollow dot.
@@ -84,9 +76,7 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     pub fn diamond(&self, (x, y): Point, radius: f64, color: RGBColor) -> Result<(), ChartError> {
         let corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)];
         let corners: Vec<(i32, i32)> = corners.into_iter().map(|p| self.px(p)).collect();
-        self.area
-            .draw(&Polygon::new(corners, color.filled()))
-            .map_err(backend)
+        self.area.draw(&Polygon::new(corners, color.filled())).map_err(backend)
     }
 
     /// One line of text whose capitals are centred on `at`'s height.
@@ -100,17 +90,12 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         // then a quarter of the size above the point, and capitals are three fifths of the size high.
         let anchored = (at.0, at.1 + look.size * (0.26 + 0.3));
         let font = self.font(look).pos(Pos::new(h_pos, VPos::Bottom));
-        self.area
-            .draw_text(text, &font, self.px(anchored))
-            .map_err(backend)
+        self.area.draw_text(text, &font, self.px(anchored)).map_err(backend)
     }
 
     /// How wide a text is, in units of the plane.
     pub fn width_of(&self, text: &str, look: Text) -> Result<f64, ChartError> {
-        let (width, _) = self
-            .area
-            .estimate_text_size(text, &self.font(look))
-            .map_err(backend)?;
+        let (width, _) = self.area.estimate_text_size(text, &self.font(look)).map_err(backend)?;
         Ok(f64::from(width) / self.scale)
     }
 
@@ -143,11 +128,7 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         let mut rows: Vec<String> = vec![String::new()];
         for word in text.split_whitespace() {
             let row = rows.last().cloned().unwrap_or_default();
-            let longer = if row.is_empty() {
-                word.to_owned()
-            } else {
-                format!("{row} {word}")
-            };
+            let longer = if row.is_empty() { word.to_owned() } else { format!("{row} {word}") };
             let full = rows.len() >= lines || row.is_empty();
             match rows.last_mut() {
                 Some(last) if full || self.width_of(&longer, look)? <= room => *last = longer,
@@ -167,27 +148,14 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         let title_look = style::text(36.0).bold();
         let mut y = 46.0;
         y += self.paragraph(title, (style::MARGIN, y), title_look, room, 2)?;
-        y += self.paragraph(
-            subtitle,
-            (style::MARGIN, y - 2.0),
-            style::text(23.0).grey(),
-            room,
-            2,
-        )?;
+        y += self.paragraph(subtitle, (style::MARGIN, y - 2.0), style::text(23.0).grey(), room, 2)?;
         Ok(y)
     }
 
     fn font(&self, look: Text) -> TextStyle<'static> {
-        let weight = if look.bold {
-            FontStyle::Bold
-        } else {
-            FontStyle::Normal
-        };
+        let weight = if look.bold { FontStyle::Bold } else { FontStyle::Normal };
         // Not `.style(…)`: that keeps the outlines of the style the font was made with.
         let font = FontDesc::new(FontFamily::from(style::FONT), look.size * self.scale, weight);
-        TextStyle {
-            color: look.color.to_backend_color(),
-            ..TextStyle::from(font)
-        }
+        TextStyle { color: look.color.to_backend_color(), ..TextStyle::from(font) }
     }
 }

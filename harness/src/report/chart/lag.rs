@@ -37,17 +37,9 @@ struct Phase {
 /// [`ChartError`] when the font or the backend fails.
 pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(), ChartError> {
     let canvas = Canvas::new(area)?;
-    let lanes: Vec<Lane<'_>> = result
-        .configurations
-        .iter()
-        .enumerate()
-        .filter_map(|(i, c)| lane(i, c))
-        .collect();
-    let thin = if one_each(&lanes) {
-        " Thin: single partitions."
-    } else {
-        ""
-    };
+    let lanes: Vec<Lane<'_>> =
+        result.configurations.iter().enumerate().filter_map(|(i, c)| lane(i, c)).collect();
+    let thin = if one_each(&lanes) { " Thin: single partitions." } else { "" };
     let top = canvas.heading(
         "Lag over time",
         &format!(
@@ -55,21 +47,13 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         ),
     )?;
     if lanes.is_empty() {
-        let frame = Rect::new(
-            style::MARGIN,
-            top + 20.0,
-            style::WIDTH - style::MARGIN,
-            style::HEIGHT - style::MARGIN,
-        );
+        let frame =
+            Rect::new(style::MARGIN, top + 20.0, style::WIDTH - style::MARGIN, style::HEIGHT - style::MARGIN);
         return no_data(&canvas, frame, "no lag was sampled");
     }
     let entries: Vec<_> = lanes.iter().map(|l| (style::lane(l.index), key(l))).collect();
-    let used = legend::draw(
-        &canvas,
-        &entries,
-        (style::MARGIN, top + 16.0),
-        style::WIDTH - 2.0 * style::MARGIN,
-    )?;
+    let used =
+        legend::draw(&canvas, &entries, (style::MARGIN, top + 16.0), style::WIDTH - 2.0 * style::MARGIN)?;
     let (left, right) = (style::MARGIN + 102.0, style::WIDTH - style::MARGIN);
     let top = top + used + 62.0;
     let bottom = style::HEIGHT - 46.0;
@@ -82,41 +66,16 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         let name = canvas.fitted(&phase.name, look, phase.right - phase.left + GAP)?;
         canvas.text(&name, (middle, upper.top - 18.0), look.centred())?;
     }
-    let most = lanes
-        .iter()
-        .flat_map(|l| &l.ticks)
-        .map(Tick::records)
-        .max()
-        .unwrap_or(0)
-        .max(0) as f64;
+    let most = lanes.iter().flat_map(|l| &l.ticks).map(Tick::records).max().unwrap_or(0).max(0) as f64;
     let records = Scale::linear(most.max(1.0), 5);
     panel(&canvas, upper, &on_axis, result)?;
     grid_y(&canvas, upper, records, 5, tick)?;
-    canvas.text(
-        "records",
-        (upper.left - 12.0, upper.top - 18.0),
-        style::text(20.0).bold().right(),
-    )?;
-    series(
-        &canvas,
-        upper,
-        records,
-        &lanes,
-        &on_axis,
-        |t| t.records() as f64,
-        |s| s.records.max(0) as f64,
-    )?;
+    canvas.text("records", (upper.left - 12.0, upper.top - 18.0), style::text(20.0).bold().right())?;
+    series(&canvas, upper, records, &lanes, &on_axis, |t| t.records() as f64, |s| s.records.max(0) as f64)?;
 
-    let longest = lanes
-        .iter()
-        .flat_map(|l| &l.ticks)
-        .map(Tick::ns)
-        .max()
-        .unwrap_or(0) as f64;
+    let longest = lanes.iter().flat_map(|l| &l.ticks).map(Tick::ns).max().unwrap_or(0) as f64;
     let (_, unit) = unit_of(longest.max(1e6));
-    let time = Scale::Linear {
-        max: Scale::linear(longest / unit, 4).max() * unit,
-    };
+    let time = Scale::Linear { max: Scale::linear(longest / unit, 4).max() * unit };
     panel(&canvas, lower, &on_axis, result)?;
     grid_y(&canvas, lower, time, 4, duration_tick)?;
     canvas.text(
@@ -124,15 +83,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         (lower.left, lower.top - 18.0),
         style::text(20.0).bold(),
     )?;
-    series(
-        &canvas,
-        lower,
-        time,
-        &lanes,
-        &on_axis,
-        |t| t.ns() as f64,
-        |s| s.ns as f64,
-    )?;
+    series(&canvas, lower, time, &lanes, &on_axis, |t| t.ns() as f64, |s| s.ns as f64)?;
     seconds(&canvas, lower.bottom + 20.0, &on_axis)
 }
 
@@ -150,32 +101,16 @@ fn lane(index: usize, configuration: &Configuration) -> Option<Lane<'_>> {
     passed.sort_by(|a, b| a.throughput_per_s.total_cmp(&b.throughput_per_s));
     let median = passed.len().checked_sub(1).map(|last| passed[last / 2]);
     let trial = median.or_else(|| sampled.clone().next())?;
-    Some(Lane {
-        index,
-        configuration,
-        trial,
-        ticks: ticks(&trial.lag),
-    })
+    Some(Lane { index, configuration, trial, ticks: ticks(&trial.lag) })
 }
 
 fn key(lane: &Lane<'_>) -> String {
-    let void = if lane.trial.verification.passed {
-        ""
-    } else {
-        ", void"
-    };
+    let void = if lane.trial.verification.passed { "" } else { ", void" };
     let peak = match &lane.trial.surge {
-        Some(s) => format!(
-            ": surge peak {}, {}",
-            count(s.max_lag_records),
-            duration(s.max_lag_ns as f64)
-        ),
+        Some(s) => format!(": surge peak {}, {}", count(s.max_lag_records), duration(s.max_lag_ns as f64)),
         None => String::new(),
     };
-    format!(
-        "{} (round {}{void}){peak}",
-        lane.configuration.name, lane.trial.round
-    )
+    format!("{} (round {}{void}){peak}", lane.configuration.name, lane.trial.round)
 }
 
 /// Shares the width out among the phases by their length; a very short one keeps enough room for its name.
@@ -198,12 +133,8 @@ fn lay_out(lanes: &[Lane<'_>], left: f64, right: f64) -> Vec<Phase> {
         .into_iter()
         .zip(weights)
         .map(|((name, length_ms), w)| {
-            let phase = Phase {
-                name,
-                length_ms: length_ms.max(1.0),
-                left: at,
-                right: at + room * w / weight,
-            };
+            let phase =
+                Phase { name, length_ms: length_ms.max(1.0), left: at, right: at + room * w / weight };
             at = phase.right + GAP;
             phase
         })
@@ -218,23 +149,12 @@ fn panel<DB: DrawingBackend>(
     result: &RunResult,
 ) -> Result<(), ChartError> {
     for phase in on_axis {
-        canvas.rect(
-            Rect {
-                left: phase.left,
-                right: phase.right,
-                ..frame
-            },
-            style::PALE,
-        )?;
+        canvas.rect(Rect { left: phase.left, right: phase.right, ..frame }, style::PALE)?;
         if let (Some(surge), "surge") = (&result.workload.surge, phase.name.as_str()) {
             let x = |s: f64| {
                 (phase.left + s * 1000.0 / phase.length_ms * (phase.right - phase.left)).min(phase.right)
             };
-            let peak = Rect {
-                left: x(surge.base_s),
-                right: x(surge.base_s + surge.peak_s),
-                ..frame
-            };
+            let peak = Rect { left: x(surge.base_s), right: x(surge.base_s + surge.peak_s), ..frame };
             canvas.rect(peak, style::SHADE)?;
             let look = style::text(18.0).grey();
             let label = format!("peak, {} events/s", number(surge.peak_per_s));
@@ -289,17 +209,11 @@ fn series<DB: DrawingBackend>(
 fn seconds<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, y: f64, on_axis: &[Phase]) -> Result<(), ChartError> {
     for phase in on_axis {
         let width = phase.right - phase.left;
-        let scale = Scale::Linear {
-            max: phase.length_ms / 1000.0,
-        };
+        let scale = Scale::Linear { max: phase.length_ms / 1000.0 };
         let ticks = (width / 130.0).floor().max(1.0) as usize;
         for value in scale.ticks(ticks) {
             let x = phase.left + scale.part(value) * width;
-            let text = if value == 0.0 {
-                "0".to_owned()
-            } else {
-                format!("{} s", tick(value))
-            };
+            let text = if value == 0.0 { "0".to_owned() } else { format!("{} s", tick(value)) };
             canvas.text(&text, (x, y), style::text(20.0).grey().centred())?;
         }
     }

@@ -10,14 +10,8 @@ use crate::record::{Configuration, Distribution, RunResult, Stages, Trial};
 use crate::report::units::{counted, duration, duration_tick, number, unit_of};
 
 /// The percentiles that get a tick, with their names.
-const TICKS: [(f64, &str); 6] = [
-    (0.5, "p50"),
-    (0.75, "p75"),
-    (0.9, "p90"),
-    (0.95, "p95"),
-    (0.99, "p99"),
-    (0.999, "p99.9"),
-];
+const TICKS: [(f64, &str); 6] =
+    [(0.5, "p50"), (0.75, "p75"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9")];
 
 /// A spread of values beyond which the axis is logarithmic.
 const LOG_FROM: f64 = 20.0;
@@ -53,17 +47,8 @@ struct Lane<'a> {
 /// [`ChartError`] when the font or the backend fails.
 pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(), ChartError> {
     let canvas = Canvas::new(area)?;
-    let lanes: Vec<Lane<'_>> = result
-        .configurations
-        .iter()
-        .enumerate()
-        .map(|(i, c)| lane(i, c))
-        .collect();
-    let mut rates: Vec<f64> = lanes
-        .iter()
-        .flat_map(|l| &l.trials)
-        .map(|t| t.steady.offered_per_s)
-        .collect();
+    let lanes: Vec<Lane<'_>> = result.configurations.iter().enumerate().map(|(i, c)| lane(i, c)).collect();
+    let mut rates: Vec<f64> = lanes.iter().flat_map(|l| &l.trials).map(|t| t.steady.offered_per_s).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     let title = match rates.as_slice() {
@@ -71,10 +56,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         [rate] => format!("Response time at {} events/s, the same for all", number(*rate)),
         [low, .., high] => format!("Response time at {} to {} events/s", number(*low), number(*high)),
     };
-    let void: usize = lanes
-        .iter()
-        .map(|l| l.configuration.trials.len() - l.trials.len())
-        .sum();
+    let void: usize = lanes.iter().map(|l| l.configuration.trials.len() - l.trials.len()).sum();
     let left_out = match void {
         0 => String::new(),
         n => format!(" {} left out.", counted(n as u64, "void trial", "void trials")),
@@ -87,12 +69,8 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         ),
     )?;
     if lanes.iter().all(|l| l.merged.count() == 0) {
-        let frame = Rect::new(
-            style::MARGIN,
-            top + 20.0,
-            style::WIDTH - style::MARGIN,
-            style::HEIGHT - style::MARGIN,
-        );
+        let frame =
+            Rect::new(style::MARGIN, top + 20.0, style::WIDTH - style::MARGIN, style::HEIGHT - style::MARGIN);
         return no_data(&canvas, frame, "no steady phase counts");
     }
     let used = legend::draw(
@@ -103,31 +81,14 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
     )?;
     let top = top + used + 44.0;
     let bottom = style::HEIGHT - 62.0;
-    curves(
-        &canvas,
-        Rect::new(style::MARGIN + 88.0, top, 820.0, bottom),
-        &lanes,
-    )?;
-    stages(
-        &canvas,
-        Rect::new(1250.0, top, style::WIDTH - 140.0, bottom),
-        &lanes,
-    )
+    curves(&canvas, Rect::new(style::MARGIN + 88.0, top, 820.0, bottom), &lanes)?;
+    stages(&canvas, Rect::new(1250.0, top, style::WIDTH - 140.0, bottom), &lanes)
 }
 
 fn lane(index: usize, configuration: &Configuration) -> Lane<'_> {
-    let trials: Vec<&Trial> = configuration
-        .trials
-        .iter()
-        .filter(|t| t.verification.passed)
-        .collect();
+    let trials: Vec<&Trial> = configuration.trials.iter().filter(|t| t.verification.passed).collect();
     let merged = Merged::of(trials.iter().map(|t| &t.steady.response_time_ns));
-    Lane {
-        index,
-        configuration,
-        trials,
-        merged,
-    }
+    Lane { index, configuration, trials, merged }
 }
 
 fn entries(lanes: &[Lane<'_>]) -> Vec<(plotters::style::RGBColor, String)> {
@@ -140,17 +101,9 @@ fn entries(lanes: &[Lane<'_>]) -> Vec<(plotters::style::RGBColor, String)> {
             };
             let samples = match l.merged.count() {
                 0 => "nothing that counts".into(),
-                n => format!(
-                    "p50 {}, p99 {} ({})",
-                    at(0.5),
-                    at(0.99),
-                    counted(n, "event", "events")
-                ),
+                n => format!("p50 {}, p99 {} ({})", at(0.5), at(0.99), counted(n, "event", "events")),
             };
-            (
-                style::lane(l.index),
-                format!("{}: {samples}", l.configuration.name),
-            )
+            (style::lane(l.index), format!("{}: {samples}", l.configuration.name))
         })
         .collect()
 }
@@ -165,44 +118,23 @@ fn curves<DB: DrawingBackend>(
     frame: Rect,
     lanes: &[Lane<'_>],
 ) -> Result<(), ChartError> {
-    canvas.text(
-        "percentile curve",
-        (frame.left, frame.top - 24.0),
-        style::text(23.0).bold(),
-    )?;
-    let drawn: Vec<(&Lane<'_>, Vec<(f64, f64)>)> = lanes
-        .iter()
-        .map(|l| (l, points(&l.merged)))
-        .filter(|(_, p)| !p.is_empty())
-        .collect();
+    canvas.text("percentile curve", (frame.left, frame.top - 24.0), style::text(23.0).bold())?;
+    let drawn: Vec<(&Lane<'_>, Vec<(f64, f64)>)> =
+        lanes.iter().map(|l| (l, points(&l.merged))).filter(|(_, p)| !p.is_empty()).collect();
     let rounds: Vec<(usize, Vec<(f64, f64)>)> = lanes
         .iter()
         .filter(|l| l.trials.len() > 1)
         .flat_map(|l| {
-            l.trials
-                .iter()
-                .map(move |t| (l.index, points(&Merged::of([&t.steady.response_time_ns]))))
+            l.trials.iter().map(move |t| (l.index, points(&Merged::of([&t.steady.response_time_ns]))))
         })
         .collect();
     if drawn.is_empty() {
         return no_data(canvas, frame, "fewer than 60 events");
     }
-    let values = || {
-        drawn
-            .iter()
-            .flat_map(|(_, p)| p)
-            .chain(rounds.iter().flat_map(|(_, p)| p))
-            .map(|p| p.1)
-    };
-    let (low, high) = (
-        values().fold(f64::INFINITY, f64::min).max(1.0),
-        values().fold(1.0, f64::max),
-    );
+    let values = || drawn.iter().flat_map(|(_, p)| p).chain(rounds.iter().flat_map(|(_, p)| p)).map(|p| p.1);
+    let (low, high) = (values().fold(f64::INFINITY, f64::min).max(1.0), values().fold(1.0, f64::max));
     let scale = if high / low > LOG_FROM {
-        Scale::Log {
-            min: low / 1.15,
-            max: high * 1.25,
-        }
+        Scale::Log { min: low / 1.15, max: high * 1.25 }
     } else {
         // Ticks in the unit of the axis, so that they are round in it.
         let (_, unit) = unit_of(high);
@@ -217,17 +149,10 @@ fn curves<DB: DrawingBackend>(
     for (quantile, name) in TICKS {
         let at = x(quantile);
         canvas.line(&[(at, frame.top), (at, frame.bottom)], style::GRID, 1.0, 1.0)?;
-        canvas.text(
-            name,
-            (at, frame.bottom + 22.0),
-            style::text(20.0).grey().centred(),
-        )?;
+        canvas.text(name, (at, frame.bottom + 22.0), style::text(20.0).grey().centred())?;
     }
     let path = |points: &[(f64, f64)]| -> Vec<Point> {
-        points
-            .iter()
-            .map(|&(q, ns)| (x(q), y_at(frame, scale, ns)))
-            .collect()
+        points.iter().map(|&(q, ns)| (x(q), y_at(frame, scale, ns))).collect()
     };
     for (index, points) in &rounds {
         canvas.line(&path(points), style::lane(*index), 0.45, 1.0)?;
@@ -274,11 +199,7 @@ fn stages<DB: DrawingBackend>(
     frame: Rect,
     lanes: &[Lane<'_>],
 ) -> Result<(), ChartError> {
-    canvas.text(
-        "median of each stage",
-        (frame.left - NAMES, frame.top - 24.0),
-        style::text(23.0).bold(),
-    )?;
+    canvas.text("median of each stage", (frame.left - NAMES, frame.top - 24.0), style::text(23.0).bold())?;
     let medians: Vec<Vec<Option<f64>>> = STAGES
         .iter()
         .map(|(_, _, of)| {
@@ -296,16 +217,8 @@ fn stages<DB: DrawingBackend>(
             let right = style::WIDTH - style::MARGIN;
             canvas.line(&[(frame.left - NAMES, top), (right, top)], style::GRID, 1.0, 1.0)?;
         }
-        canvas.text(
-            name,
-            (frame.left - NAMES, middle - 13.0),
-            style::text(23.0).bold(),
-        )?;
-        canvas.text(
-            between,
-            (frame.left - NAMES, middle + 15.0),
-            style::text(19.0).grey(),
-        )?;
+        canvas.text(name, (frame.left - NAMES, middle - 13.0), style::text(23.0).bold())?;
+        canvas.text(between, (frame.left - NAMES, middle + 15.0), style::text(19.0).grey())?;
         let row = group * 0.84 / lanes.len().max(1) as f64;
         for (lane, median) in lanes.iter().zip(medians) {
             let y = top + group * 0.08 + (lane.index as f64 + 0.5) * row;
@@ -314,26 +227,14 @@ fn stages<DB: DrawingBackend>(
             let ns = median.unwrap_or(0.0);
             let end = x_at(frame, scale, ns).max(frame.left + 2.0);
             if median.is_some() {
-                canvas.rect(
-                    Rect::new(frame.left, y - half, end, y + half),
-                    style::lane(lane.index),
-                )?;
+                canvas.rect(Rect::new(frame.left, y - half, end, y + half), style::lane(lane.index))?;
                 canvas.text(&duration(ns), (end + 10.0, y), style::text(size))?;
             } else {
                 canvas.text("no data", (frame.left + 10.0, y), style::text(size).grey())?;
             }
         }
     }
-    canvas.line(
-        &[(frame.left, frame.top), (frame.left, frame.bottom)],
-        style::GREY,
-        1.0,
-        1.5,
-    )?;
+    canvas.line(&[(frame.left, frame.top), (frame.left, frame.bottom)], style::GREY, 1.0, 1.5)?;
     let note = "Medians do not add up to the whole.";
-    canvas.text(
-        note,
-        (frame.left - NAMES, frame.bottom + 22.0),
-        style::text(20.0).grey(),
-    )
+    canvas.text(note, (frame.left - NAMES, frame.bottom + 22.0), style::text(20.0).grey())
 }

@@ -41,19 +41,12 @@ impl Merged {
     pub fn at(&self, quantile: f64) -> Option<u64> {
         let rank = ((quantile * self.count as f64).ceil() as u64).max(1);
         let i = self.cumulative.partition_point(|&(_, up_to)| up_to < rank);
-        self.cumulative
-            .get(i)
-            .or(self.cumulative.last())
-            .map(|&(bound, _)| bound)
+        self.cumulative.get(i).or(self.cumulative.last()).map(|&(bound, _)| bound)
     }
 
     /// The highest quantile with enough samples beyond it.
     pub fn furthest(&self) -> f64 {
-        if self.count == 0 {
-            0.0
-        } else {
-            (1.0 - BEYOND / self.count as f64).max(0.0)
-        }
+        if self.count == 0 { 0.0 } else { (1.0 - BEYOND / self.count as f64).max(0.0) }
     }
 }
 
@@ -63,16 +56,8 @@ mod tests {
 
     #[test]
     fn histograms_add_up() {
-        let a = Distribution {
-            count: 2,
-            histogram: vec![(10, 1), (30, 1)],
-            ..Distribution::default()
-        };
-        let b = Distribution {
-            count: 2,
-            histogram: vec![(20, 2)],
-            ..Distribution::default()
-        };
+        let a = Distribution { count: 2, histogram: vec![(10, 1), (30, 1)], ..Distribution::default() };
+        let b = Distribution { count: 2, histogram: vec![(20, 2)], ..Distribution::default() };
         let merged = Merged::of([&a, &b]);
         assert_eq!(merged.count(), 4);
         let quantiles = [0.0, 0.25, 0.5, 0.75, 0.76, 1.0].map(|q| merged.at(q).unwrap());
@@ -82,13 +67,8 @@ mod tests {
 
     #[test]
     fn a_percentile_needs_samples_beyond_it() {
-        let of = |n| {
-            Merged::of([&Distribution {
-                count: n,
-                histogram: vec![(1, n)],
-                ..Distribution::default()
-            }])
-        };
+        let of =
+            |n| Merged::of([&Distribution { count: n, histogram: vec![(1, n)], ..Distribution::default() }]);
         assert!(of(30_000).furthest() >= 0.999);
         assert!(of(29_999).furthest() < 0.999);
         assert!(of(3_000).furthest() >= 0.99);

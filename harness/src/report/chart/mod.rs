@@ -73,11 +73,7 @@ pub const CHARTS: [Chart; 4] = [
         title: "Response time",
         drawn: |r, size| rgb(size, |area| latency::draw(area, r)),
     },
-    Chart {
-        file: "lag.png",
-        title: "Lag over time",
-        drawn: |r, size| rgb(size, |area| lag::draw(area, r)),
-    },
+    Chart { file: "lag.png", title: "Lag over time", drawn: |r, size| rgb(size, |area| lag::draw(area, r)) },
     Chart {
         file: "order.png",
         title: "Order per key",
@@ -175,9 +171,5 @@ pub(crate) fn no_data<DB: DrawingBackend>(
 ) -> Result<(), ChartError> {
     canvas.rect(frame, style::PALE)?;
     let (x, y) = frame.centre();
-    canvas.text(
-        &format!("no data: {why}"),
-        (x, y),
-        style::text(26.0).grey().centred(),
-    )
+    canvas.text(&format!("no data: {why}"), (x, y), style::text(26.0).grey().centred())
 }

@@ -31,32 +31,16 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
     )?;
     let blocks: Vec<(&Configuration, Vec<(String, OrderCount)>)> =
         result.configurations.iter().map(|c| (c, gates(c))).collect();
-    let frame = Rect::new(
-        style::MARGIN + 250.0,
-        top + 20.0,
-        style::WIDTH - 360.0,
-        style::HEIGHT - 66.0,
-    );
-    let most = blocks
-        .iter()
-        .flat_map(|(_, g)| g)
-        .map(|(_, c)| c.pairs)
-        .max()
-        .unwrap_or(0);
+    let frame = Rect::new(style::MARGIN + 250.0, top + 20.0, style::WIDTH - 360.0, style::HEIGHT - 66.0);
+    let most = blocks.iter().flat_map(|(_, g)| g).map(|(_, c)| c.pairs).max().unwrap_or(0);
     if words::all_trials(result).next().is_none() {
         return no_data(
             &canvas,
-            Rect {
-                left: style::MARGIN,
-                right: style::WIDTH - style::MARGIN,
-                ..frame
-            },
+            Rect { left: style::MARGIN, right: style::WIDTH - style::MARGIN, ..frame },
             "no trial was finished",
         );
     }
-    let scale = Scale::Linear {
-        max: most.max(1) as f64,
-    };
+    let scale = Scale::Linear { max: most.max(1) as f64 };
     grid_x(&canvas, frame, scale, 5, tick)?;
     canvas.text(
         "pairs checked",
@@ -71,11 +55,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
             canvas.line(&[(style::MARGIN, top), (right, top)], style::GRID, 1.0, 2.0)?;
         }
         let inset = height * 0.06;
-        let block = Rect {
-            top: top + inset,
-            bottom: top + height - inset,
-            ..frame
-        };
+        let block = Rect { top: top + inset, bottom: top + height - inset, ..frame };
         draw_block(&canvas, block, scale, configuration, gates)?;
     }
     Ok(())
@@ -85,10 +65,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
 fn gates(configuration: &Configuration) -> Vec<(String, OrderCount)> {
     let sum = words::totals(configuration.trials.iter());
     if sum.order_by_gate.is_empty() {
-        let all = OrderCount {
-            pairs: sum.order_pairs_checked,
-            violations: sum.order_violations,
-        };
+        let all = OrderCount { pairs: sum.order_pairs_checked, violations: sum.order_violations };
         return vec![("all gates".into(), all)];
     }
     let mut gates: Vec<(String, OrderCount)> = sum.order_by_gate.into_iter().collect();
@@ -112,23 +89,14 @@ fn draw_block<DB: DrawingBackend>(
         style::text(28.0_f64.min(block.height() * 0.7)).bold(),
     )?;
     if configuration.trials.is_empty() {
-        return canvas.text(
-            "no trial",
-            (block.left + 14.0, block.centre().1),
-            style::text(size).grey(),
-        );
+        return canvas.text("no trial", (block.left + 14.0, block.centre().1), style::text(size).grey());
     }
     for (i, (gate, pairs)) in gates.iter().enumerate() {
         let middle = block.top + (i as f64 + 0.5) * row;
         let half = (row * 0.32).min(24.0);
         canvas.text(gate, (block.left - 16.0, middle), style::text(size).right())?;
         let end = x_at(block, scale, pairs.pairs as f64);
-        let bar = Rect {
-            left: block.left,
-            right: end,
-            top: middle - half,
-            bottom: middle + half,
-        };
+        let bar = Rect { left: block.left, right: end, top: middle - half, bottom: middle + half };
         canvas.rect(bar, style::NEUTRAL)?;
         let mut label_at = end;
         if pairs.violations > 0 {

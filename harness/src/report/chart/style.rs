@@ -70,12 +70,7 @@ pub enum Align {
 
 /// Ordinary text of a size, in ink, starting at its point.
 pub fn text(size: f64) -> Text {
-    Text {
-        size,
-        color: INK,
-        bold: false,
-        align: Align::Left,
-    }
+    Text { size, color: INK, bold: false, align: Align::Left }
 }
 
 impl Text {
@@ -93,16 +88,10 @@ impl Text {
     }
     /// With its middle on its point.
     pub fn centred(self) -> Self {
-        Self {
-            align: Align::Centre,
-            ..self
-        }
+        Self { align: Align::Centre, ..self }
     }
     /// Ending on its point.
     pub fn right(self) -> Self {
-        Self {
-            align: Align::Right,
-            ..self
-        }
+        Self { align: Align::Right, ..self }
     }
 }

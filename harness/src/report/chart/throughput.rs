@@ -20,12 +20,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
         0 => String::new(),
         n => format!(" of {}", counted(n, "event", "events")),
     };
-    let estimates = || {
-        result
-            .configurations
-            .iter()
-            .filter_map(|c| c.summary.throughput_per_s.as_ref())
-    };
+    let estimates = || result.configurations.iter().filter_map(|c| c.summary.throughput_per_s.as_ref());
     let interval = match estimates().find(|e| e.low.is_some()) {
         Some(e) => format!(", with its {} interval", confidence(e)),
         None => String::new(),
@@ -36,12 +31,8 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
             "A backlog{backlog} worked off, higher is better. Dots: rounds. Diamond: estimate{interval}."
         ),
     )?;
-    let frame = Rect::new(
-        style::MARGIN + 102.0,
-        top + 24.0,
-        style::WIDTH - style::MARGIN,
-        style::HEIGHT - 136.0,
-    );
+    let frame =
+        Rect::new(style::MARGIN + 102.0, top + 24.0, style::WIDTH - style::MARGIN, style::HEIGHT - 136.0);
     if words::all_trials(result).next().is_none() {
         return no_data(&canvas, frame, "no trial was finished");
     }
@@ -51,20 +42,8 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
     let band = frame.width() / result.configurations.len().max(1) as f64;
     for (i, (configuration, row)) in result.configurations.iter().zip(&rows).enumerate() {
         let left = frame.left + i as f64 * band;
-        let baseline = result
-            .configurations
-            .first()
-            .filter(|_| i > 0)
-            .map(|c| c.name.as_str());
-        let column = Column {
-            band: Rect {
-                left,
-                right: left + band,
-                ..frame
-            },
-            scale,
-            index: i,
-        };
+        let baseline = result.configurations.first().filter(|_| i > 0).map(|c| c.name.as_str());
+        let column = Column { band: Rect { left, right: left + band, ..frame }, scale, index: i };
         column.draw(&canvas, configuration)?;
         column.labels(&canvas, configuration, row, baseline)?;
     }
@@ -74,10 +53,8 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
 /// The highest value that must be in view. An interval from few noisy rounds may reach far beyond all values: it is
 /// then cut, and its bounds stand in the label.
 fn highest(result: &RunResult) -> f64 {
-    let values = words::all_trials(result)
-        .map(|t| t.throughput_per_s)
-        .filter(|v| v.is_finite())
-        .fold(0.0, f64::max);
+    let values =
+        words::all_trials(result).map(|t| t.throughput_per_s).filter(|v| v.is_finite()).fold(0.0, f64::max);
     let bounds = result
         .configurations
         .iter()
@@ -122,15 +99,8 @@ impl Column {
         let centre = middle - half * 0.3;
         let first = centre - step * (trials.len() - 1) as f64 / 2.0;
         let mut lowest_void = None::<f64>;
-        for (i, trial) in trials
-            .iter()
-            .enumerate()
-            .filter(|(_, t)| t.throughput_per_s.is_finite())
-        {
-            let at = (
-                first + i as f64 * step,
-                y_at(self.band, self.scale, trial.throughput_per_s),
-            );
+        for (i, trial) in trials.iter().enumerate().filter(|(_, t)| t.throughput_per_s.is_finite()) {
+            let at = (first + i as f64 * step, y_at(self.band, self.scale, trial.throughput_per_s));
             if trial.verification.passed {
                 canvas.dot(at, 8.0, color)?;
             } else {
@@ -140,11 +110,7 @@ impl Column {
         }
         if let Some(y) = lowest_void {
             let y = (y + 30.0).min(self.band.bottom - 16.0);
-            canvas.text(
-                "void",
-                (centre, y),
-                style::text(22.0).color(style::WRONG).centred(),
-            )?;
+            canvas.text("void", (centre, y), style::text(22.0).color(style::WRONG).centred())?;
         }
         Ok(())
     }
@@ -158,10 +124,7 @@ impl Column {
     ) -> Result<(), ChartError> {
         let y = y_at(self.band, self.scale, e.value);
         if let (Some(low), Some(high)) = (e.low, e.high) {
-            let (low, high_y) = (
-                y_at(self.band, self.scale, low),
-                y_at(self.band, self.scale, high),
-            );
+            let (low, high_y) = (y_at(self.band, self.scale, low), y_at(self.band, self.scale, high));
             canvas.line(&[(x, low), (x, high_y)], style::INK, 1.0, 3.0)?;
             canvas.line(&[(x - 12.0, low), (x + 12.0, low)], style::INK, 1.0, 3.0)?;
             if high <= self.scale.max() {
@@ -207,11 +170,8 @@ impl Column {
             Some(e) => format!("n = {}", e.n),
             None => "n = 0".into(),
         };
-        let void = if row.rounds.detail.is_empty() {
-            String::new()
-        } else {
-            format!(", {}", row.rounds.detail)
-        };
+        let void =
+            if row.rounds.detail.is_empty() { String::new() } else { format!(", {}", row.rounds.detail) };
         line(&format!("{interval}{void}"), 84.0, style::text(21.0).grey())?;
         if let Some(baseline) = baseline
             && !row.ratio.detail.is_empty()

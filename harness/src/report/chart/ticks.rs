@@ -36,11 +36,7 @@ pub fn ticks(lag: &Lag) -> Vec<Tick<'_>> {
         });
         match out.last_mut() {
             Some(tick) if same => tick.samples.push(sample),
-            _ => out.push(Tick {
-                t_ms: sample.t_ms,
-                phase: &sample.phase,
-                samples: vec![sample],
-            }),
+            _ => out.push(Tick { t_ms: sample.t_ms, phase: &sample.phase, samples: vec![sample] }),
         }
     }
     out
@@ -63,13 +59,7 @@ mod tests {
     use super::*;
 
     fn sample(t_ms: f64, phase: &str, partition: i32, records: i64) -> LagSample {
-        LagSample {
-            t_ms,
-            phase: phase.into(),
-            partition,
-            records,
-            ns: records as u64,
-        }
+        LagSample { t_ms, phase: phase.into(), partition, records, ns: records as u64 }
     }
 
     #[test]

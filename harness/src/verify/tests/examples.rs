@@ -2,7 +2,7 @@
 
 use super::world::{Plan, World, at, build, id, row};
 use super::{only, passes};
-use crate::verify::{Evidence, FINDINGS_PER_KIND, Kind, Logged, Seen, SendOutcome, Sent, verify};
+use crate::verify::{DeadLetter, Evidence, FINDINGS_PER_KIND, Kind, Logged, Seen, SendOutcome, Sent, verify};
 
 /// One order's events as the log and the consumer had them, on partition 0 from offset 0; its row and view are right.
 fn one_order(log: &[u32], deliveries: &[u32]) -> Evidence {
@@ -72,30 +72,18 @@ fn a_checker_that_saw_nothing_proves_nothing() {
     assert_eq!(v.findings_total, 1);
 
     let mut unanswered = one_order(&[1, 2], &[1, 2]);
-    unanswered
-        .sent
-        .iter_mut()
-        .for_each(|s| s.outcome = SendOutcome::Unresolved);
+    unanswered.sent.iter_mut().for_each(|s| s.outcome = SendOutcome::Unresolved);
     assert_eq!(only(&unanswered, Kind::NothingChecked).findings_total, 1);
 
     let mut unwatched = one_order(&[1, 2], &[1, 2]);
     unwatched.deliveries.clear();
     let v = only(&unwatched, Kind::NothingChecked);
-    assert!(
-        v.findings.iter().any(|f| f.message.contains("\"consumer\"")),
-        "{:#?}",
-        v.findings
-    );
+    assert!(v.findings.iter().any(|f| f.message.contains("\"consumer\"")), "{:#?}", v.findings);
 }
 
 #[test]
 fn orders_of_one_event_have_no_order_to_check() {
-    let plan = |partition| Plan {
-        partition,
-        revisions: 1,
-        unresolved: false,
-        refused: false,
-    };
+    let plan = |partition| Plan { partition, revisions: 1, unresolved: false, refused: false };
     let World { evidence, .. } = build(&[plan(0), plan(1)], &[1]);
     assert_eq!(passes(&evidence).order_pairs_checked, 0);
 }
@@ -116,25 +104,13 @@ fn without_a_key_every_pair_on_two_partitions_is_a_violation() {
 
 #[test]
 fn findings_are_bounded_and_all_are_counted() {
-    let plan = Plan {
-        partition: 0,
-        revisions: 2,
-        unresolved: false,
-        refused: false,
-    };
+    let plan = Plan { partition: 0, revisions: 2, unresolved: false, refused: false };
     let World { mut evidence, .. } = build(&vec![plan; 50], &[1]);
     evidence.rows.truncate(1);
     evidence.view.truncate(1);
     let v = only(&evidence, Kind::Lost);
-    assert_eq!(
-        (v.lost, v.findings_total, v.findings.len()),
-        (98, 98, FINDINGS_PER_KIND)
-    );
-    assert!(
-        v.findings[0].message.contains("consumer c0 took it in hand"),
-        "{}",
-        v.findings[0].message
-    );
+    assert_eq!((v.lost, v.findings_total, v.findings.len()), (98, 98, FINDINGS_PER_KIND));
+    assert!(v.findings[0].message.contains("consumer c0 took it in hand"), "{}", v.findings[0].message);
 }
 
 #[test]
@@ -146,20 +122,34 @@ fn a_row_that_skipped_events_counts_them_as_lost() {
 }
 
 #[test]
+fn what_a_row_skipped_may_be_proven_to_be_elsewhere() {
+    let mut evidence = one_order(&[1, 2, 3], &[1, 2, 3]);
+    evidence.rows[0].applied = 2;
+    evidence.dead_letters.push(DeadLetter { origin: at(0, 1), reason: "SQLSTATE 22001".into() });
+    evidence.allow_dead_letters = true;
+    let v = only(&evidence, Kind::Row);
+    assert_eq!((v.applied, v.dead_lettered, v.lost), (2, 1, 0));
+}
+
+#[test]
+fn revisions_with_a_gap_keep_their_names() {
+    let mut evidence = one_order(&[1, 2, 3, 4], &[1, 2, 3, 4]);
+    evidence.sent.remove(0);
+    evidence.log.remove(0);
+    evidence.deliveries.remove(0);
+    let v = only(&evidence, Kind::Unexpected);
+    assert_eq!((v.findings_total, v.findings[0].revision), (1, 1));
+    assert!(v.findings[0].message.contains("never sent"), "{}", v.findings[0].message);
+    assert_eq!((v.acked, v.order_by_gate["log"].pairs), (3, 2));
+}
+
+#[test]
 fn many_events_are_checked_in_a_moment() {
-    let plan = |i| Plan {
-        partition: i % 3,
-        revisions: 3,
-        unresolved: false,
-        refused: false,
-    };
+    let plan = |i| Plan { partition: i % 3, revisions: 3, unresolved: false, refused: false };
     let plans: Vec<_> = (0..300).map(plan).collect();
     let World { evidence: part, .. } = build(&plans, &[1, 2, 3]);
     // A hundred times the same, under other names and at other offsets: 90,000 events.
-    let mut whole = Evidence {
-        keyed: true,
-        ..Evidence::default()
-    };
+    let mut whole = Evidence { keyed: true, ..Evidence::default() };
     for copy in 0..100 {
         whole.append(copy, &part);
     }
@@ -180,11 +170,7 @@ impl Evidence {
                 continue;
             };
             let outcome = SendOutcome::Acked(place(origin));
-            self.sent.push(Sent {
-                order_id: name(&sent.order_id),
-                revision: sent.revision,
-                outcome,
-            });
+            self.sent.push(Sent { order_id: name(&sent.order_id), revision: sent.revision, outcome });
         }
         for logged in &part.log {
             let (order, revision) = logged.event.as_ref().unwrap();
@@ -197,11 +183,7 @@ impl Evidence {
         }
         for seen in &part.deliveries {
             let order_id = name(&seen.order_id);
-            self.deliveries.push(Seen {
-                order_id,
-                origin: place(seen.origin),
-                ..seen.clone()
-            });
+            self.deliveries.push(Seen { order_id, origin: place(seen.origin), ..seen.clone() });
         }
         for row in &part.rows {
             let mut row = row.clone();

@@ -17,16 +17,8 @@ use world::healthy;
 #[track_caller]
 fn only(evidence: &Evidence, kind: Kind) -> Verification {
     let v = verify(evidence);
-    assert!(
-        !v.passed && v.findings_total > 0,
-        "{} was not found",
-        kind.as_str()
-    );
-    assert!(
-        v.findings.iter().all(|f| f.kind == kind.as_str()),
-        "{:#?}",
-        v.findings
-    );
+    assert!(!v.passed && v.findings_total > 0, "{} was not found", kind.as_str());
+    assert!(v.findings.iter().all(|f| f.kind == kind.as_str()), "{:#?}", v.findings);
     balanced(&v);
     v
 }
@@ -55,11 +47,7 @@ fn named(v: &Verification, order: &OrderId, revision: Revision, origin: Origin) 
             && f.partition == Some(origin.partition)
             && f.offset == Some(origin.offset)
     });
-    assert!(
-        found,
-        "{order} {revision} at {origin} is not named: {:#?}",
-        v.findings
-    );
+    assert!(found, "{order} {revision} at {origin} is not named: {:#?}", v.findings);
 }
 
 proptest! {

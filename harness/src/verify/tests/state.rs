@@ -11,30 +11,17 @@ use crate::record::OrderCount;
 use crate::verify::{DeadLetter, Evidence, Kind, Logged, verify};
 
 fn letter(evidence: &Evidence, order: usize, revision: u32) -> DeadLetter {
-    DeadLetter {
-        origin: places(evidence, &id(order), revision)[0],
-        reason: "SQLSTATE 22001".into(),
-    }
+    DeadLetter { origin: places(evidence, &id(order), revision)[0], reason: "SQLSTATE 22001".into() }
 }
 
 /// An order whose second event went to the dead letters, so that the third and all later ones wait.
 fn stuck(world: World, order: usize) -> Evidence {
     let mut evidence = world.evidence;
-    let last = evidence
-        .rows
-        .iter()
-        .find(|r| r.order_id == id(order))
-        .unwrap()
-        .revision;
+    let last = evidence.rows.iter().find(|r| r.order_id == id(order)).unwrap().revision;
     let origin = places(&evidence, &id(order), last)[0];
     set_back(&mut evidence, &id(order), 1);
     evidence.dead_letters.push(letter(&evidence, order, 2));
-    evidence.parked.push(Parked {
-        order_id: id(order),
-        first: 3,
-        last,
-        origin,
-    });
+    evidence.parked.push(Parked { order_id: id(order), first: 3, last, origin });
     (evidence.allow_parked, evidence.allow_dead_letters) = (true, true);
     evidence
 }

@@ -79,21 +79,13 @@ pub(super) fn healthy() -> impl Strategy<Value = World> {
 pub(super) fn build(plans: &[Plan], choices: &[u8]) -> World {
     let mut choices = choices.iter().copied().map(usize::from).cycle();
     let mut choose = || choices.next().unwrap();
-    let mut world = World {
-        evidence: Evidence::default(),
-        acked: 0,
-        resent: 0,
-        redelivered: 0,
-        pairs: 0,
-    };
+    let mut world = World { evidence: Evidence::default(), acked: 0, resent: 0, redelivered: 0, pairs: 0 };
     world.evidence.keyed = true;
 
     let mut partitions: [Vec<(usize, Revision)>; 3] = Default::default();
     let mut next = vec![1; plans.len()];
     loop {
-        let open: Vec<_> = (0..plans.len())
-            .filter(|&o| next[o] <= plans[o].revisions)
-            .collect();
+        let open: Vec<_> = (0..plans.len()).filter(|&o| next[o] <= plans[o].revisions).collect();
         if open.is_empty() {
             break;
         }
@@ -110,14 +102,11 @@ pub(super) fn build(plans: &[Plan], choices: &[u8]) -> World {
         }
     }
     for (partition, log) in partitions.iter().enumerate() {
-        world
-            .evidence
-            .log
-            .extend(log.iter().enumerate().map(|(offset, &(order, revision))| Logged {
-                origin: at(partition as i32, offset as i64),
-                key: Some(id(order).as_str().as_bytes().to_vec()),
-                event: Some((id(order), revision)),
-            }));
+        world.evidence.log.extend(log.iter().enumerate().map(|(offset, &(order, revision))| Logged {
+            origin: at(partition as i32, offset as i64),
+            key: Some(id(order).as_str().as_bytes().to_vec()),
+            event: Some((id(order), revision)),
+        }));
     }
     deliver(&mut world, &partitions, choose);
     conclude(&mut world, plans);
@@ -165,19 +154,11 @@ fn conclude(world: &mut World, plans: &[Plan]) {
                 world.acked += 1;
                 SendOutcome::Acked(*places(&world.evidence, &id(order), revision).last().unwrap())
             };
-            world.evidence.sent.push(Sent {
-                order_id: id(order),
-                revision,
-                outcome,
-            });
+            world.evidence.sent.push(Sent { order_id: id(order), revision, outcome });
         }
         if plan.refused {
             let outcome = SendOutcome::Failed("message too large".into());
-            world.evidence.sent.push(Sent {
-                order_id: id(order),
-                revision: plan.revisions + 1,
-                outcome,
-            });
+            world.evidence.sent.push(Sent { order_id: id(order), revision: plan.revisions + 1, outcome });
         }
         let first = places(&world.evidence, &id(order), plan.revisions)[0];
         let row = row(id(order), plan.revisions, first);
@@ -189,34 +170,22 @@ fn conclude(world: &mut World, plans: &[Plan]) {
 /// Where the log has an event.
 pub(super) fn places(evidence: &Evidence, order: &OrderId, revision: Revision) -> Vec<Origin> {
     let wanted = Some((order.clone(), revision));
-    evidence
-        .log
-        .iter()
-        .filter(|l| l.event == wanted)
-        .map(|l| l.origin)
-        .collect()
+    evidence.log.iter().filter(|l| l.event == wanted).map(|l| l.origin).collect()
 }
 
 /// Where an event was acknowledged.
 pub(super) fn acked_at(evidence: &Evidence, order: &OrderId, revision: Revision) -> Option<Origin> {
-    evidence
-        .sent
-        .iter()
-        .find(|s| s.order_id == *order && s.revision == revision)
-        .and_then(|s| match s.outcome {
+    evidence.sent.iter().find(|s| s.order_id == *order && s.revision == revision).and_then(|s| {
+        match s.outcome {
             SendOutcome::Acked(origin) => Some(origin),
             _ => None,
-        })
+        }
+    })
 }
 
 /// The offset after the last of a partition.
 pub(super) fn end(evidence: &Evidence, partition: i32) -> Origin {
-    let last = evidence
-        .log
-        .iter()
-        .map(|l| l.origin)
-        .filter(|o| o.partition == partition)
-        .max();
+    let last = evidence.log.iter().map(|l| l.origin).filter(|o| o.partition == partition).max();
     at(partition, last.map_or(0, |o| o.offset + 1))
 }
 

@@ -1,0 +1,43 @@
+//! The bottleneck's name follows what is slowed down.
+
+use lanebench::record::file;
+use libtest_mimic::Failed;
+use serde_json::json;
+
+use crate::Case;
+use crate::bed::{Bed, check, evidence};
+use crate::compare::run;
+use crate::tools::{lanebench, shown};
+
+pub(crate) const CASES: &[Case] = &[
+    ("a worker short of CPU is named the bottleneck", worker),
+    ("a store that is slowed down is named the bottleneck", store),
+];
+
+fn worker(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let result = run(bed, &["--configs", "1p1c", "--throttle", "worker"], 0).await?;
+        let bottleneck = &result.configurations[0].trials[0].bottleneck;
+        check(bottleneck.name == "worker", format!("{bottleneck:?}"))?;
+        evidence("bottleneck-worker", &json!(bottleneck))
+    })
+}
+
+/// On a native stack of its own, whose processes may be stopped.
+fn store(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let scratch = tempfile::tempdir()?;
+        let out = scratch.path().join("report");
+        let ended = lanebench(bed)
+            .args(["compare", "--stack", "native", "--configs", "1p1c", "--rounds", "1", "--throttle", "store"])
+            .args(["--quiet", "--no-surge", "--drain-events", "1500", "--duration", "1s", "--out"])
+            .arg(&out)
+            .output()
+            .await?;
+        check(ended.status.code() == Some(0), shown(&ended))?;
+        let result = file::load(&out)?;
+        let bottleneck = &result.configurations[0].trials[0].bottleneck;
+        check(bottleneck.name == "store", format!("{bottleneck:?}"))?;
+        evidence("bottleneck-store", &json!(bottleneck))
+    })
+}

@@ -1,0 +1,108 @@
+//! Death and a graceful stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use libtest_mimic::Failed;
+use payment_delivery::delivery::StatusEntry;
+use payment_delivery::event::{OrderId, Revision};
+use payment_delivery::mode::record::Parts;
+use payment_delivery::store::DeliveryStore;
+use payment_delivery::view::{StatusView, ViewError};
+use serde_json::json;
+
+use crate::Case;
+use crate::bed::{Bed, Diary, check, evidence, until};
+
+pub(crate) const CASES: &[Case] = &[
+    ("a worker killed between row and view leaves nothing stale behind", killed_between_row_and_view),
+    ("a worker stopped gracefully leaves nothing to be redelivered", stopped_gracefully),
+];
+
+/// A view whose writes hang, as if the worker had died before they were sent.
+struct Hanging {
+    inner: Arc<dyn StatusView>,
+    reached: AtomicBool,
+}
+
+#[async_trait]
+impl StatusView for Hanging {
+    async fn advance(&self, _entry: &StatusEntry) -> Result<Revision, ViewError> {
+        self.reached.store(true, Ordering::Release);
+        std::future::pending().await
+    }
+    async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
+        self.inner.get(order_ids).await
+    }
+    async fn clear(&self) -> Result<(), ViewError> {
+        self.inner.clear().await
+    }
+}
+
+fn killed_between_row_and_view(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let field = bed.field(1).await?;
+        field.produce(1, 1..=1).await?;
+        let order = OrderId::new("order-0")?;
+        let (store, view) = (field.store().await?, field.view().await?);
+
+        let probe = Arc::new(Diary::default());
+        let parts = field.parts(probe.clone()).await?;
+        let hanging = Arc::new(Hanging { inner: Arc::clone(&parts.view), reached: AtomicBool::new(false) });
+        let doomed = field.consumer(field.config("doomed"), Parts { view: hanging.clone(), ..parts });
+        until(Duration::from_secs(20), "the row was not committed", async || {
+            Ok(hanging.reached.load(Ordering::Acquire))
+        })
+        .await?;
+        doomed.kill().await;
+        let row = store.delivery(&order).await?;
+        check(row.is_some_and(|row| row.revision == 1), "the row should be there")?;
+        let shown = view.get(std::slice::from_ref(&order)).await?;
+        check(shown == [None], "the view should not have it yet")?;
+
+        let heir = field.consumer(field.config("heir"), field.parts(probe.clone()).await?);
+        field.worked_off(Duration::from_secs(30)).await?;
+        heir.stop().await?;
+        let shown = view.get(std::slice::from_ref(&order)).await?;
+        let right = matches!(shown.as_slice(), [Some(entry)] if entry.revision == 1);
+        check(right, format!("the view should show revision 1: {shown:?}"))?;
+        let row = store.delivery(&order).await?;
+        check(row.as_ref().is_some_and(|row| row.applied == 1), format!("applied once: {row:?}"))?;
+        check(probe.count() == 2, "the heir should have had it redelivered")?;
+        evidence(
+            "killed-between-row-and-view",
+            &json!({"deliveries": probe.count(), "row_applied": 1, "view_revision_before": null, "view_revision_after": 1}),
+        )
+    })
+}
+
+fn stopped_gracefully(bed: &Bed) -> Result<(), Failed> {
+    const ORDERS: u32 = 600;
+    bed.run(async {
+        let field = bed.field(3).await?;
+        let acked = field.produce(ORDERS, 1..=5).await?;
+        let probe = Arc::new(Diary::default());
+        let first = field.consumer(field.config("first"), field.parts(probe.clone()).await?);
+        until(Duration::from_secs(30), "the first consumer did not work", async || {
+            Ok(probe.count() > acked.len() / 4)
+        })
+        .await?;
+        first.stop().await?;
+        let at_stop = probe.count();
+        check(at_stop < acked.len(), "it should have been stopped in the middle")?;
+        let second = field.consumer(field.config("second"), field.parts(probe.clone()).await?);
+        field.worked_off(Duration::from_secs(60)).await?;
+        second.stop().await?;
+        check(probe.repeats().is_empty(), format!("redelivered: {:?}", probe.repeats()))?;
+        check(probe.count() == acked.len(), format!("{} of {} delivered", probe.count(), acked.len()))?;
+        let rows = field.store().await?.deliveries().await?;
+        let whole = rows.len() == ORDERS as usize && rows.iter().all(|r| r.revision == 5 && r.applied == 5);
+        check(whole, "every order should be at revision 5, applied 5 times")?;
+        evidence(
+            "stopped-gracefully",
+            &json!({"events": acked.len(), "delivered_before_stop": at_stop, "redelivered": probe.repeats().len()}),
+        )
+    })
+}
