@@ -3,23 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, BytesMut};
-use kafka_protocol::messages::{ApiKey, MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use payment_delivery::kafka::admin::{Admin, AdminError};
 use sqlx::{Connection, Row};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::PartFacts;
 
 /// One attempt. A part that is there answers in milliseconds; one that is starting refuses, or holds its tongue.
 const ATTEMPT: Duration = Duration::from_secs(2);
-
-/// Metadata as Kafka 3.0 and later all speak it.
-const METADATA_VERSION: i16 = 12;
-
-/// Longest answer that is read, in bytes.
-const FRAME_MAX_BYTES: usize = 16 << 20;
 
 /// PostgreSQL's settings that decide what a commit costs.
 const POSTGRES_SETTINGS: [&str; 6] = [
@@ -31,14 +21,14 @@ const POSTGRES_SETTINGS: [&str; 6] = [
     "wal_sync_method",
 ];
 
-/// Whether every one of `bootstrap` knows that many brokers.
+/// Whether each of `bootstrap` answers, and all of them are known as brokers.
 ///
-/// A broker appears in metadata once the elected controller has registered it and found it caught up, so all
-/// of them being there says that the cluster has a controller too. Each node is asked, since one that has not
-/// heard yet would deny the topic that its neighbour just made.
+/// A broker appears in metadata once the elected controller has registered it and found it caught up, so all of them
+/// being there says that the cluster has a controller too. Each is asked by itself, since one that has not heard
+/// of anybody yet would deny the topic that its neighbour just made.
 pub(super) async fn kafka_cluster(bootstrap: &[String]) -> Result<(), String> {
     for address in bootstrap {
-        let known = kafka(address).await?;
+        let known = kafka(std::slice::from_ref(address)).await?;
         if known < bootstrap.len() {
             return Err(format!("{address} knows {known} of {} brokers", bootstrap.len()));
         }
@@ -46,47 +36,15 @@ pub(super) async fn kafka_cluster(bootstrap: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// How many brokers the one at `address` knows.
-pub(super) async fn kafka(address: &str) -> Result<usize, String> {
-    bounded(async {
-        let mut stream = TcpStream::connect(address).await.map_err(|e| format!("{address}: {e}"))?;
-        let response = metadata(&mut stream).await.map_err(|e| format!("{address}: {e}"))?;
-        Ok(response.brokers.len())
-    })
-    .await
-}
-
-/// Asks for brokers, and for no topic.
-async fn metadata(stream: &mut TcpStream) -> Result<MetadataResponse, String> {
-    let unreadable = |e| format!("not an answer of a Kafka broker: {e:#}");
-    let mut frame = BytesMut::new();
-    frame.put_i32(0);
-    RequestHeader::default()
-        .with_request_api_key(ApiKey::Metadata as i16)
-        .with_request_api_version(METADATA_VERSION)
-        .with_client_id(Some(StrBytes::from_static_str("lanebench")))
-        .encode(&mut frame, MetadataRequest::header_version(METADATA_VERSION))
-        .and_then(|()| {
-            let request = MetadataRequest::default().with_topics(Some(Vec::new()));
-            request.encode(&mut frame, METADATA_VERSION)
-        })
-        .map_err(|e| format!("the request can't be encoded: {e:#}"))?;
-    let length = u32::try_from(frame.len() - 4).map_err(|e| e.to_string())?;
-    frame[..4].copy_from_slice(&length.to_be_bytes());
-    stream.write_all(&frame).await.map_err(|e| e.to_string())?;
-
-    let length = stream.read_i32().await.map_err(|e| e.to_string())?;
-    let length = usize::try_from(length)
-        .ok()
-        .filter(|length| *length <= FRAME_MAX_BYTES)
-        .ok_or_else(|| format!("not an answer of a Kafka broker: a length of {length} bytes"))?;
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.map_err(|e| e.to_string())?;
-    let mut body = bytes::Bytes::from(body);
-    ResponseHeader::decode(&mut body, MetadataResponse::header_version(METADATA_VERSION))
-        .map_err(unreadable)?;
-    let response = MetadataResponse::decode(&mut body, METADATA_VERSION).map_err(unreadable)?;
-    if body.has_remaining() { Err("an answer with bytes too many".to_owned()) } else { Ok(response) }
+/// How many brokers the cluster behind `bootstrap` has; one of the addresses is enough.
+pub(super) async fn kafka(bootstrap: &[String]) -> Result<usize, String> {
+    let said = |error: AdminError| match error {
+        // The attempt's own limit would only confuse: the caller has another, and says it.
+        AdminError::NoBroker { last, .. } => last,
+        other => other.to_string(),
+    };
+    let admin = Admin::connect(bootstrap, ATTEMPT).await.map_err(said)?;
+    Ok(admin.brokers().await.map_err(said)?.len())
 }
 
 /// Whether the server at `url` runs a query; its version and settings if so.
@@ -146,6 +104,7 @@ async fn bounded<T>(question: impl Future<Output = Result<T, String>>) -> Result
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -167,11 +126,11 @@ mod tests {
     #[tokio::test]
     async fn a_stranger_is_not_taken_for_a_broker() {
         let address = stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-        let refusal = kafka(&address).await.unwrap_err();
-        assert!(refusal.contains("not an answer of a Kafka broker"), "{refusal}");
-        let address = stranger(&[0, 0, 0, 6, 0, 0, 0, 0, 0, 1]).await;
-        let refusal = kafka(&address).await.unwrap_err();
-        assert!(refusal.contains("not an answer of a Kafka broker"), "{refusal}");
+        let refusal = kafka(std::slice::from_ref(&address)).await.unwrap_err();
+        assert!(
+            refusal.contains(&address) && refusal.contains("does not speak the Kafka protocol"),
+            "{refusal}"
+        );
     }
 
     #[tokio::test]
@@ -185,7 +144,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        assert!(kafka(&address).await.unwrap_err().starts_with(&address));
+        let refusal = kafka(std::slice::from_ref(&address)).await.unwrap_err();
+        assert!(refusal.contains(&address), "{refusal}");
         let refusal = postgres(&format!("postgres://app:secret@{address}/pay")).await.unwrap_err();
         assert!(!refusal.contains("secret"), "{refusal}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Component;
 
-/// Why a stack could not be started or reached.
+/// Why a stack could not be started or reached. Each message is whole, its cause included, so there is no `source` beside it.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// No Java.
@@ -38,7 +38,7 @@ pub enum StackError {
         nodes: usize,
     },
     /// A port that was asked for can't be had.
-    #[error("port {port} on 127.0.0.1 can't be used for {part}: {source}")]
+    #[error("port {port} on 127.0.0.1 can't be used for {part}: {cause}")]
     Port {
         /// The port.
         port: u16,
@@ -47,25 +47,25 @@ pub enum StackError {
         /// The option that asked for it.
         flag: &'static str,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The scratch directory could not be made or used.
-    #[error("can't use {}: {source}", path.display())]
+    #[error("can't use {}: {cause}", path.display())]
     Scratch {
         /// The directory or file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A program could not be started at all.
-    #[error("can't run {program} for {component}: {source}")]
+    #[error("can't run {program} for {component}: {cause}")]
     Spawn {
         /// For whom.
         component: Component,
         /// The program.
         program: String,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A program ended while it was needed.
     #[error("{component} ended during its start ({status}){}", indented(log_tail))]
@@ -135,13 +135,13 @@ impl StackError {
             Self::NoServerUser => install("postgresql"),
             Self::Port { flag, .. } => format!("choose another port with `{flag}`, or leave it out for a free one"),
             Self::Scratch { .. } => "point TMPDIR at a directory with room, which can be written to".to_owned(),
-            Self::Exited { component: Component::Postgres, .. } => {
-                "see its log above; if it could not enter its directory, point TMPDIR at one that every user may enter"
+            Self::Spawn { component: Component::Postgres, .. }
+            | Self::Exited { component: Component::Postgres, .. } => {
+                "if PostgreSQL's user may not enter its directory, point TMPDIR at one that every user may enter"
                     .to_owned()
             }
-            Self::Spawn { .. } | Self::Exited { .. } => {
-                "see its log above; `lanebench stack check` says what is installed".to_owned()
-            }
+            Self::Spawn { .. } => "`lanebench stack check` says what is installed".to_owned(),
+            Self::Exited { .. } => "its log above says why; `lanebench stack check` says what is installed".to_owned(),
             Self::NotReady { .. } => "see its log above; is the machine busy, or short of memory?".to_owned(),
             Self::Unreachable { flag, .. } => {
                 format!("is it running, and is `{flag}` right? `--stack native` starts one of its own")

@@ -43,12 +43,14 @@ impl External {
         check_scheme("--database-url", database_url, &["postgres", "postgresql"])?;
         check_scheme("--redis-url", redis_url, &["redis", "rediss", "unix", "redis+unix"])?;
         let brokers =
-            persist("broker", "--bootstrap", bootstrap.join(","), CHECK_LIMIT, || any_broker(bootstrap));
+            persist("broker", "--bootstrap", bootstrap.join(","), CHECK_LIMIT, || checks::kafka(bootstrap));
         let store = persist("PostgreSQL", "--database-url", database_shown, CHECK_LIMIT, || {
             checks::postgres(database_url)
         });
         let view = persist("Redis", "--redis-url", redis_shown, CHECK_LIMIT, || checks::redis(redis_url));
-        let (nodes, store, view) = tokio::try_join!(brokers, store, view)?;
+        // All are waited for, so that of several that are away the same one is named each time.
+        let (nodes, store, view) = tokio::join!(Box::pin(brokers), Box::pin(store), Box::pin(view));
+        let (nodes, store, view) = (nodes?, store?, view?);
         // A broker doesn't say which version it runs.
         let kafka = PartFacts { name: "kafka", version: None, settings: [].into() };
         Ok(Connected { endpoints: self.endpoints, facts: Facts { nodes, kafka, store, view } })
@@ -65,18 +67,6 @@ impl Connected {
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
-}
-
-/// Asks one after the other: any broker leads to all.
-async fn any_broker(bootstrap: &[String]) -> Result<usize, String> {
-    let mut refusals = Vec::new();
-    for address in bootstrap {
-        match checks::kafka(address).await {
-            Ok(brokers) => return Ok(brokers),
-            Err(refusal) => refusals.push(refusal),
-        }
-    }
-    Err(refusals.join("; "))
 }
 
 /// Asks again until the limit: a part may just be starting.

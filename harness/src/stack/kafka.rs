@@ -129,7 +129,7 @@ impl NodeFiles {
     fn write(&self, properties: &BTreeMap<&str, String>) -> Result<(), StackError> {
         let text: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         fs::write(&self.properties, text)
-            .map_err(|source| StackError::Scratch { path: self.properties.clone(), source })
+            .map_err(|cause| StackError::Scratch { path: self.properties.clone(), cause })
     }
 }
 

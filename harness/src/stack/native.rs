@@ -1,9 +1,9 @@
 //! The native stack: Apache Kafka, PostgreSQL and Redis as real processes on this machine, started side by side and gone
 //! afterwards, whatever happens.
 //!
-//! Three layers see to that: children are stopped when their [`Process`](super::process::Process) is dropped, on an early error, a
+//! Three layers see to that: children are stopped when their `Process` is dropped, on an early error, a
 //! cancelled start or a panic as well; the scratch directory goes with its owner; and what a SIGKILL of the harness leaves behind
-//! is found and removed by the next start ([`scratch`](super::scratch)).
+//! is found and removed by the next start (`scratch.rs`).
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -80,11 +80,12 @@ impl NativeStack {
             if swept.directories > 0 {
                 progress(Progress::Swept { directories: swept.directories, processes: swept.processes });
             }
-            match Self::attempt(options, &programs, &temp, progress).await {
+            // Boxed: a start is a large future, and who awaits it should not have to be one too.
+            match Box::pin(Self::attempt(options, &programs, &temp, progress)).await {
                 // The ports that were asked for were looked at before; one of ours was taken meanwhile.
                 Err(error) if error.is_lost_port_race() => {
                     progress(Progress::Retrying);
-                    Self::attempt(options, &programs, &temp, progress).await
+                    Box::pin(Self::attempt(options, &programs, &temp, progress)).await
                 }
                 outcome => outcome,
             }
@@ -107,7 +108,9 @@ impl NativeStack {
         let ports = Ports::take(options)?;
         let scratch = Scratch::create(temp)?;
         progress(Progress::Starting { nodes: options.nodes });
-        let ready = |part| progress(Progress::Ready { part, after: began.elapsed() });
+        let ready = |part| {
+            progress(Progress::Ready { part, after: began.elapsed() });
+        };
         let kafka = async {
             let started = kafka::start(&programs.kafka, &scratch, ports.kafka, deadline).await?;
             ready("Kafka");
@@ -288,6 +291,12 @@ mod tests {
             NativeOptions { postgres_port: Some(port), redis_port: Some(port), ..Default::default() };
         let error = Ports::take(options).unwrap_err();
         assert!(matches!(error, StackError::Port { flag: "--redis-port", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_start_may_run_on_any_thread() {
+        fn check<T: Send>(_: T) {}
+        check(NativeStack::start(NativeOptions::default(), &|_| {}, CancellationToken::new()));
     }
 
     #[test]

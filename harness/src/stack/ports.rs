@@ -33,7 +33,7 @@ impl Reserved {
             io::Error::new(io::ErrorKind::InvalidInput, "the ports after it would exceed 65535")
         })
         .and_then(Self::bind)
-        .map_err(|source| StackError::Port { port: port.unwrap_or(first), part, flag, source })
+        .map_err(|cause| StackError::Port { port: port.unwrap_or(first), part, flag, cause })
     }
 
     /// Any free port.
@@ -43,7 +43,7 @@ impl Reserved {
                 return Ok(reserved);
             }
         }
-        Self::bind(0).map_err(|source| StackError::Port { port: 0, part, flag, source })
+        Self::bind(0).map_err(|cause| StackError::Port { port: 0, part, flag, cause })
     }
 
     fn bind(port: u16) -> io::Result<Self> {

@@ -50,10 +50,10 @@ pub(super) async fn start(
     initdb.args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]);
     // Only the making of the empty cluster goes unsynced; the server syncs every commit.
     initdb.args(["--no-sync", "--no-instructions"]);
-    // SIGTERM, upon which it removes what it began; its own children are in its group.
+    // Upon SIGTERM it ends its present step, removes what it made, and goes.
     Process::spawn(Component::Postgres, initdb, &log, Signal::SIGTERM)?.success(deadline).await?;
     fs::remove_file(&password_file)
-        .map_err(|source| StackError::Scratch { path: password_file.clone(), source })?;
+        .map_err(|cause| StackError::Scratch { path: password_file.clone(), cause })?;
 
     let url = format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{}/postgres", port.port());
     let mut server = scratch.command(&programs.server);
@@ -104,7 +104,7 @@ fn as_user(command: &mut Command, user: Option<&User>) {
 fn prepare(home: &Path, password_file: &Path, password: &str, user: Option<&User>) -> Result<(), StackError> {
     let error = |path: &Path| {
         let path: PathBuf = path.to_owned();
-        move |source| StackError::Scratch { path, source }
+        move |cause| StackError::Scratch { path, cause }
     };
     fs::create_dir(home).map_err(error(home))?;
     fs::set_permissions(home, fs::Permissions::from_mode(0o700)).map_err(error(home))?;

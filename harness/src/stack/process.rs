@@ -4,11 +4,11 @@ use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::{Component, StackError};
 
 /// How long a program may take to end by itself before it is killed.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(8);
 
 /// How long a killed program is waited for. Longer means that it hangs in the kernel; then it can't be helped.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -62,35 +62,24 @@ impl Process {
         log: &Path,
         ending: Signal,
     ) -> Result<Self, StackError> {
-        let log_error = |source| StackError::Scratch { path: log.to_owned(), source };
+        let log_error = |cause| StackError::Scratch { path: log.to_owned(), cause };
         let out = File::options().create(true).append(true).open(log).map_err(log_error)?;
         let err = out.try_clone().map_err(log_error)?;
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
         let program = command.get_program().to_string_lossy().into_owned();
-        let spawn_error = |source| StackError::Spawn { component, program: program.clone(), source };
-        let mut child = command.spawn().map_err(spawn_error)?;
-        let group = Pid::from_raw(child.id().cast_signed());
+        let spawn_error = |cause| StackError::Spawn { component, program: program.clone(), cause };
         let shared = Arc::new(Shared::default());
 
-        // The child sits with its watcher; should that not start, the child must not be left behind.
-        let slot = Arc::new(Mutex::new(Some(child)));
-        let watched = (Arc::clone(&slot), Arc::clone(&shared));
-        let watcher = std::thread::Builder::new().name(format!("watch {component}"));
-        if let Err(source) = watcher.spawn(move || {
-            let child = watched.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(child) = child {
-                watch(child, group, &watched.1);
-            }
-        }) {
-            child = match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                Some(child) => child,
-                None => return Err(spawn_error(source)),
-            };
-            // Both can fail only if it is gone already.
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(spawn_error(source));
-        }
+        // The watcher comes first: should it not start, there is no child yet that would be left behind.
+        let (hand_over, taken) = mpsc::channel::<Child>();
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name(format!("watch {component}"))
+            .spawn(move || taken.iter().for_each(|child| watch(child, &watched)))
+            .map_err(spawn_error)?;
+        let child = command.spawn().map_err(spawn_error)?;
+        let group = group_of(&child);
+        hand_over.send(child).expect("the watcher waits for a child until this sender is gone");
         Ok(Self { component, group, log: log.to_owned(), ending, shared })
     }
 
@@ -131,10 +120,15 @@ impl Process {
     }
 
     /// Asks it to end, without waiting: several can end side by side.
+    ///
+    /// It alone is asked, not its group: `initdb` ends its own children in order, who would leave their shared memory
+    /// behind if they were ended from outside.
     pub(super) fn ask_to_stop(&self) {
-        if self.signal(self.ending) {
-            // A failure test may have frozen it, and a frozen process takes no signal but SIGKILL.
-            self.signal(Signal::SIGCONT);
+        let exit = self.shared.exit();
+        if exit.is_none() && kill(self.group, self.ending).is_ok() {
+            // A failure test may have frozen it, and a frozen process takes no signal but SIGKILL. This can fail
+            // only if it is gone.
+            let _ = killpg(self.group, Signal::SIGCONT);
         }
     }
 
@@ -189,10 +183,17 @@ impl Drop for Process {
     }
 }
 
+/// A child that leads a group: both have the same id.
+fn group_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
+
 /// Waits for the end twice: first without reaping, then, under the lock, reaping. So whoever holds the lock and sees
 /// no end may send a signal to the id.
-fn watch(mut child: Child, pid: Pid, shared: &Shared) {
-    while let Err(Errno::EINTR) = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {}
+fn watch(mut child: Child, shared: &Shared) {
+    while let Err(Errno::EINTR) =
+        waitid(Id::Pid(group_of(&child)), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+    {}
     let mut exit = shared.exit();
     // It can fail only if the child was reaped elsewhere; then it is gone all the same.
     *exit = Some(child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0)));
@@ -251,9 +252,12 @@ where
     }
 }
 
-/// The last `lines` lines of `text` that are not blank.
+/// The last `lines` lines of `text` that say something: no blank ones, and none of the frames of a Java stack trace,
+/// between which its causes would be lost.
 fn tail(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let frame = |line: &str| line.starts_with("\tat ") || line.starts_with("\t... ");
+    let all: Vec<&str> =
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !frame(line)).collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
@@ -278,6 +282,9 @@ mod tests {
         assert_eq!(tail("a\n\nb  \nc\n\n", 2), "b\nc");
         assert_eq!(tail("a", 2), "a");
         assert_eq!(tail("", 2), "");
+        let trace =
+            "fatal\n\tat kafka.Kafka.main(Kafka.scala)\nCaused by: in use\n\tat java.Net\n\t... 18 more\n";
+        assert_eq!(tail(trace, 2), "fatal\nCaused by: in use");
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ pub(super) async fn start(
     deadline: Deadline,
 ) -> Result<Redis, StackError> {
     let directory = scratch.path().join("redis");
-    fs::create_dir(&directory).map_err(|source| StackError::Scratch { path: directory.clone(), source })?;
+    fs::create_dir(&directory).map_err(|cause| StackError::Scratch { path: directory.clone(), cause })?;
     let mut command = scratch.command(program);
     let url = format!("redis://127.0.0.1:{}", port.port());
     command.args(["--port", &port.release().to_string(), "--bind", "127.0.0.1"]);

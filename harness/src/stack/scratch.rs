@@ -20,7 +20,8 @@ use tempfile::TempDir;
 use super::StackError;
 
 /// Set in the environment of every child to the directory that it runs for: the proof, for a later sweep, that a
-/// process is one of ours. Nobody else's process has it, whatever its name or id.
+/// process is one of ours. Nobody else's process has it, whatever its name or id. Redis alone needs another proof, see
+/// [`is_redis_in`].
 const MARK: &str = "LANEBENCH_SCRATCH";
 
 const PREFIX: &str = "lanebench-";
@@ -29,7 +30,10 @@ const PREFIX: &str = "lanebench-";
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long left-over processes may take to end by themselves.
-const END_LIMIT: Duration = Duration::from_secs(3);
+const END_LIMIT: Duration = Duration::from_secs(8);
+
+/// And how long to go once they are killed.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 /// A locked directory; dropping it removes it.
 #[derive(Debug)]
@@ -42,20 +46,18 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Makes one under `parent`.
     pub(super) fn create(parent: &Path) -> Result<Self, StackError> {
-        let error = |path: &Path, source| StackError::Scratch { path: path.to_owned(), source };
+        let error = |path: &Path, cause| StackError::Scratch { path: path.to_owned(), cause };
         let directory = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir_in(parent)
-            .map_err(|source| error(parent, source))?;
+            .map_err(|cause| error(parent, cause))?;
         let path = directory.path();
         let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(|source| error(&lock_path, source))?;
-        lock.lock().map_err(|source| error(&lock_path, source))?;
-        if geteuid().is_root() {
-            // PostgreSQL runs as another user and has to reach its own directory in here. Enter, not list.
-            let passable = fs::Permissions::from_mode(0o711);
-            fs::set_permissions(path, passable).map_err(|source| error(path, source))?;
-        }
+        let lock = File::create(&lock_path).map_err(|cause| error(&lock_path, cause))?;
+        lock.lock().map_err(|cause| error(&lock_path, cause))?;
+        // Run by root, PostgreSQL is another user, who has to reach its own directory in here: enter, not list.
+        let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|cause| error(path, cause))?;
         Ok(Self { directory, _lock: lock })
     }
 
@@ -90,7 +92,7 @@ pub(super) async fn sweep(parent: &Path) -> Swept {
         match fs::remove_dir_all(&directory) {
             Ok(()) => swept.directories += 1,
             Err(error) => {
-                tracing::warn!(directory = %directory.display(), %error, "can't remove what a killed run left")
+                tracing::warn!(directory = %directory.display(), %error, "can't remove what a killed run left");
             }
         }
         swept.processes += processes;
@@ -145,10 +147,13 @@ fn owner_in_name(name: &OsStr) -> Option<u32> {
 async fn end_processes_of(directory: &Path) -> usize {
     let found = marked(directory);
     for &pid in &found {
-        // A broker saves nothing that anybody wants, and a node that lost its cluster takes long to stop. The others
-        // end at once, and PostgreSQL must: killed outright, it would leave its shared memory behind.
-        let java = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("java"));
-        send(pid, if java { Signal::SIGKILL } else { Signal::SIGTERM });
+        match Leftover::of(pid) {
+            // A broker saves nothing that anybody wants, and a node that lost its cluster takes long to stop.
+            Leftover::Java => send(pid, Signal::SIGKILL),
+            // It ends by itself within seconds, and must: ended from outside, it would leave its shared memory behind.
+            Leftover::InitDb => {}
+            Leftover::Other => send(pid, Signal::SIGTERM),
+        }
     }
     let asked = tokio::time::Instant::now();
     loop {
@@ -157,7 +162,7 @@ async fn end_processes_of(directory: &Path) -> usize {
         if left.is_empty() {
             return found.len();
         }
-        if asked.elapsed() > END_LIMIT * 2 {
+        if asked.elapsed() > END_LIMIT + KILL_LIMIT {
             tracing::warn!(directory = %directory.display(), ?left, "processes of a killed run can't be ended");
             return found.len() - left.len().min(found.len());
         }
@@ -173,7 +178,29 @@ fn send(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
-/// The processes whose environment carries the mark of `directory`. Those of other users can't be read, nor are they ours.
+/// Kinds of left-over processes that end in different ways.
+enum Leftover {
+    Java,
+    /// What `initdb` runs: PostgreSQL without a server.
+    InitDb,
+    Other,
+}
+
+impl Leftover {
+    fn of(pid: i32) -> Self {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command); // anywhere in it, since there is a shell in between
+        if fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("java")) {
+            Self::Java
+        } else if ["--boot", "--single", "--check"].iter().any(|mode| command.contains(mode)) {
+            Self::InitDb
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// The processes that run for `directory`. Those of other users can't be read, nor are they ours.
 fn marked(directory: &Path) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -182,9 +209,16 @@ fn marked(directory: &Path) -> Vec<i32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
         .filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| has_mark(&environ, directory))
+            let environ = fs::read(format!("/proc/{pid}/environ"));
+            environ.is_ok_and(|environ| has_mark(&environ, directory)) || is_redis_in(directory, *pid)
         })
         .collect()
+}
+
+/// Whether a process is a Redis that works in `directory`, where only ours does. It writes its title over its environment.
+fn is_redis_in(directory: &Path, pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "redis-server")
+        && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(directory))
 }
 
 /// Whether an environment block (`NAME=value`, each ended by a zero byte) carries the mark of `directory`.
