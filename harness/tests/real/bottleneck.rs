@@ -29,7 +29,17 @@ fn store(bed: &Bed) -> Result<(), Failed> {
         let scratch = tempfile::tempdir()?;
         let out = scratch.path().join("report");
         let ended = lanebench(bed)
-            .args(["compare", "--stack", "native", "--configs", "1p1c", "--rounds", "1", "--throttle", "store"])
+            .args([
+                "compare",
+                "--stack",
+                "native",
+                "--configs",
+                "1p1c",
+                "--rounds",
+                "1",
+                "--throttle",
+                "store",
+            ])
             .args(["--quiet", "--no-surge", "--drain-events", "1500", "--duration", "1s", "--out"])
             .arg(&out)
             .output()

@@ -24,7 +24,17 @@ fn others_agree(bed: &Bed) -> Result<(), Failed> {
         let scratch = tempfile::tempdir()?;
         let out = scratch.path().join("report");
         let child = lanebench(bed)
-            .args(["compare", "--stack", "external", "--configs", "3p3c", "--rounds", "1", "--keep", "--quiet"])
+            .args([
+                "compare",
+                "--stack",
+                "external",
+                "--configs",
+                "3p3c",
+                "--rounds",
+                "1",
+                "--keep",
+                "--quiet",
+            ])
             .args(["--duration", "12s", "--replication", "3", "--out"])
             .arg(&out)
             .spawn()?;
@@ -35,7 +45,8 @@ fn others_agree(bed: &Bed) -> Result<(), Failed> {
 
         let result = file::load(&out)?;
         let schema = format!("lanebench_{}", result_id(&watched.group)?);
-        let counted = psql(bed, &format!("SELECT count(*), sum(applied) FROM \"{schema}\".deliveries")).await?;
+        let counted =
+            psql(bed, &format!("SELECT count(*), sum(applied) FROM \"{schema}\".deliveries")).await?;
         let truth = &result.configurations[0].trials[0].verification;
         let told = format!("{}|{}", truth.views_checked, truth.applied);
         check(counted == told, format!("psql counts {counted}, the result says {told}"))?;
@@ -43,7 +54,10 @@ fn others_agree(bed: &Bed) -> Result<(), Failed> {
         let script = "local n = 0; local c = '0'; repeat local r = redis.call('SCAN', c, 'MATCH', ARGV[1], \
                       'COUNT', 1000); c = r[1]; n = n + #r[2] until c == '0'; return n";
         let keys = redis_cli(bed, &["EVAL", script, "0", &pattern]).await?;
-        check(keys == truth.views_checked.to_string(), format!("redis-cli counts {keys}, not {}", truth.views_checked))?;
+        check(
+            keys == truth.views_checked.to_string(),
+            format!("redis-cli counts {keys}, not {}", truth.views_checked),
+        )?;
         evidence(
             "others-agree",
             &json!({
@@ -77,7 +91,8 @@ async fn watch(bed: &Bed) -> Result<Watched, Failed> {
     until(Duration::from_secs(30), "the tool never showed three members at work", async || {
         let rows = describe_group(bed, &group).await?;
         // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID
-        let number = |row: &[String], column: usize| row.get(column).is_some_and(|word| word.parse::<u64>().is_ok());
+        let number =
+            |row: &[String], column: usize| row.get(column).is_some_and(|word| word.parse::<u64>().is_ok());
         let working: Vec<&Vec<String>> =
             rows.iter().filter(|row| row[0] == group && (2..=5).all(|column| number(row, column))).collect();
         let distinct = |column: usize| {
@@ -103,7 +118,10 @@ fn idle_consumers(bed: &Bed) -> Result<(), Failed> {
         let result = run(bed, &["--configs", "1p2c"], 0).await?;
         check(result.passed, "it should pass")?;
         let warned = result.warnings.iter().find(|w| w.code == "idle-consumers");
-        check(warned.is_some_and(|w| w.message.contains("1 consumer of 1p2c")), format!("{:?}", result.warnings))
+        check(
+            warned.is_some_and(|w| w.message.contains("1 consumer of 1p2c")),
+            format!("{:?}", result.warnings),
+        )
     })
 }
 
@@ -112,7 +130,17 @@ pub(crate) async fn run(bed: &Bed, flags: &[&str], exit: i32) -> Result<RunResul
     let scratch = tempfile::tempdir()?;
     let out = scratch.path().join("report");
     let ended = lanebench(bed)
-        .args(["compare", "--stack", "external", "--rounds", "1", "--quiet", "--no-surge", "--drain-events", "2000"])
+        .args([
+            "compare",
+            "--stack",
+            "external",
+            "--rounds",
+            "1",
+            "--quiet",
+            "--no-surge",
+            "--drain-events",
+            "2000",
+        ])
         .args(["--duration", "1s", "--replication", "3"])
         .args(flags)
         .arg("--out")
@@ -135,12 +163,15 @@ fn nothing_left(bed: &Bed) -> Result<(), Failed> {
         let admin = Admin::connect(&bed.endpoints().bootstrap, Duration::from_secs(10)).await?;
         let kept = "lanebench_%"; // what another test kept on purpose has the same prefix, so ask for this run's own
         let started = result.started_at.replace(['-', ':'], "").to_lowercase();
-        let run = format!("lanebench_{}", started.split('.').next().unwrap_or_default().trim_end_matches('z'));
+        let run =
+            format!("lanebench_{}", started.split('.').next().unwrap_or_default().trim_end_matches('z'));
         let groups = admin.list_groups().await?;
         check(!groups.iter().any(|g| g.starts_with(&run)), format!("groups are left: {groups:?}"))?;
         let topics = admin.list_topics().await?;
         check(!topics.iter().any(|t| t.starts_with(&run)), format!("topics are left: {topics:?}"))?;
-        let query = format!("SELECT count(*) FROM pg_namespace WHERE nspname LIKE '{kept}' AND nspname LIKE '{run}%'");
+        let query = format!(
+            "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '{kept}' AND nspname LIKE '{run}%'"
+        );
         check(psql(bed, &query).await? == "0", "the schema is left")?;
         let keys = redis_cli(bed, &["--scan", "--pattern", &format!("{run}*")]).await?;
         check(keys.is_empty(), format!("keys are left: {keys}"))

@@ -80,6 +80,9 @@ fn duplicate(bed: &Bed) -> Result<(), Failed> {
         let result = run(bed, &["--configs", "1p1c", "--inject", "duplicate"], 0).await?;
         let truth = truth(&result);
         check(result.passed && truth.resent == 1 && truth.lost == 0, format!("{truth:?}"))?;
-        evidence("control-duplicate", &json!({"exit": 0, "resent": truth.resent, "lost": truth.lost, "findings": truth.findings_total}))
+        evidence(
+            "control-duplicate",
+            &json!({"exit": 0, "resent": truth.resent, "lost": truth.lost, "findings": truth.findings_total}),
+        )
     })
 }
