@@ -28,6 +28,9 @@ const SERVER_FLAGS: [&str; 5] = [
     "-Djava.awt.headless=true",
 ];
 
+/// No performance counters in a file of /tmp, which a JVM that is killed leaves behind.
+const NO_COUNTERS: &str = "-XX:-UsePerfData";
+
 /// For the tool that formats a directory and ends: start fast.
 const TOOL_FLAGS: [&str; 3] = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
@@ -105,7 +108,7 @@ fn java(programs: &Programs, scratch: &Scratch, flags: &[&str]) -> Command {
     if flags == SERVER_FLAGS {
         command.arg(HEAP);
     }
-    command.args(flags).args(QUIET).arg("-cp").arg(programs.jars.directory.join("*"));
+    command.args(flags).arg(NO_COUNTERS).args(QUIET).arg("-cp").arg(programs.jars.directory.join("*"));
     command
 }
 
