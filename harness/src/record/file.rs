@@ -181,7 +181,7 @@ impl Drop for OutputDir {
 fn save(result: &RunResult, dir: &Path) -> Result<PathBuf, FileError> {
     let path = dir.join(RESULT_FILE);
     let failed = |source| FileError::Write { path: path.clone(), source };
-    let json = serde_json::to_vec_pretty(result).map_err(|e| failed(e.into()))?;
+    let json = serde_json::to_vec(result).map_err(|e| failed(e.into()))?;
     let mut file = tempfile::Builder::new()
         .prefix(".result-")
         // The umask applies, as for any new file; the default would keep others from reading it.

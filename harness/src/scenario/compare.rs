@@ -1,6 +1,6 @@
 //! `compare`: warm-up, rounds in random order, summary. What it measures is in METHOD order: truth before speed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -20,10 +20,14 @@ use crate::record::file::OutputDir;
 use crate::record::{Configuration, RunResult, SCHEMA_VERSION, Trial};
 use crate::stack::{Endpoints, Facts, Pids, StackKind};
 
-/// Events of the first warm-up drain of each configuration: enough to wake every component, and thrown away.
+/// Events of the first warm-up drain of each configuration: enough to wake every component.
 const FIRST_WARM_UP: u64 = 1500;
-/// The second warm-up drain lasts about this long; it fixes the rates.
-const SECOND_WARM_UP: Duration = Duration::from_millis(1500);
+/// Each later warm-up drain lasts about this long.
+const WARM_DRAIN: Duration = Duration::from_millis(1500);
+/// Warm-up goes on until no configuration's throughput changes by more than this part from one pass to the next …
+const STEADY_WITHIN: f64 = 0.15;
+/// … or for this long: brokers on a small machine are warm by then, or never.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(30);
 /// A fastest drain below this is warned of (METHOD.md asks for 1.5 s; a little less is chance).
 const SHORT_DRAIN_S: f64 = 1.35;
 
@@ -145,25 +149,34 @@ impl<'a> Run<'a> {
         self.save()
     }
 
-    /// Two discarded drains of each configuration; the second one's throughput, in events/s, fixes all rates.
+    /// Discarded drains of each configuration, pass by pass, until throughput no longer rises. The last pass, in
+    /// events/s, fixes all rates.
     async fn warm_up(&self) -> Result<Vec<f64>, ScenarioError> {
-        let mut rates = Vec::new();
-        for lanes in &self.setup.options.configs {
-            let first = self.warm(*lanes, 1, FIRST_WARM_UP).await?;
-            rates.push(first);
+        let begun = Instant::now();
+        let configs = &self.setup.options.configs;
+        let mut rates: Vec<Option<f64>> = vec![None; configs.len()];
+        for pass in 1.. {
+            let mut settled = true;
+            for (rate, lanes) in rates.iter_mut().zip(configs) {
+                let events = rate.map_or(FIRST_WARM_UP, |rate| {
+                    (rate * WARM_DRAIN.as_secs_f64()).clamp(500.0, 50_000.0) as u64
+                });
+                let now = self.warm(*lanes, pass, events).await?;
+                settled &= rate.is_some_and(|before| (now / before - 1.0).abs() <= STEADY_WITHIN);
+                *rate = Some(now);
+            }
+            if settled || begun.elapsed() >= WARM_UP_LIMIT {
+                break;
+            }
         }
-        for (rate, lanes) in rates.iter_mut().zip(&self.setup.options.configs) {
-            let events = (*rate * SECOND_WARM_UP.as_secs_f64()).clamp(500.0, 50_000.0) as u64;
-            *rate = self.warm(*lanes, 2, events).await?;
-        }
-        Ok(rates)
+        Ok(rates.into_iter().flatten().collect())
     }
 
     async fn warm(&self, lanes: Lanes, pass: u32, events: u64) -> Result<f64, ScenarioError> {
         let plans = Plans::backlog(self.setup.options, events, u64::from(pass))?;
         let spec = Spec {
             name: format!("w{pass}.{lanes}"),
-            title: format!("warm-up {pass} of 2, {lanes}"),
+            title: format!("warm-up {pass}, {lanes}"),
             lanes,
             round: 0,
             position: 0,

@@ -134,7 +134,7 @@ impl Field {
         for (key, outcome) in waiting {
             acked.insert(key, outcome.await??.origin);
         }
-        producer.close().await;
+        producer.close().await?;
         Ok(acked)
     }
 
@@ -184,6 +184,11 @@ impl Consumer {
         Ok(self.task.await??)
     }
 
+    /// How it ended by itself.
+    pub(crate) async fn ended(self, within: Duration) -> Result<Result<(), WorkerError>, Failed> {
+        Ok(tokio::time::timeout(within, self.task).await.map_err(|_| "it goes on")??)
+    }
+
     /// Ends it on the spot: it neither finishes, nor commits, nor leaves the group.
     pub(crate) async fn kill(self) {
         self.task.abort();
@@ -198,6 +203,7 @@ pub(crate) struct Diary {
     pub(crate) owned: Mutex<BTreeMap<String, Vec<i32>>>,
     pub(crate) dead: Mutex<Vec<(Origin, String)>>,
     pub(crate) retried: Mutex<BTreeMap<&'static str, u32>>,
+    pub(crate) skipped: Mutex<Vec<(i32, i64, i64)>>,
 }
 
 impl Probe for Diary {
@@ -212,6 +218,9 @@ impl Probe for Diary {
     }
     fn dead_lettered(&self, _consumer: &str, origin: Origin, reason: &str) {
         self.dead.lock().expect("no panic").push((origin, reason.to_owned()));
+    }
+    fn skipped(&self, _consumer: &str, partition: i32, from: i64, to: i64) {
+        self.skipped.lock().expect("no panic").push((partition, from, to));
     }
     fn retried(&self, _consumer: &str, part: &'static str, _error: &str) {
         *self.retried.lock().expect("no panic").entry(part).or_default() += 1;

@@ -145,7 +145,9 @@ fn out_of_range(bed: &Bed) -> Result<(), Failed> {
         field.admin.create_topic(&field.topic, 1, 3, &[]).await?;
         let group = payment_delivery::kafka::group::GroupConfig::new(&field.group, "committer");
         let mut member = payment_delivery::kafka::group::Member::new(
-            field.endpoints.bootstrap.clone(), field.topic.clone(), group,
+            field.endpoints.bootstrap.clone(),
+            field.topic.clone(),
+            group,
         );
         member.join().await?;
         member.offsets().commit(&[(0, 40)].into()).await?;
