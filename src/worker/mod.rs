@@ -99,7 +99,8 @@ pub async fn run(
 /// Joins and works, again and again, until it is stopped or something is wrong for good.
 async fn rounds(worker: &mut Worker) -> Result<(), WorkerError> {
     while let Some(assignment) = worker.join().await? {
-        if matches!(worker.serve(&assignment).await?, End::Stopped) {
+        // Boxed: the store's and the view's futures within are large, and this one lives as long as the consumer.
+        if matches!(Box::pin(worker.serve(&assignment)).await?, End::Stopped) {
             break;
         }
     }

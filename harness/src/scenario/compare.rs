@@ -110,13 +110,13 @@ impl<'a> Run<'a> {
 
     async fn all(&mut self) -> Result<(), ScenarioError> {
         let options = self.setup.options;
-        let warm = self.warm_up().await?;
         let asked = Asked {
             rate_per_s: options.rate_per_s,
             duration: options.duration,
             drain_events: options.drain_events,
             surge: options.surge && options.configs.len() > 1,
         };
+        let warm = self.warm_up(asked).await?;
         let rates = rates::fix(&warm, asked);
         self.caution_rates(&rates, &warm, asked);
         self.result = Some(self.empty_result(&rates)?);
@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
 
     /// Discarded drains of each configuration, pass by pass, until throughput no longer rises. The last pass, in
     /// events/s, fixes all rates.
-    async fn warm_up(&self) -> Result<Vec<f64>, ScenarioError> {
+    async fn warm_up(&self, asked: Asked) -> Result<Vec<f64>, ScenarioError> {
         let begun = Instant::now();
         let configs = &self.setup.options.configs;
         let mut rates: Vec<Option<f64>> = vec![None; configs.len()];
@@ -165,7 +165,9 @@ impl<'a> Run<'a> {
                 settled &= rate.is_some_and(|before| (now / before - 1.0).abs() <= STEADY_WITHIN);
                 *rate = Some(now);
             }
-            if settled || begun.elapsed() >= WARM_UP_LIMIT {
+            // With every rate given, one pass that wakes the components is enough.
+            let given = asked.rate_per_s.is_some() && asked.drain_events.is_some() && !asked.surge;
+            if settled || given || begun.elapsed() >= WARM_UP_LIMIT {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! The bottleneck's name follows what is slowed down.
 
-use lanebench::record::file;
+use lanebench::record::file::{self, RESULT_FILE};
 use libtest_mimic::Failed;
 use serde_json::json;
 
@@ -40,12 +40,22 @@ fn store(bed: &Bed) -> Result<(), Failed> {
                 "--throttle",
                 "store",
             ])
-            .args(["--quiet", "--no-surge", "--drain-events", "1500", "--duration", "1s", "--out"])
+            .args([
+                "--quiet",
+                "--no-surge",
+                "--drain-events",
+                "1500",
+                "--duration",
+                "1s",
+                "--rate",
+                "300",
+                "--out",
+            ])
             .arg(&out)
             .output()
             .await?;
         check(ended.status.code() == Some(0), shown(&ended))?;
-        let result = file::load(&out)?;
+        let result = file::load(&out.join(RESULT_FILE))?;
         let bottleneck = &result.configurations[0].trials[0].bottleneck;
         check(bottleneck.name == "store", format!("{bottleneck:?}"))?;
         evidence("bottleneck-store", &json!(bottleneck))

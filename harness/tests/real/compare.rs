@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lanebench::record::RunResult;
-use lanebench::record::file;
+use lanebench::record::file::{self, RESULT_FILE};
 use libtest_mimic::Failed;
 use payment_delivery::kafka::admin::Admin;
 use serde_json::json;
@@ -37,13 +37,15 @@ fn others_agree(bed: &Bed) -> Result<(), Failed> {
             ])
             .args(["--duration", "12s", "--replication", "3", "--out"])
             .arg(&out)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
             .spawn()?;
         let watched = watch(bed).await;
         let ended = child.wait_with_output().await?;
         check(ended.status.code() == Some(0), shown(&ended))?;
         let watched = watched?;
 
-        let result = file::load(&out)?;
+        let result = file::load(&out.join(RESULT_FILE))?;
         let schema = format!("lanebench_{}", result_id(&watched.group)?);
         let counted =
             psql(bed, &format!("SELECT count(*), sum(applied) FROM \"{schema}\".deliveries")).await?;
@@ -141,7 +143,7 @@ pub(crate) async fn run(bed: &Bed, flags: &[&str], exit: i32) -> Result<RunResul
             "--drain-events",
             "2000",
         ])
-        .args(["--duration", "1s", "--replication", "3"])
+        .args(["--duration", "1s", "--rate", "300", "--replication", "3"])
         .args(flags)
         .arg("--out")
         .arg(&out)
@@ -153,7 +155,7 @@ pub(crate) async fn run(bed: &Bed, flags: &[&str], exit: i32) -> Result<RunResul
         check(bytes.starts_with(b"\x89PNG"), format!("{picture} is no PNG"))?;
     }
     check(out.join("index.html").exists(), "index.html is missing")?;
-    Ok(file::load(&out)?)
+    Ok(file::load(&out.join(RESULT_FILE))?)
 }
 
 fn nothing_left(bed: &Bed) -> Result<(), Failed> {

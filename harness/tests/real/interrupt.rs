@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lanebench::record::file;
+use lanebench::record::file::{self, RESULT_FILE};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -24,13 +24,13 @@ fn ctrl_c(bed: &Bed) -> Result<(), Failed> {
         let child = lanebench(bed)
             .env("TMPDIR", &temp)
             .args(["compare", "--stack", "native", "--configs", "1p1c", "--rounds", "50", "--quiet", "--no-surge"])
-            .args(["--drain-events", "1500", "--duration", "1s", "--out"])
+            .args(["--drain-events", "1500", "--duration", "1s", "--rate", "300", "--out"])
             .arg(&out)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()?;
         until(Duration::from_secs(90), "no trial was finished", async || {
-            Ok(file::load(&out).is_ok_and(|result| !result.configurations[0].trials.is_empty()))
+            Ok(file::load(&out.join(RESULT_FILE)).is_ok_and(|result| !result.configurations[0].trials.is_empty()))
         })
         .await?;
         let begun = Instant::now();
@@ -38,7 +38,7 @@ fn ctrl_c(bed: &Bed) -> Result<(), Failed> {
         let ended = child.wait_with_output().await?;
         let took = begun.elapsed();
         check(ended.status.code() == Some(130), shown(&ended))?;
-        let result = file::load(&out)?;
+        let result = file::load(&out.join(RESULT_FILE))?;
         check(!result.complete && result.passed, "an interrupted, healthy result")?;
         check(out.join("index.html").exists(), "the finished trials are shown")?;
         let left: Vec<_> = std::fs::read_dir(&temp)?.collect::<Result<_, _>>()?;

@@ -35,12 +35,9 @@ impl Pool {
         let slot = self.slot(address);
         let left = || deadline.saturating_duration_since(Instant::now());
         let limit = left();
-        let mut slot = match tokio::time::timeout_at(deadline, slot.lock()).await {
-            Ok(slot) => slot,
-            Err(_) => {
-                let what = "the requests before this one".to_owned();
-                return Err(ConnError::TimedOut { address: address.to_owned(), what, limit });
-            }
+        let Ok(mut slot) = tokio::time::timeout_at(deadline, slot.lock()).await else {
+            let what = "the requests before this one".to_owned();
+            return Err(ConnError::TimedOut { address: address.to_owned(), what, limit });
         };
         let conn = match slot.take() {
             Some(conn) if conn.is_open() => conn,

@@ -1,0 +1,176 @@
+//! Bad input, tried as a user would: a clear error with a hint, the right exit code, in time, and nothing left.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+const WITHIN: Duration = Duration::from_secs(15);
+
+struct Case {
+    command: Command,
+    /// Its temporary directory, which must be empty afterwards.
+    temp: tempfile::TempDir,
+}
+
+fn lanebench(arguments: &[&str]) -> Case {
+    let temp = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lanebench"));
+    for variable in ["LANEBENCH_BOOTSTRAP", "LANEBENCH_DATABASE_URL", "LANEBENCH_REDIS_URL"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).env("TMPDIR", temp.path()).current_dir(temp.path());
+    Case { command, temp }
+}
+
+impl Case {
+    fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it and checks what every refusal has in common.
+    #[track_caller]
+    fn refused(mut self, exit: i32, says: &[&str]) -> Output {
+        let begun = Instant::now();
+        let output = self.command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(begun.elapsed() < WITHIN, "it took {:?}: {told}", begun.elapsed());
+        assert_eq!(output.status.code(), Some(exit), "{told}");
+        assert!(output.stdout.is_empty(), "stdout is for data");
+        for part in says {
+            assert!(told.contains(part), "`{part}` is not in: {told}");
+        }
+        let left: Vec<_> = std::fs::read_dir(self.temp.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+        output
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    lanebench(&["compare", "--stack", "nativ"]).refused(2, &["nativ", "a similar value exists: 'native'"]);
+    lanebench(&["compare", "--round", "3"]).refused(2, &["--round", "--rounds"]);
+    lanebench(&["compare", "--configs", "0p1c"]).refused(2, &["no partitions"]);
+    lanebench(&["compare", "--configs", "1p0c"]).refused(2, &["no consumers"]);
+    lanebench(&["compare", "--configs", "three"]).refused(2, &["of the form 3p3c"]);
+    lanebench(&["compare", "--configs", "1p1c,1p1c"]).refused(2, &["named twice", "hint: "]);
+    lanebench(&["compare", "--rate", "0"]).refused(2, &["above 0"]);
+    lanebench(&["compare", "--rate", "fast"]).refused(2, &["not a number"]);
+    lanebench(&["compare", "--duration", "5 parsecs"]).refused(2, &["write it like 5s"]);
+    lanebench(&["compare", "--keys", "zipf"]).refused(2, &["zipf"]);
+    lanebench(&["compare", "--nodes", "2"]).refused(2, &["1 node or 3"]);
+    lanebench(&["compare", "--replication", "3"])
+        .refused(2, &["3 replicas need 3 nodes", "hint: raise `--nodes`"]);
+    lanebench(&["compare", "--stack", "external"]).refused(2, &["--bootstrap", "LANEBENCH_BOOTSTRAP"]);
+    lanebench(&["conpare"]).refused(2, &["compare"]);
+}
+
+/// Nothing listens there; a listener that never answers must be bounded as well.
+#[test]
+fn brokers_that_do_not_answer_are_named() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = mute.local_addr().unwrap().to_string();
+    for bootstrap in ["127.0.0.1:1", address.as_str()] {
+        lanebench(&["compare", "--stack", "external", "--bootstrap", bootstrap])
+            .env("LANEBENCH_DATABASE_URL", "postgres://user:s3cret@127.0.0.1:1/db")
+            .env("LANEBENCH_REDIS_URL", "redis://127.0.0.1:1")
+            .refused(1, &["error: ", "127.0.0.1", "hint: "]);
+    }
+}
+
+#[test]
+fn a_password_is_never_printed() {
+    let output = lanebench(&["compare", "--stack", "external", "--bootstrap", "127.0.0.1:1"])
+        .env("LANEBENCH_DATABASE_URL", "postgres://user:s3cret@127.0.0.1:1/db")
+        .env("LANEBENCH_REDIS_URL", "redis://:s3cret@127.0.0.1:1")
+        .env("LANEBENCH_LOG", "trace")
+        .refused(1, &["error: "]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("s3cret"));
+}
+
+#[test]
+fn a_taken_port_is_said_before_anything_starts() {
+    if !can_start() {
+        return;
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for flag in ["--kafka-port", "--postgres-port", "--redis-port"] {
+        lanebench(&["compare", flag, &port]).refused(1, &[&port, flag, "hint: "]);
+    }
+}
+
+/// A PATH on which only the named programs are found, for what is installed.
+fn path_with(programs: &[&str]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for program in programs {
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|bin| bin.join(program))
+            .find(|candidate| candidate.exists());
+        if let Some(found) = found {
+            std::os::unix::fs::symlink(found, directory.path().join(program)).unwrap();
+        }
+    }
+    directory
+}
+
+/// Whether the native stack is installed here; says loudly what is left out if it is not.
+fn can_start() -> bool {
+    let check = Command::new(env!("CARGO_BIN_EXE_lanebench")).args(["stack", "check"]).output().unwrap();
+    let ready = check.status.success();
+    if !ready {
+        assert!(std::env::var_os("LANEBENCH_REQUIRE_REAL").is_none(), "the native stack is not installed");
+        eprintln!("LEFT OUT: the native stack is not installed; `ci/setup` does it");
+    }
+    ready
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_command_that_installs_it() {
+    let no_java = path_with(&["redis-server", "initdb", "postgres"]);
+    lanebench(&["compare"])
+        .env("PATH", no_java.path())
+        .env("JAVA_HOME", "")
+        .refused(1, &["no `java`", "hint: ", "default-jdk-headless"]);
+
+    if !can_start() {
+        return;
+    }
+    let empty = tempfile::tempdir().unwrap();
+    lanebench(&["compare"]).env("KAFKA_HOME", empty.path()).refused(1, &["no jars", "KAFKA_HOME", "hint: "]);
+    let no_redis = path_with(&["java", "initdb", "postgres"]);
+    lanebench(&["compare"])
+        .env("PATH", no_redis.path())
+        .refused(1, &["no `redis-server`", "hint: ", "redis-server"]);
+}
+
+/// Debian's directory of PostgreSQL is looked at beside PATH, so it is hidden in a mount namespace, which root may make.
+#[test]
+fn a_missing_postgresql_is_named() {
+    if !can_start() {
+        return;
+    }
+    let hide = "mount -t tmpfs none /usr/lib/postgresql && exec \"$@\"";
+    let may = Command::new("unshare").args(["--mount", "sh", "-c", hide, "sh", "true"]).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        eprintln!("LEFT OUT: only root may hide PostgreSQL from a program");
+        return;
+    }
+    let mut case = lanebench(&["compare"]);
+    let mut hidden = Command::new("unshare");
+    hidden.args(["--mount", "sh", "-c", hide, "sh", env!("CARGO_BIN_EXE_lanebench"), "compare"]);
+    hidden.env("TMPDIR", case.temp.path()).current_dir(case.temp.path());
+    case.command = hidden;
+    case.refused(1, &["no PostgreSQL server", "hint: ", "apt-get install postgresql"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_said_before_anything_starts() {
+    lanebench(&["compare", "--out", "/proc/nowhere/report"]).refused(1, &["/proc/nowhere", "hint: "]);
+    let taken = tempfile::tempdir().unwrap();
+    std::fs::write(taken.path().join("result.json"), "{}").unwrap();
+    let out = taken.path().to_string_lossy().into_owned();
+    lanebench(&["compare", "--out", &out]).refused(1, &["hint: "]);
+    assert!(Path::new(&out).join("result.json").exists(), "an earlier result is never overwritten");
+}
