@@ -219,7 +219,7 @@ impl<'a> Run<'a> {
             schema_version: SCHEMA_VERSION,
             command: "compare".into(),
             command_line: self.setup.command_line.clone(),
-            started_at: self.started.to_string(),
+            started_at: self.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             complete: false,
             environment: environment::environment()?,
             stack: describe::stack(self.setup.stack, self.setup.facts, options),
