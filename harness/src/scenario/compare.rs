@@ -82,7 +82,8 @@ pub async fn run(
     }
     match ended {
         Ok(()) => Ok(Ended { result, interrupted: false }),
-        Err(ScenarioError::Interrupted) => Ok(Ended { result, interrupted: true }),
+        // Once cancelled, whatever gave up first tells of it in its own words.
+        Err(_) if cancel.is_cancelled() => Ok(Ended { result, interrupted: true }),
         Err(error) => Err(error),
     }
 }

@@ -67,7 +67,7 @@ pub enum Inject {
 /// What is slowed down on purpose, to see the bottleneck's name change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Throttle {
-    /// Each event costs the consumer 2 ms more of CPU time.
+    /// Each event costs the consumer 5 ms more of CPU time.
     Worker,
     /// PostgreSQL is stopped for four fifths of the time (native stack only).
     Store,

@@ -15,7 +15,7 @@ use super::ScenarioError;
 use crate::measure::resources::descendants;
 
 /// CPU time that [`Busy`] burns an event.
-const BURN: Duration = Duration::from_millis(2);
+const BURN: Duration = Duration::from_millis(5);
 /// [`Stopped`] keeps its processes stopped for this long …
 const HALT: Duration = Duration::from_millis(40);
 /// … and then lets them run for this long.

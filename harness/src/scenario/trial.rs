@@ -66,10 +66,7 @@ impl Bench<'_> {
         let site = self.site.trial(&spec.name, spec.lanes.partitions, self.options).await?;
         let cancel = self.cancel.child_token();
         let _ended = cancel.clone().drop_guard(); // ends the sender's wait, whichever way this is left
-        let outcome = tokio::select! {
-            outcome = Box::pin(self.run(spec, &site, &cancel)) => outcome,
-            () = self.cancel.cancelled() => Err(ScenarioError::Interrupted),
-        };
+        let outcome = Box::pin(self.run(spec, &site, &cancel)).await;
         if !self.options.keep {
             self.site.clear(&site).await;
         }
@@ -84,16 +81,24 @@ impl Bench<'_> {
     ) -> Result<Trial, ScenarioError> {
         let timeline = self.timeline(spec)?;
         let mut lanes = self.lanes(spec, site, &timeline).await?;
-        let phases = Phases::new(self, site, timeline, lanes.gate(), cancel).await?;
-        // Whatever the phases come to, a consumer that died says more than the wait for it.
-        let measured = tokio::select! {
-            measured = Box::pin(phases.run(self, spec, site)) => measured,
+        let gate = lanes.gate();
+        let work = Box::pin(async {
+            let phases = Phases::new(self, site, Arc::clone(&timeline), gate, cancel).await?;
+            let measured = phases.run(self, spec, site).await?;
+            Ok::<_, ScenarioError>((measured, phases.failures))
+        });
+        let worked = tokio::select! {
+            worked = work => worked,
+            // A consumer that died says more than the wait for its events.
             died = lanes.failure() => Err(died),
-        }?;
+            () = self.cancel.cancelled() => Err(ScenarioError::Interrupted),
+        };
+        // However that ended, the consumers leave the group: only then can it be removed.
+        let stopped = lanes.stop().await;
+        let (measured, failures) = worked?;
+        stopped?;
         self.progress.phase(&format!("{}: checks of truth", spec.title));
-        lanes.stop().await?;
         let keyed = self.options.key == Key::OrderId;
-        let Phases { timeline, failures, .. } = phases;
         let verification =
             truth::check(self.site, site, &timeline, &failures, &measured.extra, keyed).await?;
         Ok(outcome::trial(spec, &timeline, measured, verification))

@@ -47,10 +47,10 @@ impl Bed {
         self.stack.endpoints()
     }
 
-    /// Runs a test's future, for two minutes at most.
+    /// Runs a test's future, for three minutes at most.
     pub(crate) fn run<T>(&self, test: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
         self.handle.block_on(async {
-            tokio::time::timeout(Duration::from_secs(120), test).await.map_err(|_| "no end after 120 s")?
+            tokio::time::timeout(Duration::from_secs(180), test).await.map_err(|_| "no end after 180 s")?
         })
     }
 

@@ -35,7 +35,7 @@ fn others_agree(bed: &Bed) -> Result<(), Failed> {
                 "--keep",
                 "--quiet",
             ])
-            .args(["--duration", "12s", "--replication", "3", "--out"])
+            .args(["--duration", "20s", "--rate", "300", "--drain-events", "2000", "--no-surge", "--replication", "3", "--out"])
             .arg(&out)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
@@ -162,20 +162,21 @@ fn nothing_left(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let result = run(bed, &["--configs", "1p1c"], 0).await?;
         check(result.complete, "it should be complete")?;
-        let admin = Admin::connect(&bed.endpoints().bootstrap, Duration::from_secs(10)).await?;
-        let kept = "lanebench_%"; // what another test kept on purpose has the same prefix, so ask for this run's own
-        let started = result.started_at.replace(['-', ':'], "").to_lowercase();
-        let run =
-            format!("lanebench_{}", started.split('.').next().unwrap_or_default().trim_end_matches('z'));
-        let groups = admin.list_groups().await?;
-        check(!groups.iter().any(|g| g.starts_with(&run)), format!("groups are left: {groups:?}"))?;
-        let topics = admin.list_topics().await?;
-        check(!topics.iter().any(|t| t.starts_with(&run)), format!("topics are left: {topics:?}"))?;
-        let query = format!(
-            "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '{kept}' AND nspname LIKE '{run}%'"
-        );
-        check(psql(bed, &query).await? == "0", "the schema is left")?;
-        let keys = redis_cli(bed, &["--scan", "--pattern", &format!("{run}*")]).await?;
-        check(keys.is_empty(), format!("keys are left: {keys}"))
+        removed(bed, &result).await
     })
+}
+
+/// Fails unless everything that the run made on the stack is gone.
+pub(crate) async fn removed(bed: &Bed, result: &RunResult) -> Result<(), Failed> {
+    // What another test kept on purpose begins alike, so ask for what carries this run's second.
+    let run = format!("lanebench_{}", result.started_at.replace(['-', ':', 'Z'], "").to_lowercase());
+    let admin = Admin::connect(&bed.endpoints().bootstrap, Duration::from_secs(10)).await?;
+    let groups = admin.list_groups().await?;
+    check(!groups.iter().any(|group| group.starts_with(&run)), format!("groups are left: {groups:?}"))?;
+    let topics = admin.list_topics().await?;
+    check(!topics.iter().any(|topic| topic.starts_with(&run)), format!("topics are left: {topics:?}"))?;
+    let query = format!("SELECT count(*) FROM pg_namespace WHERE nspname LIKE '{run}%'");
+    check(psql(bed, &query).await? == "0", "the schema is left")?;
+    let keys = redis_cli(bed, &["--scan", "--pattern", &format!("{run}*")]).await?;
+    check(keys.is_empty(), format!("keys are left: {keys}"))
 }

@@ -1,5 +1,6 @@
 //! Ctrl-C in the middle: finished trials are kept, nothing else is left.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lanebench::record::file::{self, RESULT_FILE};
@@ -9,9 +10,38 @@ use serde_json::json;
 
 use crate::Case;
 use crate::bed::{Bed, check, evidence, until};
+use crate::compare::removed;
 use crate::tools::{lanebench, shown, signal};
 
-pub(crate) const CASES: &[Case] = &[("ctrl-c keeps the finished trials and leaves nothing behind", ctrl_c)];
+pub(crate) const CASES: &[Case] = &[
+    ("ctrl-c keeps the finished trials and leaves nothing behind", ctrl_c),
+    ("ctrl-c on somebody's stack removes what the run made there", ctrl_c_external),
+];
+
+fn ctrl_c_external(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let scratch = tempfile::tempdir()?;
+        let out = scratch.path().join("report");
+        let child = lanebench(bed)
+            .args(["compare", "--stack", "external", "--configs", "3p3c", "--rounds", "50", "--quiet", "--no-surge"])
+            .args(["--drain-events", "1500", "--duration", "1s", "--rate", "300", "--replication", "3", "--out"])
+            .arg(&out)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        until(Duration::from_secs(90), "no trial was finished", async || Ok(finished(&out) > 0)).await?;
+        tokio::time::sleep(Duration::from_secs(2)).await; // into the next trial
+        signal(&child, Signal::SIGINT)?;
+        let ended = child.wait_with_output().await?;
+        check(ended.status.code() == Some(130), shown(&ended))?;
+        removed(bed, &file::load(&out.join(RESULT_FILE))?).await
+    })
+}
+
+/// Trials saved so far.
+fn finished(out: &Path) -> usize {
+    file::load(&out.join(RESULT_FILE)).map_or(0, |result| result.configurations[0].trials.len())
+}
 
 fn ctrl_c(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
@@ -29,10 +59,7 @@ fn ctrl_c(bed: &Bed) -> Result<(), Failed> {
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()?;
-        until(Duration::from_secs(90), "no trial was finished", async || {
-            Ok(file::load(&out.join(RESULT_FILE)).is_ok_and(|result| !result.configurations[0].trials.is_empty()))
-        })
-        .await?;
+        until(Duration::from_secs(90), "no trial was finished", async || Ok(finished(&out) > 0)).await?;
         let begun = Instant::now();
         signal(&child, Signal::SIGINT)?;
         let ended = child.wait_with_output().await?;
