@@ -80,11 +80,12 @@ impl Bench<'_> {
         cancel: &CancellationToken,
     ) -> Result<Trial, ScenarioError> {
         let timeline = self.timeline(spec)?;
-        let mut lanes = self.lanes(spec, site, &timeline).await?;
+        // Boxed, as is what follows: nested futures of this size are more than the compiler lays out.
+        let mut lanes = Box::pin(self.lanes(spec, site, &timeline)).await?;
         let gate = lanes.gate();
         let work = Box::pin(async {
-            let phases = Phases::new(self, site, Arc::clone(&timeline), gate, cancel).await?;
-            let measured = phases.run(self, spec, site).await?;
+            let phases = Box::pin(Phases::new(self, site, Arc::clone(&timeline), gate, cancel)).await?;
+            let measured = Box::pin(phases.run(self, spec, site)).await?;
             Ok::<_, ScenarioError>((measured, phases.failures))
         });
         let worked = tokio::select! {
@@ -99,8 +100,8 @@ impl Bench<'_> {
         stopped?;
         self.progress.phase(&format!("{}: checks of truth", spec.title));
         let keyed = self.options.key == Key::OrderId;
-        let verification =
-            truth::check(self.site, site, &timeline, &failures, &measured.extra, keyed).await?;
+        let truth = truth::check(self.site, site, &timeline, &failures, &measured.extra, keyed);
+        let verification = Box::pin(truth).await?;
         Ok(outcome::trial(spec, &timeline, measured, verification))
     }
 

@@ -35,7 +35,18 @@ fn others_agree(bed: &Bed) -> Result<(), Failed> {
                 "--keep",
                 "--quiet",
             ])
-            .args(["--duration", "20s", "--rate", "300", "--drain-events", "2000", "--no-surge", "--replication", "3", "--out"])
+            .args([
+                "--duration",
+                "20s",
+                "--rate",
+                "300",
+                "--drain-events",
+                "2000",
+                "--no-surge",
+                "--replication",
+                "3",
+                "--out",
+            ])
             .arg(&out)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())

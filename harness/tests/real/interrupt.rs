@@ -23,8 +23,28 @@ fn ctrl_c_external(bed: &Bed) -> Result<(), Failed> {
         let scratch = tempfile::tempdir()?;
         let out = scratch.path().join("report");
         let child = lanebench(bed)
-            .args(["compare", "--stack", "external", "--configs", "3p3c", "--rounds", "50", "--quiet", "--no-surge"])
-            .args(["--drain-events", "1500", "--duration", "1s", "--rate", "300", "--replication", "3", "--out"])
+            .args([
+                "compare",
+                "--stack",
+                "external",
+                "--configs",
+                "3p3c",
+                "--rounds",
+                "50",
+                "--quiet",
+                "--no-surge",
+            ])
+            .args([
+                "--drain-events",
+                "1500",
+                "--duration",
+                "1s",
+                "--rate",
+                "300",
+                "--replication",
+                "3",
+                "--out",
+            ])
             .arg(&out)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
