@@ -26,7 +26,10 @@ fn main() {
         }
     }
     note("COMMIT", git(&["rev-parse", "HEAD"]));
-    note("DIRTY", git(&["status", "--porcelain"]).map(|changes| (!changes.is_empty()).to_string()));
+    // What the program is made of: a changed page or a new result does not make it another program.
+    let sources = ["../src", "../Cargo.toml", "../Cargo.lock", "."];
+    let changes = git(&[&["status", "--porcelain", "--"], &sources[..]].concat());
+    note("DIRTY", changes.map(|changes| (!changes.is_empty()).to_string()));
 }
 
 /// Whether git knows the workspace itself, and not some repository around an unpacked archive.

@@ -82,7 +82,7 @@ pub struct CompareArgs {
     /// Slow something down on purpose, to see the bottleneck's name change
     #[arg(long, value_enum)]
     throttle: Option<Throttle>,
-    /// Directory for the report [default: reports/<UTC>-compare]
+    /// Directory for the report [default: reports/, named by the time in UTC and the command]
     #[arg(long)]
     out: Option<PathBuf>,
     /// Leave topics, tables and keys on the stack; the tables then hold the last trial's rows

@@ -85,7 +85,7 @@ enum Format {
 /// Runs it; returns the exit code.
 ///
 /// # Errors
-/// [`StackError`](crate::stack::StackError), whose `hint` says what to do, and what keeps stdout from being written.
+/// [`StackError`], whose `hint` says what to do, and what keeps stdout from being written.
 pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     match args.action {
         Action::Check(args) => check(args).await,

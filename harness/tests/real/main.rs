@@ -63,7 +63,14 @@ fn main() -> ExitCode {
             Trial::test(name, move || test(&bed))
         })
         .collect();
+    let begun = std::time::Instant::now();
     let conclusion = libtest_mimic::run(&arguments, trials);
+    let summary = serde_json::json!({"passed": conclusion.num_passed, "failed": conclusion.num_failed,
+        "left_out": conclusion.num_filtered_out, "seconds": begun.elapsed().as_secs()});
+    if let Err(error) = bed::evidence("summary", &summary) {
+        eprintln!("the figures could not be kept: {error:?}");
+        return ExitCode::FAILURE;
+    }
     if let Some(bed) = Arc::into_inner(bed) {
         runtime.block_on(bed.stop());
     }
