@@ -256,6 +256,6 @@ pub struct Noise {
     pub steal: f64,
     /// Involuntary context switches of the harness.
     pub involuntary_switches: u64,
-    /// Slowest ÷ fastest of a fixed loop run on a tick.
+    /// 95th percentile ÷ fastest of a fixed loop run on a tick, in CPU time.
     pub canary_spread: f64,
 }
