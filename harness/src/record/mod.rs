@@ -41,6 +41,9 @@ pub struct RunResult {
     pub configurations: Vec<Configuration>,
     /// Each later configuration against the first.
     pub comparisons: Vec<Comparison>,
+    /// The same drains without the modelled cost, if one is modelled: what the model is worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
 }
 
 /// The machine and the program.
@@ -73,8 +76,12 @@ pub struct Environment {
 /// Broker, store and view of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stack {
-    /// `native`, `external`, …
+    /// `embedded`, `native`, `external`, …
     pub name: String,
+    /// What stands in for a real component, a sentence each. Empty on a stack whose numbers count; where it is not,
+    /// every output opens with the word DEMONSTRATION.
+    #[serde(default)]
+    pub demonstration: Vec<String>,
     /// The broker.
     pub kafka: Kafka,
     /// The store: name, version and settings that matter (fsync).
@@ -228,6 +235,28 @@ pub struct Comparison {
     pub verdict: Verdict,
     /// For throughput: how the ratio comes about.
     pub explained: Option<Explanation>,
+}
+
+/// Drains of the same backlogs under another modelled cost, one a round and configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Control {
+    /// Modelled downstream call an event in these drains; 0 for none.
+    pub service_time_ms: f64,
+    /// One a configuration, in the run's order.
+    pub configurations: Vec<ControlRow>,
+    /// Each later configuration against the first, throughput only.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// One configuration's control drains.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ControlRow {
+    /// Such as `3p3c`.
+    pub name: String,
+    /// Drain throughput of the drains that passed their checks.
+    pub throughput_per_s: Option<Estimate>,
+    /// The checks of truth of each drain, in round order.
+    pub verifications: Vec<Verification>,
 }
 
 /// What a comparison concludes.

@@ -229,6 +229,7 @@ impl<'a> Run<'a> {
             passed: true,
             configurations: configurations.collect(),
             comparisons: Vec::new(),
+            control: None,
         })
     }
 

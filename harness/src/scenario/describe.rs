@@ -17,6 +17,7 @@ pub(super) fn stack(kind: StackKind, facts: &Facts, options: &Options) -> record
     };
     record::Stack {
         name: kind.to_string(),
+        demonstration: Vec::new(),
         kafka: record::Kafka {
             version: component(&facts.kafka).version,
             nodes: facts.nodes,

@@ -26,6 +26,7 @@ fn result() -> RunResult {
         },
         stack: Stack {
             name: "native".into(),
+            demonstration: Vec::new(),
             kafka: Kafka {
                 version: "4.1.1".into(),
                 nodes: 1,
@@ -57,6 +58,7 @@ fn result() -> RunResult {
         passed: true,
         configurations: Vec::new(),
         comparisons: Vec::new(),
+        control: None,
     }
 }
 
