@@ -168,19 +168,3 @@ pub async fn a_write_succeeds_within(view: &dyn StatusView, order: &str, bound: 
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::view::model::ModelView;
-
-    #[tokio::test]
-    async fn the_model_holds_the_contract() {
-        let view: Arc<dyn StatusView> = Arc::new(ModelView::default());
-        for (_, check) in CHECKS {
-            check(&*view).await;
-        }
-        writes_at_once_never_go_back(&[Arc::clone(&view), view]).await;
-        clear_forgets_its_own_prefix(&ModelView::default(), &ModelView::default()).await;
-    }
-}

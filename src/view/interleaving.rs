@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use proptest::prelude::*;
 
-use super::model::ModelView;
+use super::memory::MemoryView;
 use super::{StatusView, ViewError, status};
 use crate::delivery::{Delivery, Fold, StatusEntry};
 use crate::event::{OrderId, Revision};
@@ -200,7 +200,7 @@ proptest! {
         actors in actors(),
         turns in prop::collection::vec(any::<prop::sample::Index>(), 0..80),
     ) {
-        prop_assert_eq!(play(ModelView::default(), &actors, &turns), Ok(()));
+        prop_assert_eq!(play(MemoryView::default(), &actors, &turns), Ok(()));
     }
 }
 
@@ -211,7 +211,7 @@ fn a_view_without_the_guard_is_found_out() {
     let found = Mutex::new(BTreeSet::new());
     proptest::test_runner::TestRunner::deterministic()
         .run(&prop::collection::vec(any::<prop::sample::Index>(), 24), |turns| {
-            prop_assert_eq!(play(ModelView::default(), &actors, &turns), Ok(()));
+            prop_assert_eq!(play(MemoryView::default(), &actors, &turns), Ok(()));
             if let Err(what) = play(LastWriteWins::default(), &actors, &turns) {
                 found.lock().unwrap().insert(what);
             }

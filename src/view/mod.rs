@@ -10,8 +10,7 @@ use crate::store::{DeliveryStore, StoreError};
 pub mod contract;
 #[cfg(test)]
 mod interleaving;
-#[cfg(any(test, feature = "contract-tests"))]
-pub mod model;
+pub mod memory;
 pub mod redis;
 
 /// Why a view call failed.
