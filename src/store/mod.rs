@@ -6,11 +6,20 @@ use crate::delivery::{Delivery, Fold, StatusEntry};
 use crate::event::{OrderId, Revision};
 use crate::kafka::Origin;
 
+mod connections;
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod contract;
+mod error;
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod model;
 pub mod postgres;
+mod row;
+mod session;
+mod sql;
+pub mod sqlite;
+
+/// Rows read at a time when all are wanted, so that each read stays within the store's time-outs.
+const PAGE: i64 = 10_000;
 
 /// What the store did with a fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,34 +1,14 @@
 //! From what sqlx says to whose fault it is: the message's, the set-up's, or the moment's.
 
-use crate::event::DecodeError;
-use crate::store::StoreError;
-
-/// SQLSTATE of a number that its column cannot hold.
-const OUT_OF_RANGE: &str = "22003";
+use crate::store::{StoreError, error};
 
 /// What a role must be granted.
 const RIGHTS: &str = "the role needs USAGE on the schema and SELECT, INSERT, UPDATE and DELETE on deliveries and \
                       parked_events; TRUNCATE to clear them; CREATE on the database to make a missing schema";
 
 /// Sorts an error of sqlx.
-pub(super) fn sorted(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::Database(error) => {
-            by_sqlstate(error.code().as_deref().unwrap_or_default(), error.message())
-        }
-        // The URL, or a table of another shape: trying again cannot help.
-        sqlx::Error::Configuration(_)
-        | sqlx::Error::InvalidArgument(_)
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::TypeNotFound { .. } => StoreError::Unusable(error.to_string()),
-        sqlx::Error::Encode(_) => {
-            StoreError::Refused { sqlstate: "22000".into(), message: error.to_string() }
-        }
-        other => StoreError::Unavailable(other.to_string()),
-    }
+pub(super) fn sorted(failed: sqlx::Error) -> StoreError {
+    error::sorted(failed, |told| by_sqlstate(told.code().as_deref().unwrap_or_default(), told.message()))
 }
 
 /// Sorts an error that the server sent, by the class of its SQLSTATE (PostgreSQL's appendix A).
@@ -46,31 +26,6 @@ fn by_sqlstate(sqlstate: &str, message: &str) -> StoreError {
         "28" | "3D" | "3F" | "42" => StoreError::Unusable(told()),
         _ => StoreError::Unavailable(told()),
     }
-}
-
-/// A revision as PostgreSQL's `integer`.
-pub(super) fn integer(revision: u32) -> Result<i32, StoreError> {
-    i32::try_from(revision).map_err(|_| StoreError::Refused {
-        sqlstate: OUT_OF_RANGE.into(),
-        message: format!("revision {revision} does not fit an integer"),
-    })
-}
-
-/// A revision read back.
-pub(super) fn revision(stored: i32) -> Result<u32, StoreError> {
-    u32::try_from(stored).map_err(|_| {
-        StoreError::Unusable(format!("a row holds {stored} where a revision or a count belongs"))
-    })
-}
-
-/// An order id or status read back that is none.
-pub(super) fn foreign(what: &str, found: &str) -> StoreError {
-    StoreError::Unusable(format!("a row holds {found:?} as its {what}"))
-}
-
-/// An order id read back.
-pub(super) fn order_id(stored: &str) -> Result<crate::event::OrderId, StoreError> {
-    crate::event::OrderId::new(stored).map_err(|_: DecodeError| foreign("order id", stored))
 }
 
 #[cfg(test)]
@@ -110,11 +65,5 @@ mod tests {
             by_sqlstate("42501", "permission denied for table deliveries").to_string().contains("SELECT")
         );
         assert!(by_sqlstate("42P01", "relation does not exist").to_string().contains("prepare()"));
-    }
-
-    #[test]
-    fn a_revision_beyond_integer_is_the_messages_fault() {
-        assert!(matches!(integer(1 << 31), Err(StoreError::Refused { .. })));
-        assert_eq!(integer(i32::MAX as u32).ok(), Some(i32::MAX));
     }
 }

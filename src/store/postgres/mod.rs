@@ -1,7 +1,7 @@
 //! Deliveries in PostgreSQL.
 //!
 //! # One round trip an event
-//! The guard is one statement in autocommit (`statements.rs`): an upsert for a message that starts at revision 1, an
+//! The guard is one statement in autocommit (`store/sql.rs`): an upsert for a message that starts at revision 1, an
 //! update for any other, each with the domain rule in its `WHERE`. Which of the two is decided by the message alone.
 //! Only when it returns no row is there a second statement, which parks the message or tells why not.
 //!
@@ -25,17 +25,18 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::Postgres;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use tokio::time::timeout_at;
 
-use crate::delivery::{Delivery, Fold, Status};
+use crate::delivery::{Delivery, Fold};
 use crate::event::OrderId;
 use crate::kafka::Origin;
-use crate::store::{DeliveryStore, Outcome, Parked, StoreError};
+use crate::store::connections::{Connections, Patience};
+use crate::store::session::Session;
+use crate::store::{DeliveryStore, Outcome, PAGE, Parked, StoreError, row, sql as shared};
 
 mod apply;
-mod connections;
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod contract;
 mod error;
@@ -44,15 +45,11 @@ mod statements;
 
 pub use options::PostgresOptions;
 
-use connections::Connections;
 use statements as sql;
-
-/// Rows read at a time when all are wanted, so that each read stays within the statement time-out.
-const PAGE: i64 = 10_000;
 
 /// Deliveries in one schema of a PostgreSQL database.
 pub struct PostgresStore {
-    connections: Connections,
+    connections: Connections<PgConnectOptions>,
 }
 
 /// The server and what it was told about durability, for the report.
@@ -74,8 +71,8 @@ impl PostgresStore {
         let connections = Connections::new(
             options.connect_options(url)?,
             options.max_connections,
-            options.connect_timeout,
-            options.call_timeout,
+            Patience { connect: options.connect_timeout, call: options.call_timeout },
+            error::sorted,
         );
         let lease = connections.lease().await?;
         lease.settle(Ok(Ok(())))?;
@@ -136,13 +133,13 @@ impl DeliveryStore for PostgresStore {
     async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
         let mut lease = self.connections.lease().await?;
         let deadline = lease.deadline();
-        let ended = timeout_at(deadline, apply::apply(lease.connection(), fold, origin)).await;
+        let ended = timeout_at(deadline, Session::<Postgres>(lease.connection()).apply(fold, origin)).await;
         lease.settle(ended)
     }
 
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
-        let rows = self.page(sqlx::query(sql::DELIVERY).bind(order_id.as_str())).await?;
-        rows.first().map(delivery).transpose()
+        let rows = self.page(sqlx::query(shared::DELIVERY).bind(order_id.as_str())).await?;
+        rows.first().map(row::delivery).transpose()
     }
 
     /// Read page by page: rows that change meanwhile may be seen before or after the change.
@@ -150,10 +147,10 @@ impl DeliveryStore for PostgresStore {
         let mut all: Vec<Delivery> = Vec::new();
         loop {
             let after = all.last().map_or("", |last| last.order_id.as_str());
-            let page = self.page(sqlx::query(sql::DELIVERIES).bind(after).bind(PAGE)).await?;
+            let page = self.page(sqlx::query(shared::DELIVERIES).bind(after).bind(PAGE)).await?;
             let full = page.len() as i64 == PAGE;
-            for row in &page {
-                all.push(delivery(row)?);
+            for found in &page {
+                all.push(row::delivery(found)?);
             }
             if !full {
                 return Ok(all);
@@ -166,13 +163,13 @@ impl DeliveryStore for PostgresStore {
         let mut all: Vec<Parked> = Vec::new();
         loop {
             let (after, last) = match all.last() {
-                Some(last) => (last.order_id.as_str(), error::integer(last.last)?),
+                Some(last) => (last.order_id.as_str(), crate::store::error::integer(last.last)?),
                 None => ("", 0),
             };
-            let page = self.page(sqlx::query(sql::PARKED).bind(after).bind(last).bind(PAGE)).await?;
+            let page = self.page(sqlx::query(shared::PARKED).bind(after).bind(last).bind(PAGE)).await?;
             let full = page.len() as i64 == PAGE;
-            for row in &page {
-                all.push(parked(row)?);
+            for found in &page {
+                all.push(row::parked(found)?);
             }
             if !full {
                 return Ok(all);
@@ -187,37 +184,4 @@ impl DeliveryStore for PostgresStore {
     async fn clear(&self) -> Result<(), StoreError> {
         self.execute(sql::CLEAR).await
     }
-}
-
-fn delivery(row: &PgRow) -> Result<Delivery, StoreError> {
-    let text = |column| row.try_get::<&str, _>(column).map_err(error::sorted);
-    let count = |column| error::revision(row.try_get(column).map_err(error::sorted)?);
-    let status = text("status")?;
-    Ok(Delivery {
-        order_id: error::order_id(text("order_id")?)?,
-        revision: count("revision")?,
-        applied: count("applied")?,
-        status: Status::parse(status).ok_or_else(|| error::foreign("status", status))?,
-        amount_minor: row.try_get("amount_minor").map_err(error::sorted)?,
-        currency: text("currency")?.into(),
-        address: text("address")?.into(),
-        origin: origin(row)?,
-    })
-}
-
-fn parked(row: &PgRow) -> Result<Parked, StoreError> {
-    let count = |column| error::revision(row.try_get(column).map_err(error::sorted)?);
-    Ok(Parked {
-        order_id: error::order_id(row.try_get("order_id").map_err(error::sorted)?)?,
-        first: count("first")?,
-        last: count("last")?,
-        origin: origin(row)?,
-    })
-}
-
-fn origin(row: &PgRow) -> Result<Origin, StoreError> {
-    Ok(Origin {
-        partition: row.try_get("log_partition").map_err(error::sorted)?,
-        offset: row.try_get("log_offset").map_err(error::sorted)?,
-    })
 }
