@@ -50,10 +50,13 @@ impl Dialect for Sqlite {
             .bind(origin.partition)
             .bind(origin.offset)
             .bind(before);
-        if let Err(failed) = keep.execute(&mut *transaction).await {
-            // A refused message must not leave the row of revision 0 behind, nor the transaction open.
-            transaction.rollback().await.map_err(error::sorted)?;
-            return Err(error::sorted(failed));
+        if let Err(failed) = keep.execute(&mut *transaction).await.map_err(error::sorted) {
+            // A refused message leaves neither the row of revision 0 behind nor the transaction open. After any other error
+            // SQLite may have ended the transaction already, and the connection is not used again.
+            if matches!(failed, StoreError::Refused { .. }) {
+                transaction.rollback().await.map_err(error::sorted)?;
+            }
+            return Err(failed);
         }
         transaction.commit().await.map_err(error::sorted)?;
         Ok(Some(found))

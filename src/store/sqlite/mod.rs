@@ -72,7 +72,8 @@ impl SqliteStore {
         Ok(Self { connections })
     }
 
-    /// `version` (such as `3.51.1`), `journal_mode` and `synchronous` (0 is off), as this store's connection has them.
+    /// `version` (such as `3.51.1`), `journal_mode` and `synchronous` (such as `off`), as this store's
+    /// connection has them.
     ///
     /// # Errors
     /// [`StoreError`] as for any call.

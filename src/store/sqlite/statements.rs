@@ -30,4 +30,6 @@ ON CONFLICT (order_id, last) DO UPDATE SET first = excluded.first WHERE p.first 
 pub(super) const SETTINGS: &str = "
 SELECT 'version', sqlite_version()
 UNION ALL SELECT 'journal_mode', journal_mode FROM pragma_journal_mode
-UNION ALL SELECT 'synchronous', CAST(synchronous AS TEXT) FROM pragma_synchronous";
+UNION ALL SELECT 'synchronous',
+  CASE synchronous WHEN 0 THEN 'off' WHEN 1 THEN 'normal' WHEN 2 THEN 'full' ELSE 'extra' END
+FROM pragma_synchronous";
