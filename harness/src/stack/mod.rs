@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! native    Apache Kafka (1 or 3 nodes), PostgreSQL and Redis, started here and gone afterwards   native.rs
+//!           (its Kafka alone, for tests of brokers: brokers.rs)
 //! external  a team's own, given by address; nothing is started, nothing is stopped                external.rs
 //! ```
 //!
@@ -11,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod brokers;
 pub mod error;
 pub mod external;
 pub mod native;
@@ -26,6 +28,7 @@ mod redis;
 mod scratch;
 mod url;
 
+pub use brokers::NativeBrokers;
 pub use error::StackError;
 pub use external::External;
 pub use native::{NativeOptions, NativeStack};

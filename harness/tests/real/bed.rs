@@ -25,6 +25,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::common::{check, until};
+
 /// The stack.
 pub(crate) struct Bed {
     pub(crate) stack: NativeStack,
@@ -241,28 +243,6 @@ impl Diary {
     pub(crate) fn count(&self) -> usize {
         self.fetched.lock().expect("no panic").len()
     }
-}
-
-/// Asks again and again until `reached`, or fails with `what`.
-pub(crate) async fn until(
-    within: Duration,
-    what: &str,
-    mut reached: impl AsyncFnMut() -> Result<bool, Failed>,
-) -> Result<(), Failed> {
-    let deadline = tokio::time::Instant::now() + within;
-    while !reached().await? {
-        if tokio::time::Instant::now() > deadline {
-            return Err(format!("{what} (after {within:?})").into());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
-/// Fails with `what` unless `holds`.
-#[track_caller]
-pub(crate) fn check(holds: bool, what: impl std::fmt::Display) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(format!("{what} ({})", std::panic::Location::caller()).into()) }
 }
 
 /// Keeps a test's figures for docs/evidence, where `LANEBENCH_EVIDENCE` names a directory.

@@ -102,7 +102,7 @@ async fn watch(bed: &Bed) -> Result<Watched, Failed> {
     .await?;
     let mut found = None;
     until(Duration::from_secs(30), "the tool never showed three members at work", async || {
-        let rows = describe_group(bed, &group).await?;
+        let rows = describe_group(&bed.endpoints().bootstrap, &group).await?;
         // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG CONSUMER-ID HOST CLIENT-ID
         let number =
             |row: &[String], column: usize| row.get(column).is_some_and(|word| word.parse::<u64>().is_ok());

@@ -5,6 +5,8 @@
 
 mod bed;
 mod bottleneck;
+#[path = "../common/mod.rs"]
+mod common;
 mod compare;
 mod contracts;
 mod controls;

@@ -1,13 +1,14 @@
 //! The programs that the tests run: lanebench itself, Kafka's own tools, psql and redis-cli.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use libtest_mimic::Failed;
 use tokio::process::{Child, Command};
 
 use crate::bed::Bed;
+
+pub(crate) use crate::common::{describe_group, kafka_tool};
 
 /// `lanebench` with the shared stack's addresses in its environment.
 pub(crate) fn lanebench(bed: &Bed) -> Command {
@@ -20,43 +21,6 @@ pub(crate) fn lanebench(bed: &Bed) -> Command {
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
-}
-
-/// A class of Kafka's own, from the jars that the stack runs on.
-pub(crate) fn kafka_tool(class: &str, arguments: &[&str]) -> Result<Command, Failed> {
-    let mut command = Command::new("java");
-    command
-        .arg("-cp")
-        .arg(jars()?.join("*"))
-        .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", class])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    Ok(command)
-}
-
-fn jars() -> Result<PathBuf, Failed> {
-    if let Some(home) = std::env::var_os("KAFKA_HOME") {
-        return Ok(PathBuf::from(home).join("libs"));
-    }
-    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
-    Ok(data.or(home).ok_or("no HOME")?.join("lanebench/kafka/libs"))
-}
-
-/// What `ConsumerGroupCommand --describe` prints for `group`, header and rows split into words.
-pub(crate) async fn describe_group(bed: &Bed, group: &str) -> Result<Vec<Vec<String>>, Failed> {
-    let bootstrap = bed.endpoints().bootstrap.join(",");
-    let arguments = ["--bootstrap-server", &bootstrap, "--describe", "--group", group];
-    let output = kafka_tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &arguments)?
-        .output()
-        .await?;
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-        .filter(|words| words.len() > 6)
-        .collect())
 }
 
 /// What `psql` answers, trimmed.

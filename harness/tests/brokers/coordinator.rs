@@ -1,0 +1,269 @@
+//! The group protocol, message by message: who is let in, who is told what, whose commit counts.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError as E;
+use libtest_mimic::Failed;
+
+use crate::bed::{Bed, Case, SOON, answers, same};
+use crate::common::{check, until};
+use crate::puppet::Puppet;
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("a new member is given an id first", member_id_required),
+    Case::new("a member that nobody knows is told so", unknown_member),
+    Case::new("another generation is told so", illegal_generation),
+    Case::new("a member that joins makes the others join again", rebalance),
+    Case::new("a member that does not join again in time is left behind", left_behind),
+    Case::new("a commit of an earlier generation is refused", fenced_commit),
+    Case::new("members without a common protocol are refused", inconsistent),
+    Case::new("a session that is too short or too long is refused", session),
+    Case::new("a group needs a name", no_name),
+    Case::new("nothing committed is minus one", nothing_committed),
+    Case::new("offsets are committed from outside while a group is empty", standalone_commit),
+    Case::new("a member with a lasting name comes back without a rebalance", comes_back),
+];
+
+async fn group(bed: &Bed) -> Result<(String, String), Failed> {
+    Ok((bed.name("group"), bed.topic(1).await?))
+}
+
+fn member_id_required(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        let answer = one.join_once().await?;
+        answers(answer.error_code, E::MemberIdRequired, "JoinGroup without an id")?;
+        check(!answer.member_id.is_empty(), "no id was given")?;
+        one.member_id = answer.member_id.to_string();
+        let answer = one.join_once().await?;
+        answers(answer.error_code, None, "JoinGroup with the id")?;
+        same(&answer.member_id, &answer.leader, "the only member leads")?;
+        same(&answer.protocol_name.as_deref(), &Some("range"), "protocol")?;
+        let members: Vec<_> = answer.members.iter().map(|m| m.member_id.to_string()).collect();
+        same(&members, &vec![one.member_id], "members, as the leader is told")?;
+        check(answer.generation_id >= 1, format!("generation {}", answer.generation_id))
+    })
+}
+
+fn unknown_member(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut known = Puppet::new(bed, &group, &topic).await?;
+        known.settle().await?;
+        let mut stranger = Puppet::new(bed, &group, &topic).await?;
+        (stranger.member_id, stranger.generation) = ("stranger".to_owned(), known.generation);
+        answers(stranger.join_once().await?.error_code, E::UnknownMemberId, "JoinGroup")?;
+        answers(stranger.sync(&[]).await?.0, E::UnknownMemberId, "SyncGroup")?;
+        answers(stranger.heartbeat().await?, E::UnknownMemberId, "Heartbeat")?;
+        answers(stranger.commit(7).await?, E::UnknownMemberId, "OffsetCommit")?;
+        answers(stranger.leave().await?, E::UnknownMemberId, "LeaveGroup")?;
+        answers(known.heartbeat().await?, None, "the member's own heartbeat")?;
+        same(&known.committed().await?, &-1, "committed")?;
+        answers(known.leave().await?, None, "the member leaves")?;
+        answers(known.heartbeat().await?, E::UnknownMemberId, "and is a stranger then")
+    })
+}
+
+fn illegal_generation(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        one.settle().await?;
+        let right = one.generation;
+        for wrong in [right - 1, right + 1] {
+            one.generation = wrong;
+            answers(one.heartbeat().await?, E::IllegalGeneration, "Heartbeat")?;
+            answers(one.sync(&[]).await?.0, E::IllegalGeneration, "SyncGroup")?;
+            answers(one.commit(7).await?, E::IllegalGeneration, "OffsetCommit")?;
+        }
+        one.generation = right;
+        answers(one.heartbeat().await?, None, "Heartbeat of the right one")
+    })
+}
+
+fn rebalance(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        let mut two = Puppet::new(bed, &group, &topic).await?;
+        one.settle().await?;
+        let first = one.generation;
+        let second = tokio::spawn(async move {
+            let joined = two.join().await?;
+            Ok::<_, Failed>((two, joined))
+        });
+        until(SOON, "the member never heard of the rebalance", async || {
+            Ok(one.heartbeat().await? == E::RebalanceInProgress.code())
+        })
+        .await?;
+        // What was worked off before giving up the partitions may still be committed.
+        answers(one.commit(3).await?, None, "OffsetCommit while the others join")?;
+        answers(one.sync(&[]).await?.0, E::RebalanceInProgress, "SyncGroup while the others join")?;
+        check(!second.is_finished(), "the new member did not wait for the old one")?;
+        let joined = one.join().await?;
+        let (mut two, as_follower) = second.await??;
+        check(one.generation > first, "the generation did not rise")?;
+        same(&two.generation, &one.generation, "one generation for both")?;
+        same(&joined.leader.to_string(), &one.member_id, "the leader stays")?;
+        same(&as_follower.leader.to_string(), &one.member_id, "and both are told the same one")?;
+        let mut members: Vec<_> = joined.members.iter().map(|m| m.member_id.to_string()).collect();
+        let mut due = vec![one.member_id.clone(), two.member_id.clone()];
+        members.sort_unstable();
+        due.sort_unstable();
+        same(&members, &due, "members, as the leader is told")?;
+        check(as_follower.members.is_empty(), "a follower is told the members too")?;
+        answers(one.heartbeat().await?, None, "Heartbeat before the assignment is there")?;
+        answers(one.commit(4).await?, E::RebalanceInProgress, "OffsetCommit before the assignment is there")?;
+        // The follower's SyncGroup waits for the leader's.
+        let (leader_id, follower_id) = (one.member_id.clone(), two.member_id.clone());
+        let begun = Instant::now();
+        let lead = async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            one.sync(&[(&leader_id, "for one"), (&follower_id, "for two")]).await
+        };
+        let follow = async {
+            let synced = two.sync(&[]).await?;
+            Ok::<_, Failed>((synced, begun.elapsed()))
+        };
+        let (led, (followed, after)) = tokio::try_join!(lead, follow)?;
+        same(&led, &(0, Bytes::from_static(b"for one")), "the leader's part")?;
+        same(&followed, &(0, Bytes::from_static(b"for two")), "the follower's part")?;
+        check(after >= Duration::from_millis(150), "the follower was answered before the leader assigned")?;
+        answers(two.commit(5).await?, None, "OffsetCommit of the new generation")?;
+        same(&one.committed().await?, &5, "committed")
+    })
+}
+
+fn left_behind(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut slow = Puppet::new(bed, &group, &topic).await?;
+        let mut quick = Puppet::new(bed, &group, &topic).await?;
+        slow.rebalance = Duration::from_millis(600);
+        quick.rebalance = slow.rebalance;
+        slow.settle().await?;
+        let begun = Instant::now();
+        let joined = quick.join().await?;
+        let took = begun.elapsed();
+        check(took >= Duration::from_millis(550), format!("the slow one had {took:?} of its 600 ms"))?;
+        check(took < Duration::from_millis(600) + SOON, format!("it took {took:?}"))?;
+        same(&joined.members.len(), &1, "members")?;
+        answers(slow.heartbeat().await?, E::UnknownMemberId, "the slow one's heartbeat")?;
+        answers(slow.commit(9).await?, E::UnknownMemberId, "the slow one's commit")?;
+        same(&quick.committed().await?, &-1, "committed")
+    })
+}
+
+fn fenced_commit(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        one.settle().await?;
+        answers(one.commit(11).await?, None, "OffsetCommit")?;
+        let old = one.generation;
+        // The leader joining again, with nothing changed, is a rebalance.
+        one.settle().await?;
+        check(one.generation > old, "the generation did not rise")?;
+        let new = std::mem::replace(&mut one.generation, old);
+        answers(one.commit(5).await?, E::IllegalGeneration, "OffsetCommit of the old generation")?;
+        same(&one.committed().await?, &11, "committed")?;
+        one.generation = new;
+        answers(one.commit(12).await?, None, "OffsetCommit of the new generation")?;
+        same(&one.committed().await?, &12, "committed")
+    })
+}
+
+fn inconsistent(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        one.settle().await?;
+        let mut other = Puppet::new(bed, &group, &topic).await?;
+        other.protocol = "another";
+        answers(other.join_once().await?.error_code, E::InconsistentGroupProtocol, "another assignor")?;
+        (other.protocol, other.protocol_type) = ("range", "connect");
+        answers(other.join_once().await?.error_code, E::InconsistentGroupProtocol, "another protocol type")?;
+        answers(one.heartbeat().await?, None, "the member's heartbeat")
+    })
+}
+
+fn session(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        let shortest = bed.subject.shortest_session;
+        for session in [shortest / 2, Duration::from_secs(24 * 3_600)] {
+            one.session = session;
+            let answer = one.join_once().await?;
+            answers(answer.error_code, E::InvalidSessionTimeout, &format!("a session of {session:?}"))?;
+        }
+        one.session = shortest;
+        one.settle().await
+    })
+}
+
+fn no_name(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let topic = bed.topic(1).await?;
+        let mut nameless = Puppet::new(bed, &bed.name("group"), &topic).await?;
+        nameless.group = String::new();
+        answers(nameless.join_once().await?.error_code, E::InvalidGroupId, "JoinGroup")
+    })
+}
+
+fn nothing_committed(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = (bed.name("group"), bed.topic(3).await?);
+        let mut wire = bed.coordinator(&group).await?;
+        let nothing = Ok([(0, -1), (1, -1), (2, -1)].into());
+        same(&wire.committed(&group, &topic, &[0, 1, 2]).await?, &nothing, "of a group that never was")?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        one.settle().await?;
+        same(&wire.committed(&group, &topic, &[0, 1, 2]).await?, &nothing, "of a new group")?;
+        answers(one.commit(0).await?, None, "OffsetCommit of 0")?;
+        let zero = Ok([(0, 0), (1, -1), (2, -1)].into());
+        same(&wire.committed(&group, &topic, &[0, 1, 2]).await?, &zero, "0 is something")?;
+        let unknown = Ok([(0, -1)].into());
+        same(&wire.committed(&group, "nowhere", &[0]).await?, &unknown, "of a topic that is not there")
+    })
+}
+
+fn standalone_commit(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        // As `kafka-consumer-groups --reset-offsets` does: without an id, in no generation.
+        let mut outside = Puppet::new(bed, &group, &topic).await?;
+        answers(outside.commit(42).await?, None, "OffsetCommit to a group without members")?;
+        same(&outside.committed().await?, &42, "committed")?;
+        let mut member = Puppet::new(bed, &group, &topic).await?;
+        member.settle().await?;
+        answers(outside.commit(1).await?, E::UnknownMemberId, "OffsetCommit to a group with members")?;
+        same(&member.committed().await?, &42, "committed")
+    })
+}
+
+fn comes_back(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        one.instance_id = Some("lane-1");
+        let answer = one.join_once().await?;
+        answers(answer.error_code, None, "JoinGroup: a lasting name needs no second attempt")?;
+        (one.member_id, one.generation) = (answer.member_id.to_string(), answer.generation_id);
+        let own = one.member_id.clone();
+        answers(one.sync(&[(&own, "mine")]).await?.0, None, "SyncGroup")?;
+        let mut back = Puppet::new(bed, &group, &topic).await?;
+        back.instance_id = one.instance_id;
+        let answer = back.join_once().await?;
+        answers(answer.error_code, None, "JoinGroup of the one that comes back")?;
+        same(&answer.generation_id, &one.generation, "generation")?;
+        check(*answer.member_id != *own, "it has a new id")?;
+        (back.member_id, back.generation) = (answer.member_id.to_string(), answer.generation_id);
+        same(&back.sync(&[]).await?, &(0, Bytes::from_static(b"mine")), "what it had before")?;
+        answers(one.heartbeat().await?, E::FencedInstanceId, "Heartbeat of the one that was replaced")?;
+        answers(one.commit(3).await?, E::FencedInstanceId, "OffsetCommit of the one that was replaced")?;
+        answers(back.heartbeat().await?, None, "Heartbeat of the one that is back")
+    })
+}
