@@ -13,7 +13,7 @@ use crate::store::contract::{
     self, a_call_ends_as_unavailable_within, fold, holds, origin, the_same_message_succeeds_within,
 };
 use crate::store::model::ModelStore;
-use crate::store::{DeliveryStore, Effect, StoreError};
+use crate::store::{DeliveryStore, Effect, Outcome, StoreError};
 
 mod cancelled;
 mod killed;
@@ -144,8 +144,8 @@ async fn many_may_open_and_prepare_one_new_file_at_once() {
 }
 
 #[track_caller]
-fn refused_with(got: Result<impl std::fmt::Debug, StoreError>, expected: &str) {
-    let refused = matches!(&got, Err(StoreError::Refused { sqlstate, .. }) if sqlstate == expected);
+fn refused_with(got: &Result<Outcome, StoreError>, expected: &str) {
+    let refused = matches!(got, Err(StoreError::Refused { sqlstate, .. }) if sqlstate == expected);
     assert!(refused, "{expected}: {got:?}");
 }
 
@@ -161,19 +161,19 @@ async fn what_postgresql_refuses_is_refused() {
             wrong
         };
         let nul = of(|fold| fold.event.address = "a\0b".into());
-        refused_with(store.apply(&nul, origin(1)).await, "22021");
+        refused_with(&store.apply(&nul, origin(1)).await, "22021");
         let nul = of(|fold| fold.event.currency = "EU\0".into());
-        refused_with(store.apply(&nul, origin(1)).await, "22021");
+        refused_with(&store.apply(&nul, origin(1)).await, "22021");
         let long = of(|fold| fold.event.currency = "EURO".into());
-        refused_with(store.apply(&long, origin(1)).await, "23514");
+        refused_with(&store.apply(&long, origin(1)).await, "23514");
         let bytes = of(|fold| fold.event.currency = "€".into());
-        refused_with(store.apply(&bytes, origin(1)).await, "23514");
+        refused_with(&store.apply(&bytes, origin(1)).await, "23514");
         let beyond = of(|fold| fold.event.revision = 1 << 31);
-        refused_with(store.apply(&beyond, origin(1)).await, "22003");
+        refused_with(&store.apply(&beyond, origin(1)).await, "22003");
     }
     // A revision before the first, and a fold that ends before it starts.
-    refused_with(store.apply(&fold("o-1", 0, 0), origin(0)).await, "23514");
-    refused_with(store.apply(&fold("o-1", 5, 3), origin(3)).await, "23514");
+    refused_with(&store.apply(&fold("o-1", 0, 0), origin(0)).await, "23514");
+    refused_with(&store.apply(&fold("o-1", 5, 3), origin(3)).await, "23514");
     holds(&store, "o-1", 0, &[]).await;
 
     let mut edge = fold("o-1", 1, 1);
@@ -228,8 +228,8 @@ async fn a_commit_that_fails_is_told() {
          CREATE TRIGGER orphan AFTER INSERT ON deliveries BEGIN INSERT INTO child VALUES (1); END",
     )
     .await;
-    refused_with(store.apply(&fold("o-1", 1, 1), origin(1)).await, "23503");
-    refused_with(store.apply(&fold("o-1", 2, 2), origin(2)).await, "23503");
+    refused_with(&store.apply(&fold("o-1", 1, 1), origin(1)).await, "23503");
+    refused_with(&store.apply(&fold("o-1", 2, 2), origin(2)).await, "23503");
     holds(&store, "o-1", 0, &[]).await;
     run(&mut other, "DROP TRIGGER orphan").await;
     assert_eq!(apply(&store, "o-1", 1).await, Effect::Applied);
@@ -271,11 +271,10 @@ async fn a_locked_file_is_unavailable_in_time() {
     let start = Instant::now();
     a_call_ends_as_unavailable_within(&store, "o-1", Duration::from_secs(1)).await;
     assert!(start.elapsed() >= options.busy_timeout, "it waited for the lock");
-    let both = tokio::join!(
+    tokio::join!(
         a_call_ends_as_unavailable_within(&store, "o-1", Duration::from_secs(1)),
         a_call_ends_as_unavailable_within(&store, "o-2", Duration::from_secs(1)),
     );
-    drop(both);
     // Who only reads is not in the way.
     assert_eq!(store.deliveries().await.expect("rows are read"), []);
     run(&mut other, "ROLLBACK").await;
