@@ -26,7 +26,8 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
             Tone::Failed => "failed",
             Tone::Undecided => "undecided",
         },
-        demonstration: words::demonstration(result),
+        demonstration: words::demonstration(result)
+            .map(|said| said.trim_start_matches(words::DEMONSTRATION).to_owned()),
         headline: headline.text,
         range_note: words::range_note(result),
         control_note: words::control_note(result),
@@ -48,6 +49,7 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
 struct Page<'a> {
     result: &'a RunResult,
     tone: &'static str,
+    /// What follows on the word, which the page sets in bold.
     demonstration: Option<String>,
     headline: String,
     range_note: String,

@@ -190,7 +190,7 @@ fn a_demonstration_says_so_before_anything_else() {
     assert!(markdown::summary(&result).starts_with("DEMONSTRATION: "));
     let page = html::page(&result).unwrap();
     let (_, body) = page.split_once("<body>").unwrap();
-    let (before, _) = body.split_once("DEMONSTRATION: ").unwrap();
+    let (before, _) = body.split_once("DEMONSTRATION</strong>: ").unwrap();
     assert!(!before.contains("</"), "something stands before it: {before}");
     for chart in &chart::CHARTS {
         assert!(

@@ -231,7 +231,8 @@ fn seconds<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, y: f64, on_axis: &[Phase
     for phase in on_axis {
         let width = phase.right - phase.left;
         let scale = Scale::Linear { max: phase.length_ms / 1000.0 };
-        let ticks = (width / 110.0).floor().max(1.0) as usize;
+        let each = if canvas.is_wide() { 110.0 } else { 50.0 };
+        let ticks = (width / each).floor().max(1.0) as usize;
         for value in scale.ticks(ticks) {
             let x = phase.left + scale.part(value) * width;
             canvas.text(&tick(value), (x, y), style::text(20.0).grey().centred())?;

@@ -30,7 +30,8 @@ pub fn heading(result: &RunResult) -> Heading {
 
 /// The height it asks for.
 pub fn height(result: &RunResult, layout: Layout) -> f64 {
-    let rows: usize = result.configurations.iter().map(|c| gates(c).len()).sum();
+    let most = result.configurations.iter().map(|c| gates(c).len()).max().unwrap_or(1);
+    let rows = most * result.configurations.len().max(1);
     let (gate, block) = if layout == Layout::Phone { (48.0, 52.0) } else { (34.0, 24.0) };
     AXIS + 10.0 + rows.max(2) as f64 * gate + result.configurations.len() as f64 * block
 }

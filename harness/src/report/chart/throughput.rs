@@ -65,7 +65,7 @@ pub fn draw<DB: DrawingBackend>(
     for (i, (configuration, row)) in result.configurations.iter().zip(&rows).enumerate() {
         let top = frame.top + i as f64 * height;
         let baseline = result.configurations.first().filter(|_| i > 0).map(|c| c.name.as_str());
-        let said = labels(&canvas, (canvas.left() + 10.0, top + 18.0), configuration, row, baseline)?;
+        let said = labels(&canvas, (frame.left + 10.0, top + 18.0), configuration, row, baseline)?;
         let strip = Rect { top: top + said + 4.0, bottom: top + height - height * 0.05, ..frame };
         Strip { frame: strip, scale, index: i }.draw(&canvas, configuration)?;
     }
