@@ -1,18 +1,22 @@
-//! `index.html`: the page a run is read from. Plain HTML and CSS: no script, nothing fetched but the pictures beside it.
+//! `index.html`: the page a run is read from. One file of HTML, CSS and inline SVG: no script, nothing fetched.
 
 use askama::Template;
 
-use crate::record::{Component, RunResult};
+use crate::record::{Comparison, Configuration, RunResult};
 use crate::report::ReportError;
-use crate::report::chart::{CHARTS, PNG_SIZE};
+use crate::report::chart::plane::{Heading, Layout};
+use crate::report::chart::{CHARTS, Chart, Drawing};
 use crate::report::table::{self, Row};
-use crate::report::units::{bytes, count, number, percent, ratio, spread};
+use crate::report::units::{count, number, percent, range, ratio, spread};
 use crate::report::words::{self, Tone};
+
+mod palette;
+mod ran;
 
 /// The page as text; everything that comes from the record is escaped by the template.
 ///
 /// # Errors
-/// [`ReportError::Page`] when the template cannot be filled in.
+/// [`ReportError::Chart`] when a chart cannot be drawn, [`ReportError::Page`] when the template cannot be filled in.
 pub fn page(result: &RunResult) -> Result<String, ReportError> {
     let headline = words::headline(result);
     let page = Page {
@@ -22,16 +26,20 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
             Tone::Failed => "failed",
             Tone::Undecided => "undecided",
         },
+        demonstration: words::demonstration(result)
+            .map(|said| said.trim_start_matches(words::DEMONSTRATION).to_owned()),
         headline: headline.text,
         range_note: words::range_note(result),
-        rows: table::rows(result),
-        figures: figures(result),
+        control_note: words::control_note(result),
+        rows: table::rows_and_control(result),
+        figures: figures(result)?,
+        palette: palette::rules(),
         comparisons: comparisons(result),
         lanes: lanes(result),
         explanations: words::throughput_comparisons(result).filter_map(words::explanation).collect(),
         factors: words::FACTORS,
         findings: findings(result),
-        ran: ran(result),
+        ran: ran::ran(result),
     };
     Ok(page.render()?)
 }
@@ -41,10 +49,14 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
 struct Page<'a> {
     result: &'a RunResult,
     tone: &'static str,
+    /// What follows on the word, which the page sets in bold.
+    demonstration: Option<String>,
     headline: String,
     range_note: String,
+    control_note: Option<String>,
     rows: Vec<Row>,
     figures: Vec<Figure>,
+    palette: String,
     comparisons: Vec<[String; 5]>,
     lanes: Vec<Lane>,
     explanations: Vec<String>,
@@ -53,19 +65,22 @@ struct Page<'a> {
     ran: Vec<(&'static str, String)>,
 }
 
-/// A picture and its words.
+/// A chart, its words, and the two ways in which it is drawn.
 struct Figure {
-    file: &'static str,
-    title: &'static str,
+    name: &'static str,
+    heading: Heading,
     alt: String,
-    size: (u32, u32),
+    page: Drawing,
+    phone: Drawing,
 }
 
 /// What is said of one configuration below the table.
 struct Lane {
     name: String,
+    lanes: String,
     bottlenecks: Vec<String>,
-    shares: String,
+    shares: Vec<[String; 3]>,
+    bound: String,
     truth: Vec<(&'static str, String)>,
 }
 
@@ -76,52 +91,72 @@ struct Findings {
     left_out: u64,
 }
 
-fn figures(result: &RunResult) -> Vec<Figure> {
+fn figures(result: &RunResult) -> Result<Vec<Figure>, ReportError> {
     let rows = table::rows(result);
+    CHARTS.iter().map(|chart| figure(chart, result, &rows)).collect()
+}
+
+fn figure(chart: &Chart, result: &RunResult, rows: &[Row]) -> Result<Figure, ReportError> {
     let say = |of: fn(&Row) -> String| {
         rows.iter().map(|r| format!("{}: {}", r.name, of(r))).collect::<Vec<_>>().join("; ")
     };
-    CHARTS
-        .iter()
-        .map(|chart| {
-            let alt = match chart.file {
-                "throughput.png" => {
-                    format!("Drain throughput in events/s. {}", say(|r| r.throughput.inline()))
-                }
-                "latency.png" => format!(
-                    "Response time of the steady phase. {}",
-                    say(|r| format!("p50 {}, p99 {}", r.p50.value, r.p99.value))
-                ),
-                "lag.png" => {
-                    format!("Lag over time. Peak of the surge in records: {}", say(|r| r.peak_lag.inline()))
-                }
-                _ => {
-                    format!("Order violations. {}", say(|r| format!("{} {}", r.order.value, r.order.detail)))
-                }
-            };
-            Figure { file: chart.file, title: chart.title, alt, size: PNG_SIZE }
-        })
-        .collect()
+    let alt = match chart.name {
+        "throughput" => format!("Drain throughput in events/s. {}", say(|r| r.throughput.inline())),
+        "latency" => format!(
+            "Response time of the steady phase. {}",
+            say(|r| format!("p50 {}, p99 {}", r.p50.value, r.p99.value))
+        ),
+        "lag" => format!("Lag over time. Peak of the surge in records: {}", say(|r| r.peak_lag.inline())),
+        _ => format!("Order violations. {}", say(|r| format!("{} {}", r.order.value, r.order.detail))),
+    };
+    let draw =
+        |layout| chart.svg(result, layout).map_err(|source| ReportError::Chart { chart: chart.name, source });
+    Ok(Figure {
+        name: chart.name,
+        heading: chart.heading(result),
+        alt,
+        page: draw(Layout::Page)?,
+        phone: draw(Layout::Phone)?,
+    })
 }
 
 fn comparisons(result: &RunResult) -> Vec<[String; 5]> {
-    result
-        .comparisons
-        .iter()
-        .map(|c| {
-            [
-                format!("{} ÷ {}", c.candidate, c.baseline),
-                metric(&c.metric),
-                ratio(c.ratio.value),
-                format!("{}, n = {}", spread(&c.ratio, number), c.ratio.n),
-                table::verdict_word(c.verdict).to_owned(),
-            ]
+    let line = |c: &Comparison, control: &str| {
+        [
+            format!("{} ÷ {}", c.candidate, c.baseline),
+            format!("{}{control}", metric(&c.metric)),
+            ratio(c.ratio.value),
+            format!("{}, n = {}", spread(&c.ratio, number), c.ratio.n),
+            table::verdict_word(c.verdict).to_owned(),
+        ]
+    };
+    let mut lines: Vec<_> = result.comparisons.iter().map(|c| line(c, "")).collect();
+    if let Some(control) = &result.control {
+        let at = format!(", control at {}", words::control_cost(control));
+        lines.extend(control.comparisons.iter().map(|c| line(c, &at)));
+    }
+    lines
+}
+
+/// Each partition's part of the drain over the rounds; hashing shares every round's orders out anew.
+fn shares(configuration: &Configuration) -> Vec<[String; 3]> {
+    let all = || configuration.trials.iter().flat_map(|t| &t.partitions);
+    let mut ids: Vec<i32> = all().map(|p| p.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter()
+        .map(|id| {
+            let of = |value: fn(&crate::record::PartitionShare) -> f64, show: fn(f64) -> String| {
+                let values = || all().filter(|p| p.id == id).map(value);
+                range(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max), show)
+            };
+            [id.to_string(), of(|p| p.share, percent), of(|p| p.events as f64, number)]
         })
         .collect()
 }
 
 /// A metric's name in plain words; one that is not known here keeps its own.
-fn metric(name: &str) -> String {
+pub(super) fn metric(name: &str) -> String {
     match name {
         "throughput_per_s" => "throughput",
         "response_time_ns_p50" => "response time, median",
@@ -158,7 +193,9 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
             Lane {
                 name: c.name.clone(),
                 bottlenecks: words::bottlenecks(c),
-                shares: words::shares(c).unwrap_or_default(),
+                lanes: table::lanes(c),
+                shares: shares(c),
+                bound: words::share_bound(c).unwrap_or_default(),
                 truth: if c.trials.is_empty() { Vec::new() } else { truth },
             }
         })
@@ -182,78 +219,4 @@ fn findings(result: &RunResult) -> Vec<Findings> {
         }
     }
     out
-}
-
-/// What ran, as name and value.
-fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
-    let (e, s, w) = (&result.environment, &result.stack, &result.workload);
-    let dirty = if e.dirty { ", with uncommitted changes" } else { "" };
-    let surge = w.surge.as_ref().map_or("none".to_owned(), |s| {
-        format!(
-            "{} → {} → {} events/s for {} s, {} s, {} s",
-            number(s.base_per_s),
-            number(s.peak_per_s),
-            number(s.base_per_s),
-            s.base_s,
-            s.peak_s,
-            s.base_s
-        )
-    });
-    let service = if w.service_time_ms > 0.0 {
-        format!("{} ms an event, modelled", w.service_time_ms)
-    } else {
-        "none".into()
-    };
-    let clients: Vec<String> = s.clients.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    vec![
-        ("started", result.started_at.clone()),
-        ("stack", s.name.clone()),
-        (
-            "broker",
-            format!(
-                "Kafka {}, nodes: {}, replication: {}, min.insync.replicas: {}, acks: {}",
-                s.kafka.version, s.kafka.nodes, s.kafka.replication, s.kafka.min_isr, s.kafka.acks
-            ),
-        ),
-        ("store", component(&s.store)),
-        ("view", component(&s.view)),
-        ("clients", clients.join(", ")),
-        ("seed", w.seed.to_string()),
-        ("rounds", w.rounds.to_string()),
-        ("message key", w.key.clone()),
-        ("orders drawn", format!("{}, {} events an order on average", w.keys, w.events_per_order)),
-        ("message value", format!("{} bytes on average", count(w.value_bytes.into()))),
-        ("drain", format!("{} events", count(w.drain_events))),
-        ("steady", format!("{} events/s for {} s, {}", number(w.steady_per_s), w.steady_s, w.arrivals)),
-        ("surge", surge),
-        ("service time", service),
-        ("commit interval", format!("{} ms", w.commit_interval_ms)),
-        ("broken on purpose", w.inject.clone().unwrap_or_else(|| "nothing".into())),
-        ("lanebench", format!("{}, {} build, commit {}{dirty}, {}", e.version, e.profile, e.commit, e.rustc)),
-        ("machine", format!("{}, {} cores, {}, Linux {}", e.cpu, e.cores, bytes(e.memory_bytes), e.kernel)),
-        ("load", format!("{:.2} before, at most {:.2} during the run", e.load_before, e.load_max)),
-        ("noise", noise(result)),
-    ]
-}
-
-/// The worst noise of any trial.
-fn noise(result: &RunResult) -> String {
-    let worst = |of: fn(&crate::record::Noise) -> f64| {
-        words::all_trials(result).map(|t| of(&t.noise)).fold(0.0, f64::max)
-    };
-    format!(
-        "worst trial: waiting for a CPU {}, stolen {}, slowest ÷ fastest canary loop {}",
-        percent(worst(|n| n.cpu_pressure.unwrap_or(0.0))),
-        percent(worst(|n| n.steal)),
-        number(worst(|n| n.canary_spread))
-    )
-}
-
-fn component(c: &Component) -> String {
-    let settings: Vec<String> = c.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-    if settings.is_empty() {
-        format!("{} {}", c.name, c.version)
-    } else {
-        format!("{} {} ({})", c.name, c.version, settings.join(", "))
-    }
 }

@@ -7,14 +7,19 @@ use crate::report::{table, words};
 
 /// The whole file as text.
 pub fn summary(result: &RunResult) -> String {
-    let mut out = format!("**{}**\n\n", escape(&words::headline(result).text));
+    let mut out = String::new();
+    if let Some(said) = words::demonstration(result) {
+        // The word stands first, before any markup.
+        out.push_str(&format!("{}\n\n", escape(&said)));
+    }
+    out.push_str(&format!("**{}**\n\n", escape(&words::headline(result).text)));
     out.push_str(
         "| configuration | rounds | events/s | ratio | response p50 | response p99 | peak lag, records | order violations \
          | lost | bottleneck |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
-    for row in table::rows(result) {
+    for row in table::rows_and_control(result) {
         let cells = [
-            row.name.clone(),
+            if row.control { format!("{} ({})", row.name, row.lanes) } else { row.name.clone() },
             row.rounds.inline(),
             row.throughput.inline(),
             row.ratio.inline(),

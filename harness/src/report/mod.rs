@@ -36,7 +36,7 @@ pub enum ReportError {
     /// A chart could not be drawn.
     #[error("the chart {chart} could not be drawn: {source}")]
     Chart {
-        /// Its file name.
+        /// Its name.
         chart: &'static str,
         /// Why.
         source: chart::ChartError,
@@ -57,7 +57,7 @@ pub fn render(result: &RunResult, dir: &Path) -> Result<Vec<PathBuf>, ReportErro
     let page = write(dir, "index.html", html::page(result)?.as_bytes())?;
     let mut written = vec![page];
     for chart in chart::CHARTS {
-        let png = chart.png(result).map_err(|source| ReportError::Chart { chart: chart.file, source })?;
+        let png = chart.png(result).map_err(|source| ReportError::Chart { chart: chart.name, source })?;
         written.push(write(dir, chart.file, &png)?);
     }
     written.push(write(dir, "summary.md", markdown::summary(result).as_bytes())?);

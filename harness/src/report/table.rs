@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::{Configuration, Estimate, RunResult, Verdict};
+use crate::record::{Configuration, Control, ControlRow, Estimate, RunResult, Verdict, Verification};
 use crate::report::units::{NONE, count, counted, duration, number, ratio, spread, whole};
 use crate::report::words;
 
@@ -68,11 +68,70 @@ pub struct Row {
     pub void: bool,
     /// Whether any of its trials failed a check.
     pub failed: bool,
+    /// Whether it stands for control drains, under another modelled cost.
+    pub control: bool,
 }
 
 /// One row a configuration, in the result's order.
 pub fn rows(result: &RunResult) -> Vec<Row> {
     result.configurations.iter().enumerate().map(|(i, c)| row(result, c, i == 0)).collect()
+}
+
+/// The rows of [`rows`], and below them those of the control drains, if there were any.
+pub fn rows_and_control(result: &RunResult) -> Vec<Row> {
+    let mut rows = rows(result);
+    if let Some(control) = &result.control {
+        rows.extend(control.configurations.iter().enumerate().map(|(i, c)| control_row(control, c, i == 0)));
+    }
+    rows
+}
+
+/// One configuration's control drains: throughput and truth; nothing else was measured.
+fn control_row(control: &Control, row: &ControlRow, first: bool) -> Row {
+    let checks = &row.verifications;
+    let failed = checks.iter().filter(|v| !v.passed).count();
+    let void = failed > 0 && failed == checks.len();
+    let sum = words::sum(checks.iter());
+    let compared = control.comparisons.iter().find(|c| c.candidate == row.name && !void);
+    let missing = Cell::new(if void { "void" } else { NONE }, "");
+    let nothing = || Cell::new(NONE, "");
+    Row {
+        name: row.name.clone(),
+        lanes: format!("control: {}", words::control_cost(control)),
+        rounds: rounds(checks.len(), failed),
+        throughput: match &row.throughput_per_s {
+            Some(e) if !void => Cell::new(number(e.value), spread(e, number)),
+            _ => missing.clone(),
+        },
+        ratio: match compared {
+            _ if first => Cell::new("1", "baseline"),
+            Some(c) => Cell::new(ratio(c.ratio.value), spread(&c.ratio, number)),
+            None => missing,
+        },
+        p50: nothing(),
+        p99: nothing(),
+        peak_lag: nothing(),
+        order: Cell::new(count(sum.order_violations), format!("of {}", count(sum.order_pairs_checked))),
+        lost: Cell::new(count(sum.lost), format!("of {}", count(sum.acked))),
+        pairs: sum.order_pairs_checked,
+        acked: sum.acked,
+        repeats: repeats(&sum),
+        bottleneck: nothing(),
+        compared: compared.is_some(),
+        void,
+        failed: failed > 0,
+        control: true,
+    }
+}
+
+/// Drains that count, and how many are void.
+fn rounds(all: usize, failed: usize) -> Cell {
+    let void = if failed == 0 { String::new() } else { format!("{failed} void") };
+    Cell::new(count((all - failed) as u64), void)
+}
+
+fn repeats(sum: &Verification) -> Cell {
+    Cell::new(format!("{} resent", count(sum.resent)), format!("{} redelivered", count(sum.redelivered)))
 }
 
 fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
@@ -99,10 +158,7 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
     Row {
         name: configuration.name.clone(),
         lanes: lanes(configuration),
-        rounds: Cell::new(
-            count((trials.len() - failed) as u64),
-            if failed == 0 { String::new() } else { format!("{failed} void") },
-        ),
+        rounds: rounds(trials.len(), failed),
         throughput: estimate(&configuration.summary.throughput_per_s, number),
         ratio: if first { Cell::new("1", "baseline") } else { ratio_cell(result, configuration, &missing) },
         p50: estimate(&configuration.summary.response_time_ns_p50, duration),
@@ -112,18 +168,12 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
         lost: of(sum.lost, sum.acked),
         pairs: sum.order_pairs_checked,
         acked: sum.acked,
-        repeats: if trials.is_empty() {
-            missing.clone()
-        } else {
-            Cell::new(
-                format!("{} resent", count(sum.resent)),
-                format!("{} redelivered", count(sum.redelivered)),
-            )
-        },
+        repeats: if trials.is_empty() { missing.clone() } else { repeats(&sum) },
         bottleneck: bottleneck(configuration).unwrap_or(Cell::new(NONE, "")),
         compared: !void && words::throughput_comparisons(result).any(|c| c.candidate == configuration.name),
         void,
         failed: failed > 0,
+        control: false,
     }
 }
 

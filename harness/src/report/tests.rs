@@ -2,26 +2,10 @@
 
 use std::path::Path;
 
-use plotters::backend::SVGBackend;
-use plotters::drawing::IntoDrawingArea;
-
+use super::chart::plane::Layout;
+use super::chart::style::DARK;
 use super::{chart, csv, fixture, html, markdown, render, table, text, words};
 use crate::record::{RunResult, Verdict};
-
-fn all() -> Vec<(&'static str, RunResult)> {
-    vec![
-        ("ordinary", fixture::ordinary()),
-        ("one-round", fixture::one_round()),
-        ("no-surge", fixture::no_surge()),
-        ("large", fixture::large()),
-        ("noisy", fixture::noisy()),
-        ("failed", fixture::failed()),
-        ("all-void", fixture::all_void()),
-        ("interrupted", fixture::interrupted()),
-        ("empty", fixture::empty()),
-        ("hollow", fixture::hollow()),
-    ]
-}
 
 /// Where the pictures are kept for looking at: `LANEBENCH_KEEP_REPORTS=DIR cargo test -p lanebench report`.
 fn directory(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
@@ -46,7 +30,7 @@ fn marks(png: &[u8]) -> (f64, f64) {
 
 #[test]
 fn every_run_renders_and_no_picture_is_empty() {
-    for (name, result) in all() {
+    for (name, result) in fixture::all() {
         let (_scratch, dir) = directory(name);
         let written = render(&result, &dir).unwrap();
         let names: Vec<_> = written.iter().map(|p| p.file_name().unwrap().to_string_lossy()).collect();
@@ -75,28 +59,33 @@ fn red_is_for_violations() {
     assert!(marks(&order.png(&fixture::failed()).unwrap()).1 > 0.0005);
 }
 
-fn svg(draw: impl FnOnce(&chart::Area<SVGBackend<'_>>) -> Result<(), chart::ChartError>) -> String {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, chart::PNG_SIZE).into_drawing_area();
-        draw(&area).unwrap();
-        area.present().unwrap();
-    }
-    svg
-}
-
 #[test]
 fn the_same_charts_draw_svg_in_characters_the_font_has() {
     let mut drawn = String::new();
     for result in [fixture::ordinary(), fixture::failed(), fixture::empty()] {
-        drawn += &svg(|area| chart::throughput::draw(area, &result));
-        drawn += &svg(|area| chart::latency::draw(area, &result));
-        drawn += &svg(|area| chart::lag::draw(area, &result));
-        drawn += &svg(|area| chart::order::draw(area, &result));
+        for chart in &chart::CHARTS {
+            drawn += &chart.svg(&result, Layout::Page).unwrap().marks;
+            drawn += &chart.svg(&result, Layout::Phone).unwrap().marks;
+        }
     }
-    assert!(drawn.contains("3p3c") && drawn.contains("12 violations"));
-    let foreign: String = drawn.chars().filter(|c| !c.is_ascii() && !"–−×µ…".contains(*c)).collect();
+    assert!(drawn.contains("3p3c") && drawn.contains("8 of 61,233"));
+    let foreign: String = drawn.chars().filter(|c| !c.is_ascii() && !"–−×µ…·".contains(*c)).collect();
     assert_eq!(foreign, "", "characters that were never seen drawn");
+}
+
+#[test]
+fn every_colour_that_is_drawn_has_one_for_the_dark() {
+    let known: Vec<String> =
+        DARK.iter().map(|(light, _)| format!("#{:02X}{:02X}{:02X}", light.0, light.1, light.2)).collect();
+    for (name, result) in fixture::all() {
+        for chart in &chart::CHARTS {
+            let marks = chart.svg(&result, Layout::Page).unwrap().marks;
+            let used = marks.split('"').filter(|part| part.len() == 7 && part.starts_with('#'));
+            for color in used {
+                assert!(known.iter().any(|k| k == color), "{name}, {}: {color}", chart.name);
+            }
+        }
+    }
 }
 
 #[test]
@@ -161,7 +150,7 @@ fn verdicts_that_go_the_other_way() {
 
 #[test]
 fn the_terminal_fits_eighty_columns() {
-    for (name, result) in all() {
+    for (name, result) in fixture::all() {
         let text = text::render(&result, None);
         if std::env::var_os("LANEBENCH_KEEP_REPORTS").is_some() {
             println!("---- {name}\n{text}");
@@ -186,12 +175,56 @@ fn nothing_from_the_record_becomes_markup() {
 #[test]
 fn the_page_asks_for_nothing_from_elsewhere() {
     let page = html::page(&fixture::large()).unwrap();
-    for foreign in ["http://", "https://", "<script", "@import", "url("] {
+    for foreign in ["http:", "https:", "<script", "<img", "@import", "url("] {
         assert!(!page.contains(foreign), "{foreign}");
     }
-    for chart in chart::CHARTS {
-        assert!(page.contains(&format!("<img src=\"{}\" alt=\"", chart.file)));
+    assert_eq!(page.matches("<svg ").count(), 2 * chart::CHARTS.len());
+}
+
+#[test]
+fn a_demonstration_says_so_before_anything_else() {
+    let result = fixture::demonstration();
+    let said = words::demonstration(&result).unwrap();
+    assert!(said.contains("SQLite") && said.contains("2 ms of service time an event"), "{said}");
+    assert!(text::render(&result, None).starts_with("DEMONSTRATION: "));
+    assert!(markdown::summary(&result).starts_with("DEMONSTRATION: "));
+    let page = html::page(&result).unwrap();
+    let (_, body) = page.split_once("<body>").unwrap();
+    let (before, _) = body.split_once("DEMONSTRATION</strong>: ").unwrap();
+    assert!(!before.contains("</"), "something stands before it: {before}");
+    for chart in &chart::CHARTS {
+        assert!(
+            chart
+                .heading(&result)
+                .subtitle
+                .starts_with("DEMONSTRATION on the embedded stack, modelled: 2 ms")
+        );
     }
+    assert_eq!(words::demonstration(&fixture::ordinary()), None);
+}
+
+#[test]
+fn control_drains_have_rows_of_their_own() {
+    let rows = table::rows_and_control(&fixture::demonstration());
+    let said: Vec<_> = rows.iter().map(|r| (r.name.as_str(), r.lanes.as_str(), r.control)).collect();
+    assert_eq!(
+        said[1..],
+        [
+            ("3p3c", "3 partitions, 3 consumers", false),
+            ("1p1c", "control: service time 0", true),
+            ("3p3c", "control: service time 0", true)
+        ]
+    );
+    assert_eq!((rows[3].ratio.value.as_str(), rows[3].p50.value.as_str()), ("1.06×", "–"));
+    let failed = fixture::control_failed();
+    let headline = words::headline(&failed);
+    assert_eq!(headline.tone, words::Tone::Failed);
+    assert!(
+        headline.text.contains("Control of 3p3c: 1 of 30,616 acknowledged events lost."),
+        "{}",
+        headline.text
+    );
+    assert_eq!(table::rows_and_control(&failed)[3].rounds.inline(), "2 (1 void)");
 }
 
 #[test]

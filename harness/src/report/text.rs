@@ -14,9 +14,14 @@ pub const WIDTH: usize = 80;
 
 /// The whole text, ending in a newline; `report` is where the report was written, if it was.
 pub fn render(result: &RunResult, report: Option<&Path>) -> String {
-    let mut out = wrap(&words::headline(result).text, "");
+    let mut out = String::new();
+    if let Some(said) = words::demonstration(result) {
+        out.push_str(&wrap(&said, ""));
+        out.push('\n');
+    }
+    out.push_str(&wrap(&words::headline(result).text, ""));
     out.push('\n');
-    out.push_str(&main_table(&table::rows(result)));
+    out.push_str(&main_table(&table::rows_and_control(result)));
     out.push('\n');
     out.push_str(&wrap(
         &format!(
@@ -35,6 +40,8 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
         // A path is never wrapped, so that it can be copied.
         out.push_str(&format!("\nreport: {}\n", report.display()));
     }
+    // A name in a record may not speak to the terminal.
+    out.retain(|c| c == '\n' || !c.is_control());
     out
 }
 
@@ -69,7 +76,7 @@ fn lay_out(rows: &[Row], gap: u16, squeeze: bool) -> String {
     ]);
     for row in rows {
         let cells = [
-            row.name.clone(),
+            if row.control { format!("{}\ncontrol", row.name) } else { row.name.clone() },
             row.throughput.stacked(),
             row.ratio.stacked(),
             row.p50.value.clone(),
@@ -101,21 +108,27 @@ fn fits(text: &str) -> bool {
     text.lines().all(|l| l.chars().count() <= WIDTH)
 }
 
+/// A word in pieces of at most `room` characters; nearly always one.
+fn pieces(word: &str, room: usize) -> Vec<String> {
+    let characters: Vec<char> = word.chars().collect();
+    characters.chunks(room).map(|piece| piece.iter().collect()).collect()
+}
+
 /// Breaks text between words so that it fits; later lines start with `indent`.
 fn wrap(text: &str, indent: &str) -> String {
     let mut out = String::new();
     let mut line = String::new();
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().flat_map(|word| pieces(word, WIDTH - indent.len())) {
         if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
             out.push_str(&line);
             out.push('\n');
             line = indent.to_owned();
-            line.push_str(word);
+            line.push_str(&word);
         } else {
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
     }
     out.push_str(&line);

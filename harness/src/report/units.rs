@@ -94,8 +94,11 @@ pub fn duration_tick(ns: f64) -> String {
     format!("{} {unit}", tick(ns / size))
 }
 
-/// A tick of an axis, without needless zeros: `0.5`, `2`, `10,000`.
+/// A tick of an axis, without needless zeros: `0.5`, `2`, `10,000`, `1.5 M`.
 pub fn tick(x: f64) -> String {
+    if x.abs() >= 1e6 {
+        return format!("{} M", tick(x / 1e6));
+    }
     if x.abs() >= 100.0 {
         return number(x);
     }
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn ticks_are_short() {
         assert_eq!([0.0, 5e6, 2.5e9, 150e3].map(duration_tick), ["0", "5 ms", "2.5 s", "150 µs"]);
-        assert_eq!([0.5, 20.0, 150_000.0].map(tick), ["0.5", "20", "150,000"]);
+        assert_eq!([0.5, 20.0, 150_000.0, 1.5e6].map(tick), ["0.5", "20", "150,000", "1.5 M"]);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What a run says in plain words: the verdict first, then why a speed-up is as large as it is, and what failed.
 
-use crate::record::{Comparison, Configuration, Estimate, Finding, RunResult, Trial, Verdict, Verification};
-use crate::report::units::{confidence, count, counted, number, percent, ratio, spread};
+use crate::record::{
+    Comparison, Configuration, Control, Estimate, Finding, RunResult, Trial, Verdict, Verification,
+};
+use crate::report::units::{self, confidence, count, counted, number, ratio, spread};
 
 /// The metric of the main comparison.
 const THROUGHPUT: &str = "throughput_per_s";
@@ -26,6 +28,70 @@ pub struct Headline {
     pub text: String,
 }
 
+/// What a demonstration opens with: that it is one, what stands in for what, and what is modelled. `None` where the
+/// numbers count.
+pub fn demonstration(result: &RunResult) -> Option<String> {
+    let said = &result.stack.demonstration;
+    if said.is_empty() {
+        return None;
+    }
+    let mut text = format!("{DEMONSTRATION}: {}", sentences(said));
+    if let Some(modelled) = modelled(result) {
+        text.push_str(&format!(" Modelled: {modelled}."));
+    }
+    if let Some(control) = control_note(result) {
+        text.push(' ');
+        text.push_str(&control);
+    }
+    text.push_str(" Never quote these numbers as evidence of speed.");
+    Some(text)
+}
+
+/// The word with which every output of a demonstration opens.
+pub const DEMONSTRATION: &str = "DEMONSTRATION";
+
+/// What must stand beside every chart of a run whose costs are not all real.
+pub fn demonstration_in_short(result: &RunResult) -> Option<String> {
+    let modelled = modelled(result);
+    if result.stack.demonstration.is_empty() {
+        return modelled.map(|cost| format!("Modelled: {cost}."));
+    }
+    let cost = modelled.map_or(String::new(), |cost| format!(", modelled: {cost}"));
+    Some(format!("{DEMONSTRATION} on the {} stack{cost}.", result.stack.name))
+}
+
+/// The modelled cost, if there is one.
+fn modelled(result: &RunResult) -> Option<String> {
+    let ms = result.workload.service_time_ms;
+    (ms > 0.0).then(|| format!("{} ms of service time an event", units::tick(ms)))
+}
+
+/// What the control rows are; `None` where there are none.
+pub fn control_note(result: &RunResult) -> Option<String> {
+    let control = result.control.as_ref()?;
+    Some(format!(
+        "The control rows show the same drains at {}: what they differ by is the model.",
+        control_cost(control)
+    ))
+}
+
+/// The modelled cost of the control drains: `service time 0`.
+pub fn control_cost(control: &Control) -> String {
+    match control.service_time_ms {
+        0.0 => "service time 0".into(),
+        ms => format!("service time {} ms", units::tick(ms)),
+    }
+}
+
+/// Several sentences in one line, each with its full stop.
+fn sentences(said: &[String]) -> String {
+    let stopped = |s: &String| {
+        let s = s.trim();
+        if s.ends_with(['.', '!', '?']) { s.to_owned() } else { format!("{s}.") }
+    };
+    said.iter().map(stopped).collect::<Vec<_>>().join(" ")
+}
+
 /// The verdict of a run: speed and truth in one breath, or what failed.
 pub fn headline(result: &RunResult) -> Headline {
     let trials = all_trials(result).count();
@@ -35,7 +101,7 @@ pub fn headline(result: &RunResult) -> Headline {
             text: "Nothing was measured: no trial was finished.".into(),
         };
     }
-    if !result.passed || all_trials(result).any(|t| !t.verification.passed) {
+    if !result.passed || verifications(result).any(|v| !v.passed) {
         return Headline { tone: Tone::Failed, text: failure(result) };
     }
     let speeds: Vec<&Comparison> = throughput_comparisons(result).collect();
@@ -53,6 +119,12 @@ pub fn headline(result: &RunResult) -> Headline {
     }
     let tone = if decided && result.complete { Tone::Held } else { Tone::Undecided };
     Headline { tone, text }
+}
+
+/// Every check of truth of the run, control drains included.
+fn verifications(result: &RunResult) -> impl Iterator<Item = &Verification> {
+    let control = result.control.iter().flat_map(|c| &c.configurations).flat_map(|row| &row.verifications);
+    all_trials(result).map(|t| &t.verification).chain(control)
 }
 
 /// The comparisons of drain throughput.
@@ -129,7 +201,10 @@ pub fn truth(v: &Verification) -> String {
 fn failure(result: &RunResult) -> String {
     let void = all_trials(result).filter(|t| !t.verification.passed).count();
     let all = all_trials(result).count();
-    let mut text = if void == 0 {
+    let of_control = control_failures(result);
+    let mut text = if void == 0 && !of_control.is_empty() {
+        "A check of truth failed in the control drains.".to_owned()
+    } else if void == 0 {
         "A check of truth failed, so no number of this run counts.".to_owned()
     } else {
         let verb = if void == 1 { "is" } else { "are" };
@@ -142,8 +217,22 @@ fn failure(result: &RunResult) -> String {
             text.push_str(&format!(" {} ({}): {wrong}.", configuration.name, rounds_of(&failed)));
         }
     }
+    text.push_str(&of_control);
     if let Some(cause) = on_purpose(result) {
         text.push_str(&format!(" This was asked for with {cause}."));
+    }
+    text
+}
+
+/// What failed in the control drains, a sentence a configuration.
+fn control_failures(result: &RunResult) -> String {
+    let mut text = String::new();
+    for row in result.control.iter().flat_map(|c| &c.configurations) {
+        let failed: Vec<&Verification> = row.verifications.iter().filter(|v| !v.passed).collect();
+        if !failed.is_empty() {
+            let wrong = what_failed(&sum(failed.into_iter()));
+            text.push_str(&format!(" Control of {}: {wrong}.", row.name));
+        }
     }
     text
 }
@@ -242,26 +331,16 @@ pub fn bottlenecks(configuration: &Configuration) -> Vec<String> {
         .collect()
 }
 
-/// Each partition's share of the drain and the speed-up it allows; `None` where no trial was finished.
-pub fn shares(configuration: &Configuration) -> Option<String> {
-    let trial = configuration.trials.iter().find(|t| !t.partitions.is_empty())?;
-    let parts: Vec<String> = trial
-        .partitions
-        .iter()
-        .map(|p| format!("partition {}: {} ({} events)", p.id, percent(p.share), count(p.events)))
-        .collect();
-    let bounds: Vec<f64> = configuration.trials.iter().filter_map(share_bound).collect();
-    let low = bounds.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = bounds.iter().copied().fold(0.0, f64::max);
-    Some(format!(
-        "{}. Speed-up over one partition ≤ 1 ÷ largest share = {}.",
-        parts.join(", "),
-        crate::report::units::range(low, high, number)
-    ))
+/// The speed-up that the partitions' shares allow; `None` where no trial was finished.
+pub fn share_bound(configuration: &Configuration) -> Option<String> {
+    let bounds: Vec<f64> = configuration.trials.iter().filter_map(bound).collect();
+    let low = bounds.iter().copied().reduce(f64::min)?;
+    let high = bounds.iter().copied().reduce(f64::max)?;
+    Some(format!("Speed-up over one partition ≤ 1 ÷ largest share = {}.", units::range(low, high, number)))
 }
 
 /// 1 ÷ the largest share of a partition.
-fn share_bound(trial: &Trial) -> Option<f64> {
+fn bound(trial: &Trial) -> Option<f64> {
     let largest = trial.partitions.iter().map(|p| p.share).fold(0.0, f64::max);
     (largest > 0.0).then(|| 1.0 / largest)
 }
@@ -290,8 +369,13 @@ pub fn all_trials(result: &RunResult) -> impl Iterator<Item = &Trial> {
 
 /// The counts of several trials added up; findings stay with their trials.
 pub fn totals<'a>(trials: impl Iterator<Item = &'a Trial>) -> Verification {
+    sum(trials.map(|t| &t.verification))
+}
+
+/// The counts of several checks added up.
+pub fn sum<'a>(verifications: impl Iterator<Item = &'a Verification>) -> Verification {
     let mut sum = Verification { passed: true, ..Verification::default() };
-    for v in trials.map(|t| &t.verification) {
+    for v in verifications {
         sum.produced += v.produced;
         sum.acked += v.acked;
         sum.applied += v.applied;

@@ -79,7 +79,8 @@ impl Scale {
         }
     }
 
-    /// Where ticks belong, about `ticks` of them on a linear scale; 1, 2 and 5 of each decade on a logarithmic one.
+    /// Where ticks belong, about `ticks` of them on a linear scale; on a logarithmic one each decade, with 2 and 5 or
+    /// more where there are few decades.
     pub fn ticks(&self, ticks: usize) -> Vec<f64> {
         match *self {
             Self::Linear { max } => {
@@ -89,8 +90,11 @@ impl Scale {
             }
             Self::Log { min, max } => {
                 let decades = min.log10().floor() as i32..=max.log10().ceil() as i32;
-                let wide = (max / min).log10() > 2.5;
-                let steps: &[f64] = if wide { &[1.0] } else { &[1.0, 2.0, 5.0] };
+                let steps: &[f64] = match (max / min).log10() {
+                    wide if wide > 2.5 => &[1.0],
+                    ordinary if ordinary > 0.9 => &[1.0, 2.0, 5.0],
+                    _ => &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0],
+                };
                 decades
                     .flat_map(|d| steps.iter().map(move |s| s * 10f64.powi(d)))
                     .filter(|v| (min * 0.999..=max * 1.001).contains(v))
@@ -142,6 +146,18 @@ pub fn grid_x<DB: DrawingBackend>(
     Ok(())
 }
 
+/// Room below a frame for the ticks of its axis and what they count.
+pub const AXIS: f64 = 62.0;
+
+/// What an axis counts, below its ticks.
+pub fn axis_name<DB: DrawingBackend>(
+    canvas: &Canvas<'_, DB>,
+    frame: Rect,
+    name: &str,
+) -> Result<(), ChartError> {
+    canvas.text(name, (frame.centre().0, frame.bottom + 46.0), style::text(20.0).grey().centred())
+}
+
 /// The height in `frame` at which `value` lies.
 pub fn y_at(frame: Rect, scale: Scale, value: f64) -> f64 {
     frame.bottom - scale.part(value) * frame.height()
@@ -189,6 +205,7 @@ mod tests {
         assert_eq!(scale.part(10.0), 0.5);
         assert_eq!(scale.part(0.0), 0.0);
         assert_eq!(scale.ticks(5), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
+        assert_eq!(Scale::Log { min: 2.0, max: 6.0 }.ticks(5), [2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]

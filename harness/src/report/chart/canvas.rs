@@ -6,6 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
 use super::axis::Rect;
+use super::plane::Plane;
 use super::style::{self, Align, Text};
 use super::{Area, ChartError, backend};
 
@@ -15,6 +16,7 @@ pub type Point = (f64, f64);
 /// An area, with the plane's units scaled to its pixels.
 pub struct Canvas<'a, DB: DrawingBackend> {
     area: &'a Area<DB>,
+    plane: &'a Plane,
     scale: f64,
 }
 
@@ -23,12 +25,32 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     ///
     /// # Errors
     /// [`ChartError`] when the bundled font or the backend fails.
-    pub fn new(area: &'a Area<DB>) -> Result<Self, ChartError> {
+    pub fn new(area: &'a Area<DB>, plane: &'a Plane) -> Result<Self, ChartError> {
         super::register_fonts()?;
         area.fill(&style::PAPER).map_err(backend)?;
         let (width, height) = area.dim_in_pixel();
-        let scale = (f64::from(width) / style::WIDTH).min(f64::from(height) / style::HEIGHT);
-        Ok(Self { area, scale })
+        let scale = (f64::from(width) / plane.width).min(f64::from(height) / plane.height);
+        Ok(Self { area, plane, scale })
+    }
+
+    /// Where content begins on the left.
+    pub fn left(&self) -> f64 {
+        self.plane.margin
+    }
+
+    /// Where content ends on the right.
+    pub fn right(&self) -> f64 {
+        self.plane.width - self.plane.margin
+    }
+
+    /// The lower edge of the plane.
+    pub fn bottom(&self) -> f64 {
+        self.plane.height
+    }
+
+    /// Whether there is room for one thing beside another.
+    pub fn is_wide(&self) -> bool {
+        self.plane.is_wide()
     }
 
     fn px(&self, (x, y): Point) -> (i32, i32) {
@@ -104,7 +126,7 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     /// How wide a text is, in units of the plane.
     pub fn width_of(&self, text: &str, look: Text) -> Result<f64, ChartError> {
         let (width, _) = self.area.estimate_text_size(text, &self.font(look)).map_err(backend)?;
-        Ok(f64::from(width) / self.scale)
+        Ok(f64::from(width) / self.scale * self.plane.font_slack)
     }
 
     /// A text cut to `room` with an ellipsis, if it is longer.
@@ -150,13 +172,16 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         Ok(rows.len() as f64 * step)
     }
 
-    /// Title and subtitle at the top left. Returns the height at which a chart may begin.
-    pub fn heading(&self, title: &str, subtitle: &str) -> Result<f64, ChartError> {
-        let room = style::WIDTH - 2.0 * style::MARGIN;
+    /// Title and subtitle at the top left, if the plane has them. Returns the height at which a chart may begin.
+    pub fn heading(&self) -> Result<f64, ChartError> {
+        let Some(heading) = &self.plane.heading else {
+            return Ok(0.0);
+        };
+        let room = self.right() - self.left();
         let title_look = style::text(36.0).bold();
         let mut y = 46.0;
-        y += self.paragraph(title, (style::MARGIN, y), title_look, room, 2)?;
-        y += self.paragraph(subtitle, (style::MARGIN, y - 2.0), style::text(23.0).grey(), room, 2)?;
+        y += self.paragraph(&heading.title, (self.left(), y), title_look, room, 2)?;
+        y += self.paragraph(&heading.subtitle, (self.left(), y - 2.0), style::text(23.0).grey(), room, 2)?;
         Ok(y)
     }
 

@@ -2,15 +2,19 @@
 
 use plotters::backend::DrawingBackend;
 
-use super::axis::{Rect, Scale, grid_y, y_at};
+use super::axis::{AXIS, Rect, Scale, axis_name, grid_y, y_at};
 use super::canvas::{Canvas, Point};
+use super::plane::{Heading, Layout, Plane};
 use super::ticks::{Tick, phases, ticks};
 use super::{Area, ChartError, legend, no_data, style};
 use crate::record::{Configuration, RunResult, Trial};
-use crate::report::units::{count, duration, duration_tick, number, tick, unit_of};
+use crate::report::units::{count, duration, number, tick};
 
 /// Partitions over all configurations up to which each gets a line of its own.
-const THIN_LINES: usize = 12;
+const THIN_LINES: usize = 48;
+
+/// Nanoseconds of the unit of the lower panel.
+const MS: f64 = 1e6;
 
 /// Space between two phases.
 const GAP: f64 = 26.0;
@@ -31,60 +35,75 @@ struct Phase {
     right: f64,
 }
 
+/// What stands above the chart.
+pub fn heading(result: &RunResult) -> Heading {
+    let thin = if one_each(&lanes(result)) { " Thin: single partitions." } else { "" };
+    Heading {
+        title: "Lag over time, in records and in milliseconds".into(),
+        subtitle: format!(
+            "Bold: all partitions, in the round of median throughput.{thin} Seconds count from the start of each phase."
+        ),
+    }
+}
+
+/// The height it asks for.
+pub fn height(_: &RunResult, layout: Layout) -> f64 {
+    if layout == Layout::Phone { 760.0 } else { 680.0 }
+}
+
 /// Draws the chart: the trial of median throughput of each configuration.
 ///
 /// # Errors
 /// [`ChartError`] when the font or the backend fails.
-pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(), ChartError> {
-    let canvas = Canvas::new(area)?;
-    let lanes: Vec<Lane<'_>> =
-        result.configurations.iter().enumerate().filter_map(|(i, c)| lane(i, c)).collect();
-    let thin = if one_each(&lanes) { " Thin: single partitions." } else { "" };
-    let top = canvas.heading(
-        "Lag over time",
-        &format!(
-            "Bold: all partitions, in the round of median throughput.{thin} Seconds count from the start of each phase."
-        ),
-    )?;
+pub fn draw<DB: DrawingBackend>(
+    area: &Area<DB>,
+    result: &RunResult,
+    plane: &Plane,
+) -> Result<(), ChartError> {
+    let canvas = Canvas::new(area, plane)?;
+    let lanes = lanes(result);
+    let top = canvas.heading()?;
     if lanes.is_empty() {
-        let frame =
-            Rect::new(style::MARGIN, top + 20.0, style::WIDTH - style::MARGIN, style::HEIGHT - style::MARGIN);
+        let frame = Rect::new(canvas.left(), top + 20.0, canvas.right(), canvas.bottom() - 40.0);
         return no_data(&canvas, frame, "no lag was sampled");
     }
     let entries: Vec<_> = lanes.iter().map(|l| (style::lane(l.index), key(l))).collect();
-    let used =
-        legend::draw(&canvas, &entries, (style::MARGIN, top + 16.0), style::WIDTH - 2.0 * style::MARGIN)?;
-    let (left, right) = (style::MARGIN + 102.0, style::WIDTH - style::MARGIN);
+    let used = legend::draw(&canvas, &entries, (canvas.left(), top + 16.0), canvas.right() - canvas.left())?;
+    // The last second's label is centred on the right edge of the frame.
+    let (left, right) = (canvas.left() + 92.0, canvas.right() - 16.0);
     let top = top + used + 62.0;
-    let bottom = style::HEIGHT - 46.0;
-    let upper = Rect::new(left, top, right, top + (bottom - top) * 0.58);
+    let bottom = canvas.bottom() - AXIS;
+    let upper = Rect::new(left, top, right, top + (bottom - top) * 0.56);
     let lower = Rect::new(left, upper.bottom + 58.0, right, bottom);
     let on_axis = lay_out(&lanes, left, right);
     for phase in &on_axis {
         let middle = f64::midpoint(phase.left, phase.right);
         let look = style::text(22.0).bold();
         let name = canvas.fitted(&phase.name, look, phase.right - phase.left + GAP)?;
-        canvas.text(&name, (middle, upper.top - 18.0), look.centred())?;
+        canvas.text(&name, (middle, upper.top - 44.0), look.centred())?;
     }
     let most = lanes.iter().flat_map(|l| &l.ticks).map(Tick::records).max().unwrap_or(0).max(0) as f64;
     let records = Scale::linear(most.max(1.0), 5);
     panel(&canvas, upper, &on_axis, result)?;
     grid_y(&canvas, upper, records, 5, tick)?;
-    canvas.text("records", (upper.left - 12.0, upper.top - 18.0), style::text(20.0).bold().right())?;
+    canvas.text("lag in records", (canvas.left(), upper.top - 18.0), style::text(20.0).bold())?;
     series(&canvas, upper, records, &lanes, &on_axis, |t| t.records() as f64, |s| s.records.max(0) as f64)?;
 
     let longest = lanes.iter().flat_map(|l| &l.ticks).map(Tick::ns).max().unwrap_or(0) as f64;
-    let (_, unit) = unit_of(longest.max(1e6));
-    let time = Scale::Linear { max: Scale::linear(longest / unit, 4).max() * unit };
+    let time = Scale::Linear { max: Scale::linear((longest / MS).max(1.0), 4).max() * MS };
     panel(&canvas, lower, &on_axis, result)?;
-    grid_y(&canvas, lower, time, 4, duration_tick)?;
-    canvas.text(
-        "in time: age of the oldest event not yet visible",
-        (lower.left, lower.top - 18.0),
-        style::text(20.0).bold(),
-    )?;
+    grid_y(&canvas, lower, time, 4, |ns| tick(ns / MS))?;
+    let look = style::text(20.0).bold();
+    let what = "lag in ms: age of the oldest event not yet visible";
+    let what = canvas.fitted(what, look, canvas.right() - canvas.left())?;
+    canvas.text(&what, (canvas.left(), lower.top - 18.0), look)?;
     series(&canvas, lower, time, &lanes, &on_axis, |t| t.ns() as f64, |s| s.ns as f64)?;
-    seconds(&canvas, lower.bottom + 20.0, &on_axis)
+    seconds(&canvas, lower.bottom + 20.0, &on_axis)?;
+    axis_name(&canvas, lower, "seconds since the start of the phase")
+}
+
+fn lanes(result: &RunResult) -> Vec<Lane<'_>> {
+    result.configurations.iter().enumerate().filter_map(|(i, c)| lane(i, c)).collect()
 }
 
 /// Whether there are few enough partitions for each to get a line of its own.
@@ -128,7 +147,7 @@ fn lay_out(lanes: &[Lane<'_>], left: f64, right: f64) -> Vec<Phase> {
     }
     let total: f64 = lengths.iter().map(|(_, l)| l).sum::<f64>().max(1.0);
     let room = right - left - GAP * lengths.len().saturating_sub(1) as f64;
-    let weights: Vec<f64> = lengths.iter().map(|(_, l)| (l / total).max(0.12)).collect();
+    let weights: Vec<f64> = lengths.iter().map(|(_, l)| (l / total).max(0.14)).collect();
     let weight: f64 = weights.iter().sum();
     let mut at = left;
     lengths
@@ -212,11 +231,11 @@ fn seconds<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, y: f64, on_axis: &[Phase
     for phase in on_axis {
         let width = phase.right - phase.left;
         let scale = Scale::Linear { max: phase.length_ms / 1000.0 };
-        let ticks = (width / 130.0).floor().max(1.0) as usize;
+        let each = if canvas.is_wide() { 110.0 } else { 50.0 };
+        let ticks = (width / each).floor().max(1.0) as usize;
         for value in scale.ticks(ticks) {
             let x = phase.left + scale.part(value) * width;
-            let text = if value == 0.0 { "0".to_owned() } else { format!("{} s", tick(value)) };
-            canvas.text(&text, (x, y), style::text(20.0).grey().centred())?;
+            canvas.text(&tick(value), (x, y), style::text(20.0).grey().centred())?;
         }
     }
     Ok(())

@@ -1,26 +1,25 @@
-//! `latency.png`: response time of the steady phase as percentile curves, beside it the median of each stage.
+//! `latency.png`: response time of the steady phase as percentile curves, beside it each stage's p50 and p99.
 
 use plotters::backend::DrawingBackend;
 
-use super::axis::{Rect, Scale, grid_y, spread_out, x_at, y_at};
+use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, grid_y, spread_out, x_at, y_at};
 use super::canvas::{Canvas, Point};
 use super::merged::Merged;
+use super::plane::{Heading, Layout, Plane};
 use super::{Area, ChartError, legend, no_data, style};
 use crate::record::{Configuration, Distribution, RunResult, Stages, Trial};
-use crate::report::units::{counted, duration, duration_tick, number, unit_of};
+use crate::report::units::{counted, duration, duration_tick, number, range};
 
 /// The percentiles that get a tick, with their names.
-const TICKS: [(f64, &str); 6] =
-    [(0.5, "p50"), (0.75, "p75"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9")];
-
-/// A spread of values beyond which the axis is logarithmic.
-const LOG_FROM: f64 = 20.0;
-
-/// Room for the labels at the ends of the curves.
-const END_LABELS: f64 = 172.0;
-
-/// Room for the names of the stages.
-const NAMES: f64 = 232.0;
+const TICKS: [(f64, &str); 7] = [
+    (0.5, "p50"),
+    (0.75, "p75"),
+    (0.9, "p90"),
+    (0.95, "p95"),
+    (0.99, "p99"),
+    (0.999, "p99.9"),
+    (0.9999, "p99.99"),
+];
 
 /// A stage's name, what it lasts from and to, and where it is in the record.
 type Stage = (&'static str, &'static str, fn(&Stages) -> &Distribution);
@@ -41,13 +40,9 @@ struct Lane<'a> {
     merged: Merged,
 }
 
-/// Draws the chart.
-///
-/// # Errors
-/// [`ChartError`] when the font or the backend fails.
-pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(), ChartError> {
-    let canvas = Canvas::new(area)?;
-    let lanes: Vec<Lane<'_>> = result.configurations.iter().enumerate().map(|(i, c)| lane(i, c)).collect();
+/// What stands above the chart.
+pub fn heading(result: &RunResult) -> Heading {
+    let lanes = lanes(result);
     let mut rates: Vec<f64> = lanes.iter().flat_map(|l| &l.trials).map(|t| t.steady.offered_per_s).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
@@ -66,28 +61,61 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(
     } else {
         ""
     };
-    let top = canvas.heading(
-        &title,
-        &format!(
+    Heading {
+        title,
+        subtitle: format!(
             "From the moment an event was due until its status was visible. {several}A curve ends where fewer than \
              30 events lie beyond.{left_out}"
         ),
-    )?;
+    }
+}
+
+/// The height it asks for: curve and stages beside each other, or one below the other.
+pub fn height(result: &RunResult, layout: Layout) -> f64 {
+    let stages = STAGES.len() as f64 * (result.configurations.len() as f64 * 26.0 + 14.0);
+    let entries = result.configurations.len() as f64 * 32.0;
+    match layout {
+        Layout::Phone => 400.0 + entries + 110.0 + AXIS + stages + STAGES.len() as f64 * 26.0,
+        _ => (120.0 + AXIS + stages).max(560.0),
+    }
+}
+
+/// Draws the chart.
+///
+/// # Errors
+/// [`ChartError`] when the font or the backend fails.
+pub fn draw<DB: DrawingBackend>(
+    area: &Area<DB>,
+    result: &RunResult,
+    plane: &Plane,
+) -> Result<(), ChartError> {
+    let canvas = Canvas::new(area, plane)?;
+    let lanes = lanes(result);
+    let top = canvas.heading()?;
     if lanes.iter().all(|l| l.merged.count() == 0) {
-        let frame =
-            Rect::new(style::MARGIN, top + 20.0, style::WIDTH - style::MARGIN, style::HEIGHT - style::MARGIN);
+        let frame = Rect::new(canvas.left(), top + 20.0, canvas.right(), canvas.bottom() - 40.0);
         return no_data(&canvas, frame, "no steady phase counts");
     }
-    let used = legend::draw(
-        &canvas,
-        &entries(&lanes),
-        (style::MARGIN, top + 16.0),
-        style::WIDTH - 2.0 * style::MARGIN,
-    )?;
+    let room = canvas.right() - canvas.left();
+    let used = legend::draw(&canvas, &entries(&lanes), (canvas.left(), top + 16.0), room)?;
     let top = top + used + 44.0;
-    let bottom = style::HEIGHT - 62.0;
-    curves(&canvas, Rect::new(style::MARGIN + 88.0, top, 820.0, bottom), &lanes)?;
-    stages(&canvas, Rect::new(1250.0, top, style::WIDTH - 140.0, bottom), &lanes)
+    let bottom = canvas.bottom() - AXIS;
+    let left = canvas.left() + 84.0;
+    if canvas.is_wide() {
+        let half = canvas.left() + room * 0.47;
+        curves(&canvas, Rect::new(left, top, half - 96.0, bottom), &lanes)?;
+        let from = half + 30.0;
+        stages(&canvas, Rect::new(from + 196.0, top, canvas.right() - 172.0, bottom), from, &lanes)
+    } else {
+        let upper = top + 310.0;
+        curves(&canvas, Rect::new(left, top, canvas.right() - 78.0, upper), &lanes)?;
+        let below = Rect::new(canvas.left() + 28.0, upper + AXIS + 66.0, canvas.right() - 175.0, bottom);
+        stages(&canvas, below, canvas.left(), &lanes)
+    }
+}
+
+fn lanes(result: &RunResult) -> Vec<Lane<'_>> {
+    result.configurations.iter().enumerate().map(|(i, c)| lane(i, c)).collect()
 }
 
 fn lane(index: usize, configuration: &Configuration) -> Lane<'_> {
@@ -120,7 +148,8 @@ fn curves<DB: DrawingBackend>(
     frame: Rect,
     lanes: &[Lane<'_>],
 ) -> Result<(), ChartError> {
-    canvas.text("percentile curve", (frame.left, frame.top - 24.0), style::text(23.0).bold())?;
+    let title = (frame.left - 84.0, frame.top - 24.0);
+    canvas.text("response time by percentile", title, style::text(22.0).bold())?;
     let drawn: Vec<(&Lane<'_>, Vec<(f64, f64)>)> =
         lanes.iter().map(|l| (l, points(&l.merged))).filter(|(_, p)| !p.is_empty()).collect();
     let rounds: Vec<(usize, Vec<(f64, f64)>)> = lanes
@@ -133,26 +162,25 @@ fn curves<DB: DrawingBackend>(
     if drawn.is_empty() {
         return no_data(canvas, frame, "fewer than 60 events");
     }
-    let values = || drawn.iter().flat_map(|(_, p)| p).chain(rounds.iter().flat_map(|(_, p)| p)).map(|p| p.1);
-    let (low, high) = (values().fold(f64::INFINITY, f64::min).max(1.0), values().fold(1.0, f64::max));
-    let scale = if high / low > LOG_FROM {
-        Scale::Log { min: low / 1.15, max: high * 1.25 }
-    } else {
-        // Ticks in the unit of the axis, so that they are round in it.
-        let (_, unit) = unit_of(high);
-        match Scale::linear(high * 1.05 / unit, 6) {
-            Scale::Linear { max } => Scale::Linear { max: max * unit },
-            log => log,
-        }
-    };
+    let all = || drawn.iter().flat_map(|(_, p)| p).chain(rounds.iter().flat_map(|(_, p)| p));
+    let (low, high) =
+        (all().map(|p| p.1).fold(f64::INFINITY, f64::min).max(1.0), all().map(|p| p.1).fold(1.0, f64::max));
+    let scale = Scale::Log { min: low / 1.15, max: high * 1.25 };
     grid_y(canvas, frame, scale, 6, duration_tick)?;
-    let (from, to) = (nines(TICKS[0].0), nines(TICKS[TICKS.len() - 1].0));
+    // As far as the samples carry, and p99 at least, so that pages of small runs look alike.
+    let (from, to) = (nines(0.5), nines(all().map(|p| p.0).fold(0.99, f64::max)));
     let x = |quantile: f64| frame.left + (nines(quantile) - from) / (to - from) * frame.width();
-    for (quantile, name) in TICKS {
-        let at = x(quantile);
+    let mut free_from = f64::NEG_INFINITY;
+    for (quantile, name) in TICKS.into_iter().filter(|(quantile, _)| nines(*quantile) <= to + 0.01) {
+        let (at, look) = (x(quantile), style::text(20.0).grey().centred());
         canvas.line(&[(at, frame.top), (at, frame.bottom)], style::GRID, 1.0, 1.0)?;
-        canvas.text(name, (at, frame.bottom + 22.0), style::text(20.0).grey().centred())?;
+        let half = canvas.width_of(name, look)? / 2.0;
+        if at - half > free_from {
+            canvas.text(name, (at, frame.bottom + 20.0), look)?;
+            free_from = at + half + 4.0;
+        }
     }
+    axis_name(canvas, frame, "percentile of events")?;
     let path = |points: &[(f64, f64)]| -> Vec<Point> {
         points.iter().map(|&(q, ns)| (x(q), y_at(frame, scale, ns))).collect()
     };
@@ -165,25 +193,21 @@ fn curves<DB: DrawingBackend>(
         canvas.line(&path, style::lane(lane.index), 1.0, 4.0)?;
         if let (Some(&end), Some(&(_, ns))) = (path.last(), points.last()) {
             canvas.dot(end, 5.0, style::lane(lane.index))?;
-            ends.push((lane, end, ns));
+            ends.push((end, duration(ns)));
         }
     }
-    let wanted: Vec<f64> = ends.iter().map(|(_, end, _)| end.1).collect();
+    let wanted: Vec<f64> = ends.iter().map(|(end, _)| end.1).collect();
     let heights = spread_out(&wanted, 26.0, frame.top + 10.0, frame.bottom - 10.0);
-    for ((lane, end, ns), y) in ends.iter().zip(heights) {
-        let look = style::text(21.0).bold().color(style::lane(lane.index));
-        let value = format!(" {}", duration(*ns));
-        let room = END_LABELS - canvas.width_of(&value, look)?;
-        let name = canvas.fitted(&lane.configuration.name, look, room)?;
-        canvas.label(&(name + &value), (end.0 + 14.0, y), look)?;
+    for ((end, value), y) in ends.iter().zip(heights) {
+        canvas.label(value, (end.0 + 12.0, y), style::text(20.0).bold())?;
     }
     Ok(())
 }
 
-/// The curve from p50 to where the samples thin out, at most p99.9.
+/// The curve from p50 to where the samples thin out, at most p99.99.
 fn points(merged: &Merged) -> Vec<(f64, f64)> {
     const STEPS: usize = 160;
-    let last = merged.furthest().min(0.999);
+    let last = merged.furthest().min(0.9999);
     if last < 0.5 {
         return Vec::new();
     }
@@ -196,47 +220,96 @@ fn points(merged: &Merged) -> Vec<(f64, f64)> {
         .collect()
 }
 
+/// p50 and, where there are samples enough, p99 of one stage in one configuration.
+type Spread = Option<(f64, Option<f64>)>;
+
+fn spread_of(lane: &Lane<'_>, of: fn(&Stages) -> &Distribution) -> Spread {
+    let merged = Merged::of(lane.trials.iter().map(|t| of(&t.steady.stages_ns)));
+    let p99 = if merged.furthest() >= 0.99 { merged.at(0.99) } else { None };
+    Some((merged.at(0.5)? as f64, p99.map(|ns| ns as f64)))
+}
+
+/// The stages on one logarithmic axis. Names stand at `names` left of the frame or, where that is narrow, above.
 fn stages<DB: DrawingBackend>(
     canvas: &Canvas<'_, DB>,
     frame: Rect,
+    names: f64,
     lanes: &[Lane<'_>],
 ) -> Result<(), ChartError> {
-    canvas.text("median of each stage", (frame.left - NAMES, frame.top - 24.0), style::text(23.0).bold())?;
-    let medians: Vec<Vec<Option<f64>>> = STAGES
-        .iter()
-        .map(|(_, _, of)| {
-            let median = |l: &Lane<'_>| Merged::of(l.trials.iter().map(|t| of(&t.steady.stages_ns))).at(0.5);
-            lanes.iter().map(|l| median(l).map(|ns| ns as f64)).collect()
-        })
-        .collect();
-    let most = medians.iter().flatten().flatten().copied().fold(0.0, f64::max);
-    let scale = Scale::linear(most, 3);
+    canvas.text("by stage: dot p50, ring p99", (names, frame.top - 24.0), style::text(22.0).bold())?;
+    let spreads: Vec<Vec<Spread>> =
+        STAGES.iter().map(|(_, _, of)| lanes.iter().map(|l| spread_of(l, *of)).collect()).collect();
+    let values = || spreads.iter().flatten().flatten().flat_map(|(p50, p99)| [*p50, p99.unwrap_or(*p50)]);
+    let low = values().fold(f64::INFINITY, f64::min).max(1e3);
+    let high = values().fold(low, f64::max);
+    if !low.is_finite() {
+        return no_data(canvas, Rect { left: names, right: canvas.right(), ..frame }, "no stage was timed");
+    }
+    // Whole decades, two at least: the axis then needs no more than a handful of labels.
+    let min = 10f64.powf(low.log10().floor());
+    let scale = Scale::Log { min, max: 10f64.powf(high.log10().ceil()).max(min * 100.0) };
+    grid_x(canvas, frame, scale, 4, |ns| if is_decade(ns) { duration_tick(ns) } else { String::new() })?;
+    axis_name(canvas, frame, "time in the stage")?;
     let group = frame.height() / STAGES.len() as f64;
-    for (i, ((name, between, _), medians)) in STAGES.iter().zip(&medians).enumerate() {
-        let top = frame.top + i as f64 * group;
-        let middle = top + group / 2.0;
+    for (i, ((name, between, _), spreads)) in STAGES.iter().zip(&spreads).enumerate() {
+        let mut area =
+            Rect { top: frame.top + i as f64 * group, bottom: frame.top + (i + 1) as f64 * group, ..frame };
         if i > 0 {
-            let right = style::WIDTH - style::MARGIN;
-            canvas.line(&[(frame.left - NAMES, top), (right, top)], style::GRID, 1.0, 1.0)?;
+            canvas.line(&[(names, area.top), (canvas.right(), area.top)], style::GRID, 1.0, 1.0)?;
         }
-        canvas.text(name, (frame.left - NAMES, middle - 13.0), style::text(23.0).bold())?;
-        canvas.text(between, (frame.left - NAMES, middle + 15.0), style::text(19.0).grey())?;
-        let row = group * 0.84 / lanes.len().max(1) as f64;
-        for (lane, median) in lanes.iter().zip(medians) {
-            let y = top + group * 0.08 + (lane.index as f64 + 0.5) * row;
-            let half = (row * 0.36).min(17.0);
-            let size = (row * 0.85).clamp(10.0, 21.0);
-            let ns = median.unwrap_or(0.0);
-            let end = x_at(frame, scale, ns).max(frame.left + 2.0);
-            if median.is_some() {
-                canvas.rect(Rect::new(frame.left, y - half, end, y + half), style::lane(lane.index))?;
-                canvas.text(&duration(ns), (end + 10.0, y), style::text(size))?;
-            } else {
-                canvas.text("no data", (frame.left + 10.0, y), style::text(size).grey())?;
-            }
+        let (bold, grey) = (style::text(22.0).bold(), style::text(19.0).grey());
+        if canvas.is_wide() {
+            let (_, middle) = area.centre();
+            canvas.text(name, (names, middle - 13.0), bold)?;
+            canvas.text(between, (names, middle + 15.0), grey)?;
+        } else {
+            let at = area.top + 16.0;
+            canvas.label(name, (names + 6.0, at), bold)?;
+            canvas.label(between, (names + 6.0 + canvas.width_of(name, bold)? + 10.0, at), grey)?;
+            area.top += 26.0;
+        }
+        let row = area.height() * 0.9 / lanes.len().max(1) as f64;
+        for (lane, spread) in lanes.iter().zip(spreads) {
+            let y = area.top + area.height() * 0.05 + (lane.index as f64 + 0.5) * row;
+            dumbbell(
+                canvas,
+                Rect { top: y - row / 2.0, bottom: y + row / 2.0, ..area },
+                scale,
+                lane.index,
+                *spread,
+            )?;
         }
     }
-    canvas.line(&[(frame.left, frame.top), (frame.left, frame.bottom)], style::GREY, 1.0, 1.5)?;
-    let note = "Medians do not add up to the whole.";
-    canvas.text(note, (frame.left - NAMES, frame.bottom + 22.0), style::text(20.0).grey())
+    Ok(())
+}
+
+/// Whether a value is a power of ten.
+fn is_decade(ns: f64) -> bool {
+    (ns.log10() - ns.log10().round()).abs() < 1e-9
+}
+
+/// One configuration in one stage: p50 and p99, tied together, with their values to the right of the frame.
+fn dumbbell<DB: DrawingBackend>(
+    canvas: &Canvas<'_, DB>,
+    row: Rect,
+    scale: Scale,
+    index: usize,
+    spread: Spread,
+) -> Result<(), ChartError> {
+    let (color, (_, y)) = (style::lane(index), row.centre());
+    let look = style::text((row.height() * 0.85).clamp(10.0, 20.0));
+    let at = (row.right + 14.0, y);
+    let Some((p50, p99)) = spread else {
+        return canvas.text("no data", at, look.grey());
+    };
+    let radius = (row.height() * 0.3).clamp(3.5, 7.0);
+    let from = x_at(row, scale, p50);
+    if let Some(p99) = p99 {
+        let to = x_at(row, scale, p99);
+        canvas.line(&[(from, y), (to, y)], color, 0.6, 3.0)?;
+        canvas.ring((to, y), radius, color)?;
+    }
+    canvas.dot((from, y), radius, color)?;
+    let text = p99.map_or_else(|| duration(p50), |p99| range(p50, p99, duration));
+    canvas.text(&canvas.fitted(&text, look, canvas.right() - at.0)?, at, look)
 }

@@ -1,16 +1,19 @@
 //! The pictures: one chart a file, each drawn on any plotters backend.
 //!
-//! Charts are laid out in a plane of [`style::WIDTH`] × [`style::HEIGHT`] units, which [`canvas::Canvas`] scales to
-//! whatever the backend has.
+//! Charts are laid out in a [`plane::Plane`], which [`canvas::Canvas`] scales to whatever the backend has: the same
+//! functions draw a picture and, without its heading, the inline SVG of the page, once wide and once for a telephone.
 
 use std::sync::LazyLock;
 
-use plotters::backend::{BitMapBackend, DrawingBackend};
+use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::style::{FontStyle, register_font};
 
 use crate::record::RunResult;
+use crate::report::words;
+
+use plane::{Heading, Layout, Plane};
 
 pub mod axis;
 pub mod canvas;
@@ -19,6 +22,7 @@ pub mod latency;
 pub mod legend;
 pub mod merged;
 pub mod order;
+pub mod plane;
 pub mod style;
 pub mod throughput;
 pub mod ticks;
@@ -28,6 +32,9 @@ pub const PNG_SIZE: (u32, u32) = (1600, 900);
 
 /// Drawn this many times as large and then averaged, which smooths every edge: plotters fills polygons without.
 const OVERSAMPLING: u32 = 2;
+
+/// SVG is drawn this many times as large as the plane, since plotters rounds to whole units.
+const SVG_SCALE: f64 = 2.0;
 
 static REGULAR: &[u8] = include_bytes!("../../../assets/fonts/Roboto-Regular.ttf");
 static BOLD: &[u8] = include_bytes!("../../../assets/fonts/Roboto-Bold.ttf");
@@ -52,48 +59,114 @@ pub enum ChartError {
     Encode(#[from] png::EncodingError),
 }
 
-/// Draws a chart into memory at a size, three bytes a pixel.
-type Drawn = fn(&RunResult, (u32, u32)) -> Result<Vec<u8>, ChartError>;
+/// Draws a chart on a bitmap.
+type Bitmap = for<'a> fn(&Area<BitMapBackend<'a>>, &RunResult, &Plane) -> Result<(), ChartError>;
+
+/// Draws the same chart as SVG.
+type Svg = for<'a> fn(&Area<SVGBackend<'a>>, &RunResult, &Plane) -> Result<(), ChartError>;
 
 /// A chart of a run.
 pub struct Chart {
-    /// Its file name, such as `lag.png`.
+    /// Its name, such as `lag`.
+    pub name: &'static str,
+    /// The file of its picture, such as `lag.png`.
     pub file: &'static str,
-    /// A caption.
-    pub title: &'static str,
-    drawn: Drawn,
+    heading: fn(&RunResult) -> Heading,
+    height: fn(&RunResult, Layout) -> f64,
+    bitmap: Bitmap,
+    svg: Svg,
 }
 
 /// All charts, in reading order.
 pub const CHARTS: [Chart; 4] = [
     Chart {
+        name: "throughput",
         file: "throughput.png",
-        title: "Throughput",
-        drawn: |r, size| rgb(size, |area| throughput::draw(area, r)),
+        heading: throughput::heading,
+        height: throughput::height,
+        bitmap: |area, result, plane| throughput::draw(area, result, plane),
+        svg: |area, result, plane| throughput::draw(area, result, plane),
     },
     Chart {
+        name: "latency",
         file: "latency.png",
-        title: "Response time",
-        drawn: |r, size| rgb(size, |area| latency::draw(area, r)),
+        heading: latency::heading,
+        height: latency::height,
+        bitmap: |area, result, plane| latency::draw(area, result, plane),
+        svg: |area, result, plane| latency::draw(area, result, plane),
     },
-    Chart { file: "lag.png", title: "Lag over time", drawn: |r, size| rgb(size, |area| lag::draw(area, r)) },
     Chart {
+        name: "lag",
+        file: "lag.png",
+        heading: lag::heading,
+        height: lag::height,
+        bitmap: |area, result, plane| lag::draw(area, result, plane),
+        svg: |area, result, plane| lag::draw(area, result, plane),
+    },
+    Chart {
+        name: "order",
         file: "order.png",
-        title: "Order per key",
-        drawn: |r, size| rgb(size, |area| order::draw(area, r)),
+        heading: order::heading,
+        height: order::height,
+        bitmap: |area, result, plane| order::draw(area, result, plane),
+        svg: |area, result, plane| order::draw(area, result, plane),
     },
 ];
 
 impl Chart {
+    /// What stands above the chart; on a demonstration the subtitle begins by saying so.
+    pub fn heading(&self, result: &RunResult) -> Heading {
+        let heading = (self.heading)(result);
+        match words::demonstration_in_short(result) {
+            Some(said) => Heading { subtitle: format!("{said} {}", heading.subtitle), ..heading },
+            None => heading,
+        }
+    }
+
     /// The chart as a PNG file of [`PNG_SIZE`].
     ///
     /// # Errors
     /// [`ChartError`] when the font, the backend or the encoder fails.
     pub fn png(&self, result: &RunResult) -> Result<Vec<u8>, ChartError> {
         let (width, height) = PNG_SIZE;
-        let large = (self.drawn)(result, (width * OVERSAMPLING, height * OVERSAMPLING))?;
+        let plane = self.plane(result, Layout::Picture);
+        let size = (width * OVERSAMPLING, height * OVERSAMPLING);
+        let large = rgb(size, |area| (self.bitmap)(area, result, &plane))?;
         encode(&averaged(&large, PNG_SIZE, OVERSAMPLING), PNG_SIZE)
     }
+
+    /// The chart without its heading as SVG, for a page that has the heading.
+    ///
+    /// # Errors
+    /// [`ChartError`] when the font or the backend fails.
+    pub fn svg(&self, result: &RunResult, layout: Layout) -> Result<Drawing, ChartError> {
+        let plane = self.plane(result, layout);
+        let size = [plane.width, plane.height].map(|length| (length * SVG_SCALE).round() as u32);
+        let mut text = String::new();
+        {
+            let area = SVGBackend::with_string(&mut text, (size[0], size[1])).into_drawing_area();
+            (self.svg)(&area, result, &plane)?;
+            area.present().map_err(backend)?;
+        }
+        // The page writes the outer element itself: with a class, a role and words for those who can't see it.
+        let body = text.split_once('>').map_or("", |(_, rest)| rest);
+        let marks = body.trim_end().trim_end_matches("</svg>").to_owned();
+        Ok(Drawing { width: size[0], height: size[1], marks })
+    }
+
+    fn plane(&self, result: &RunResult, layout: Layout) -> Plane {
+        Plane::new(layout, self.heading(result), (self.height)(result, layout))
+    }
+}
+
+/// A chart as SVG.
+pub struct Drawing {
+    /// Width of its view box.
+    pub width: u32,
+    /// Height of its view box.
+    pub height: u32,
+    /// The elements within.
+    pub marks: String,
 }
 
 /// The area a chart draws on.

@@ -2,13 +2,6 @@
 
 use plotters::style::RGBColor;
 
-/// Width of the plane in which charts are laid out.
-pub const WIDTH: f64 = 1600.0;
-/// Height of that plane.
-pub const HEIGHT: f64 = 900.0;
-/// Left and right margin of the plane.
-pub const MARGIN: f64 = 48.0;
-
 /// The family the bundled fonts are registered under; an SVG then takes the reader's own.
 pub const FONT: &str = "sans-serif";
 
@@ -44,6 +37,24 @@ pub fn lane(index: usize) -> RGBColor {
     LANES[index % LANES.len()]
 }
 
+/// Every colour that a chart may draw with, and the one that stands for it on dark paper.
+pub const DARK: [(RGBColor, RGBColor); 14] = [
+    (PAPER, RGBColor(20, 23, 28)),
+    (INK, RGBColor(230, 233, 238)),
+    (GREY, RGBColor(162, 171, 184)),
+    (GRID, RGBColor(46, 52, 61)),
+    (PALE, RGBColor(28, 32, 39)),
+    (SHADE, RGBColor(40, 46, 56)),
+    (NEUTRAL, RGBColor(96, 108, 124)),
+    (WRONG, RGBColor(255, 123, 135)),
+    (LANES[0], RGBColor(79, 179, 240)),
+    (LANES[1], RGBColor(240, 169, 58)),
+    (LANES[2], RGBColor(63, 199, 156)),
+    (LANES[3], RGBColor(212, 139, 208)),
+    (LANES[4], RGBColor(143, 208, 245)),
+    (LANES[5], RGBColor(184, 162, 124)),
+];
+
 /// How a piece of text looks and where it hangs on its point.
 #[derive(Clone, Copy)]
 pub struct Text {
@@ -74,6 +85,10 @@ pub fn text(size: f64) -> Text {
 }
 
 impl Text {
+    /// Of another size.
+    pub fn sized(self, size: f64) -> Self {
+        Self { size, ..self }
+    }
     /// In bold.
     pub fn bold(self) -> Self {
         Self { bold: true, ..self }

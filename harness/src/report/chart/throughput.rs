@@ -1,51 +1,73 @@
-//! `throughput.png`: every round's drain throughput as a dot, beside it the estimate with its interval.
+//! `throughput.png`: every round's drain throughput as a dot, below them the estimate with its interval.
 
 use plotters::backend::DrawingBackend;
 
-use super::axis::{Rect, Scale, grid_y, y_at};
+use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, x_at};
 use super::canvas::Canvas;
+use super::plane::{Heading, Layout, Plane};
 use super::{Area, ChartError, no_data, style};
 use crate::record::{Configuration, Estimate, RunResult};
 use crate::report::table::{self, Row};
 use crate::report::units::{confidence, counted, number, spread, tick};
 use crate::report::words;
 
-/// Draws the chart; y starts at 0.
-///
-/// # Errors
-/// [`ChartError`] when the font or the backend fails.
-pub fn draw<DB: DrawingBackend>(area: &Area<DB>, result: &RunResult) -> Result<(), ChartError> {
-    let canvas = Canvas::new(area)?;
+/// Height of a line of words above a row's dots.
+const LINE: f64 = 30.0;
+
+/// What stands above the chart.
+pub fn heading(result: &RunResult) -> Heading {
     let backlog = match result.workload.drain_events {
         0 => String::new(),
         n => format!(" of {}", counted(n, "event", "events")),
     };
     let estimates = || result.configurations.iter().filter_map(|c| c.summary.throughput_per_s.as_ref());
     let interval = match estimates().find(|e| e.low.is_some()) {
-        Some(e) => format!(", with its {} interval", confidence(e)),
+        Some(e) => format!(" with its {} interval", confidence(e)),
         None => String::new(),
     };
-    let top = canvas.heading(
-        "Drain throughput, events per second",
-        &format!(
-            "A backlog{backlog} worked off, higher is better. Dots: rounds. Diamond: estimate{interval}."
+    Heading {
+        title: "Drain throughput, events per second".into(),
+        subtitle: format!(
+            "A backlog{backlog} worked off, higher is better. Each dot: one round. Diamond: the estimate{interval}."
         ),
-    )?;
-    let frame =
-        Rect::new(style::MARGIN + 102.0, top + 24.0, style::WIDTH - style::MARGIN, style::HEIGHT - 136.0);
+    }
+}
+
+/// The height it asks for.
+pub fn height(result: &RunResult, layout: Layout) -> f64 {
+    let row = if layout == Layout::Phone { 3.0 * LINE + 92.0 } else { LINE + 102.0 };
+    AXIS + 10.0 + result.configurations.len().max(1) as f64 * row
+}
+
+/// Draws the chart, a row a configuration; throughput starts at 0.
+///
+/// # Errors
+/// [`ChartError`] when the font or the backend fails.
+pub fn draw<DB: DrawingBackend>(
+    area: &Area<DB>,
+    result: &RunResult,
+    plane: &Plane,
+) -> Result<(), ChartError> {
+    let canvas = Canvas::new(area, plane)?;
+    let top = canvas.heading()?;
+    // The last tick's label is centred on the right edge of the frame.
+    let frame = Rect::new(canvas.left() + 10.0, top + 10.0, canvas.right() - 42.0, canvas.bottom() - AXIS);
     if !words::all_trials(result).any(|t| t.throughput_per_s.is_finite()) {
         return no_data(&canvas, frame, "no drain was finished");
     }
-    let scale = Scale::linear(highest(result) * 1.1, 6);
-    grid_y(&canvas, frame, scale, 6, tick)?;
+    let ticks = if canvas.is_wide() { 8 } else { 3 };
+    let scale = Scale::linear(highest(result) * 1.04, ticks);
+    grid_x(&canvas, frame, scale, ticks, tick)?;
+    canvas.line(&[(frame.left, frame.top), (frame.left, frame.bottom)], style::GREY, 1.0, 1.5)?;
+    axis_name(&canvas, frame, "events/s")?;
     let rows = table::rows(result);
-    let band = frame.width() / result.configurations.len().max(1) as f64;
+    let height = frame.height() / result.configurations.len().max(1) as f64;
     for (i, (configuration, row)) in result.configurations.iter().zip(&rows).enumerate() {
-        let left = frame.left + i as f64 * band;
+        let top = frame.top + i as f64 * height;
         let baseline = result.configurations.first().filter(|_| i > 0).map(|c| c.name.as_str());
-        let column = Column { band: Rect { left, right: left + band, ..frame }, scale, index: i };
-        column.draw(&canvas, configuration)?;
-        column.labels(&canvas, configuration, row, baseline)?;
+        let said = labels(&canvas, (frame.left + 10.0, top + 18.0), configuration, row, baseline)?;
+        let strip = Rect { top: top + said + 4.0, bottom: top + height - height * 0.05, ..frame };
+        Strip { frame: strip, scale, index: i }.draw(&canvas, configuration)?;
     }
     Ok(())
 }
@@ -63,122 +85,134 @@ fn highest(result: &RunResult) -> f64 {
     bounds.min(values * 1.6).max(values)
 }
 
+/// Name and figures of a row: side by side where there is room. Returns the height used.
+fn labels<DB: DrawingBackend>(
+    canvas: &Canvas<'_, DB>,
+    at: (f64, f64),
+    configuration: &Configuration,
+    row: &Row,
+    baseline: Option<&str>,
+) -> Result<f64, ChartError> {
+    let room = canvas.right() - at.0;
+    let void = if row.rounds.detail.is_empty() { String::new() } else { format!(", {}", row.rounds.detail) };
+    let figures = match &configuration.summary.throughput_per_s {
+        Some(e) if e.low.is_some() => {
+            format!("{} ({}), n = {}{void}", number(e.value), spread(e, number), e.n)
+        }
+        Some(e) => format!("{}, n = {}{void}", number(e.value), e.n),
+        None => format!("n = 0{void}"),
+    };
+    let against = match baseline {
+        Some(baseline) if row.compared => {
+            format!("{} {baseline} ({})", row.ratio.value, row.ratio.detail)
+        }
+        _ => String::new(),
+    };
+    let (bold, plain) = (style::text(24.0).bold(), style::text(21.0));
+    if canvas.is_wide() {
+        let said = if against.is_empty() { figures } else { format!("{figures}   ·   {against}") };
+        let said = canvas.fitted(&said, plain, room * 0.7)?;
+        canvas.text(&said, (canvas.right(), at.1), plain.right())?;
+        let rest = room - canvas.width_of(&said, plain)? - 30.0;
+        named(canvas, at, configuration, row, rest)?;
+        return Ok(LINE);
+    }
+    named(canvas, at, configuration, row, room)?;
+    let mut y = at.1;
+    for line in [figures, against].iter().filter(|line| !line.is_empty()) {
+        y += LINE * 0.9;
+        let look = if y > at.1 + LINE { bold.sized(21.0) } else { plain };
+        canvas.label(&canvas.fitted(line, look, room)?, (at.0, y), look)?;
+    }
+    Ok(y - at.1 + LINE)
+}
+
+/// The configuration's name and, where they fit, its partitions and consumers.
+fn named<DB: DrawingBackend>(
+    canvas: &Canvas<'_, DB>,
+    at: (f64, f64),
+    configuration: &Configuration,
+    row: &Row,
+    room: f64,
+) -> Result<(), ChartError> {
+    let (bold, grey) = (style::text(24.0).bold(), style::text(20.0).grey());
+    let name = canvas.fitted(&configuration.name, bold, room)?;
+    canvas.label(&name, at, bold)?;
+    let used = canvas.width_of(&name, bold)? + 14.0;
+    let lanes = canvas.fitted(&row.lanes, grey, room - used)?;
+    if lanes.chars().count() > 3 { canvas.label(&lanes, (at.0 + used, at.1), grey) } else { Ok(()) }
+}
+
 /// The part of the chart that belongs to one configuration.
-struct Column {
-    band: Rect,
+struct Strip {
+    frame: Rect,
     scale: Scale,
     index: usize,
 }
 
-impl Column {
+impl Strip {
     fn draw<DB: DrawingBackend>(
         &self,
         canvas: &Canvas<'_, DB>,
         configuration: &Configuration,
     ) -> Result<(), ChartError> {
-        let color = style::lane(self.index);
-        let (middle, _) = self.band.centre();
-        let half = (self.band.width() * 0.36).min(170.0);
+        let (color, frame) = (style::lane(self.index), self.frame);
         let trials = &configuration.trials;
         if trials.is_empty() {
-            let at = (middle, self.band.bottom - 40.0);
-            return canvas.text("no trial", at, style::text(24.0).grey().centred());
+            let at = (frame.left + 14.0, frame.centre().1);
+            return canvas.text("no trial", at, style::text(24.0).grey());
         }
         if let Some(e) = &configuration.summary.throughput_per_s {
-            let bar = Rect {
-                left: middle - half,
-                right: middle + half,
-                top: y_at(self.band, self.scale, e.value),
-                bottom: self.band.bottom,
-            };
-            canvas.tint(bar, color, 0.16)?;
-            self.estimate(canvas, e, middle + half * 0.55)?;
+            canvas.tint(Rect { right: x_at(frame, self.scale, e.value), ..frame }, color, 0.16)?;
+            self.estimate(canvas, e, frame.bottom - frame.height() * 0.2)?;
         }
-        // Rounds from left to right over the left part of the bar.
-        let step = (half * 1.3 / trials.len() as f64).min(34.0);
-        let centre = middle - half * 0.3;
-        let first = centre - step * (trials.len() - 1) as f64 / 2.0;
-        let mut lowest_void = None::<f64>;
+        // Rounds from the first at the top downwards over the upper part of the strip.
+        let room = frame.height() * 0.56;
+        let step = (room / trials.len() as f64).min(16.0);
+        let first =
+            frame.top + 0.06 * frame.height() + (room - step * trials.len() as f64) / 2.0 + step / 2.0;
+        let radius = (step * 0.55).clamp(3.5, 7.0);
+        let mut void = None::<(f64, f64)>;
         for (i, trial) in trials.iter().enumerate().filter(|(_, t)| t.throughput_per_s.is_finite()) {
-            let at = (first + i as f64 * step, y_at(self.band, self.scale, trial.throughput_per_s));
+            let at = (x_at(frame, self.scale, trial.throughput_per_s), first + i as f64 * step);
             if trial.verification.passed {
-                canvas.dot(at, 8.0, color)?;
+                canvas.dot(at, radius, color)?;
             } else {
-                canvas.ring(at, 9.0, style::WRONG)?;
-                lowest_void = Some(lowest_void.map_or(at.1, |y| y.max(at.1)));
+                canvas.ring(at, radius + 2.0, style::WRONG)?;
+                void = Some(void.map_or(at, |seen| (seen.0.max(at.0), f64::midpoint(seen.1, at.1))));
             }
         }
-        if let Some(y) = lowest_void {
-            let y = (y + 30.0).min(self.band.bottom - 16.0);
-            canvas.text("void", (centre, y), style::text(22.0).color(style::WRONG).centred())?;
+        if let Some((x, y)) = void {
+            let look = style::text(21.0).color(style::WRONG);
+            // To the right of the rings if there is room, else to their left.
+            if x + 90.0 < canvas.right() {
+                canvas.text("void", (x + 18.0, y), look)?;
+            } else {
+                canvas.text("void", (x - 60.0, y), look.right())?;
+            }
         }
         Ok(())
     }
 
-    /// The estimate with its interval and its value.
+    /// The estimate with its interval; where that leaves the frame it ends in an arrow.
     fn estimate<DB: DrawingBackend>(
         &self,
         canvas: &Canvas<'_, DB>,
         e: &Estimate,
-        x: f64,
+        y: f64,
     ) -> Result<(), ChartError> {
-        let y = y_at(self.band, self.scale, e.value);
+        let x = |value: f64| x_at(self.frame, self.scale, value);
         if let (Some(low), Some(high)) = (e.low, e.high) {
-            let (low, high_y) = (y_at(self.band, self.scale, low), y_at(self.band, self.scale, high));
-            canvas.line(&[(x, low), (x, high_y)], style::INK, 1.0, 3.0)?;
-            canvas.line(&[(x - 12.0, low), (x + 12.0, low)], style::INK, 1.0, 3.0)?;
-            if high <= self.scale.max() {
-                canvas.line(&[(x - 12.0, high_y), (x + 12.0, high_y)], style::INK, 1.0, 3.0)?;
+            let (from, to) = (x(low), x(high));
+            canvas.line(&[(from, y), (to, y)], style::INK, 1.0, 3.0)?;
+            canvas.line(&[(from, y - 10.0), (from, y + 10.0)], style::INK, 1.0, 3.0)?;
+            let end = if high <= self.scale.max() {
+                [(to, y - 10.0), (to, y + 10.0), (to, y + 10.0)]
             } else {
-                canvas.line(
-                    &[(x - 10.0, high_y + 12.0), (x, high_y), (x + 10.0, high_y + 12.0)],
-                    style::INK,
-                    1.0,
-                    3.0,
-                )?;
-            }
+                [(to - 11.0, y - 9.0), (to, y), (to - 11.0, y + 9.0)]
+            };
+            canvas.line(&end, style::INK, 1.0, 3.0)?;
         }
-        canvas.diamond((x, y), 10.0, style::INK)?;
-        let look = style::text(27.0).bold();
-        let label = number(e.value);
-        let top = e.high.map_or(y, |high| y_at(self.band, self.scale, high)).min(y) - 30.0;
-        if top > self.band.top - 10.0 {
-            canvas.text(&label, (x, top), look.centred())
-        } else {
-            canvas.text(&label, (x + 20.0, y), look)
-        }
-    }
-
-    fn labels<DB: DrawingBackend>(
-        &self,
-        canvas: &Canvas<'_, DB>,
-        configuration: &Configuration,
-        row: &Row,
-        baseline: Option<&str>,
-    ) -> Result<(), ChartError> {
-        let (middle, _) = self.band.centre();
-        let room = self.band.width() - 12.0;
-        let y = self.band.bottom;
-        let line = |text: &str, dy: f64, look: style::Text| {
-            let text = canvas.fitted(text, look, room)?;
-            canvas.text(&text, (middle, y + dy), look.centred())
-        };
-        line(&configuration.name, 28.0, style::text(28.0).bold())?;
-        line(&row.lanes, 58.0, style::text(21.0).grey())?;
-        let interval = match &configuration.summary.throughput_per_s {
-            Some(e) if e.low.is_some() => format!("n = {}, {}", e.n, spread(e, number)),
-            Some(e) => format!("n = {}", e.n),
-            None => "n = 0".into(),
-        };
-        let void =
-            if row.rounds.detail.is_empty() { String::new() } else { format!(", {}", row.rounds.detail) };
-        line(&format!("{interval}{void}"), 84.0, style::text(21.0).grey())?;
-        if let Some(baseline) = baseline
-            && row.compared
-        {
-            let against = format!("{} {baseline} ({})", row.ratio.value, row.ratio.detail);
-            line(&against, 112.0, style::text(22.0).bold())?;
-        }
-        Ok(())
+        canvas.diamond((x(e.value), y), 9.0, style::INK)
     }
 }
