@@ -57,7 +57,7 @@ pub(super) async fn answer(
             None => return Ok(None),
         },
         ApiKey::Fetch => reply!(fetch::answer(shared, node, body(incoming)?).await),
-        ApiKey::ListOffsets => reply!(list_offsets::answer(shared, node, &body(incoming)?)),
+        ApiKey::ListOffsets => reply!(list_offsets::answer(shared, node, version, &body(incoming)?)),
         ApiKey::Metadata => reply!(metadata::answer(shared, version, body(incoming)?)),
         ApiKey::CreateTopics => reply!(create_topics::create(shared, body(incoming)?)),
         ApiKey::DeleteTopics => reply!(create_topics::delete(shared, version, body(incoming)?)),

@@ -18,11 +18,18 @@ use super::topics::Topic;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
+/// From this version on the leader epoch is told; kafka-protocol refuses to encode it before.
+const WITH_EPOCH: i16 = 4;
 /// What a record that was not found has for offset and timestamp.
 const NONE: i64 = -1;
 
 /// Answers for each partition that is asked for.
-pub(super) fn answer(shared: &Shared, node: &Node, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+pub(super) fn answer(
+    shared: &Shared,
+    node: &Node,
+    version: i16,
+    request: &ListOffsetsRequest,
+) -> ListOffsetsResponse {
     let topics = request.topics.iter().map(|asked| {
         let topic = shared.topics().get(&asked.name);
         let partitions = asked.partitions.iter().map(|wanted| {
@@ -35,7 +42,7 @@ pub(super) fn answer(shared: &Shared, node: &Node, request: &ListOffsetsRequest)
                 Ok(found) => response
                     .with_offset(found.offset)
                     .with_timestamp(found.timestamp)
-                    .with_leader_epoch(found.leader_epoch),
+                    .with_leader_epoch(if version >= WITH_EPOCH { found.leader_epoch } else { -1 }),
                 Err(error) => response.with_error_code(error.code()),
             }
         });

@@ -22,6 +22,8 @@ use super::shared::{Node, Shared};
 const METADATA_MAX_BYTES: usize = 4_096;
 /// From this version of OffsetFetch on, several groups are asked at once.
 const FETCH_SEVERAL: i16 = 8;
+/// From this version of OffsetFetch on, an error of the whole group has a place of its own.
+const WITH_GROUP_ERROR: i16 = 2;
 /// Where a group has not committed.
 const NONE: i64 = -1;
 
@@ -114,7 +116,9 @@ pub(super) fn fetch(
     if version < FETCH_SEVERAL {
         let asked = request.topics.as_ref();
         let asked = asked.map(|topics| topics.iter().map(|t| (t.name.clone(), t.partition_indexes.clone())).collect());
-        return fetch_one(shared, node, &request.group_id, asked);
+        let answer = fetch_one(shared, node, &request.group_id, asked);
+        // Version 1 has no place for the group's error but its partitions.
+        return if version < WITH_GROUP_ERROR { answer.with_error_code(0) } else { answer };
     }
     let groups = request.groups.iter().map(|group| {
         let asked = group.topics.as_ref();
@@ -141,7 +145,6 @@ pub(super) fn fetch(
 }
 
 fn fetch_one(shared: &Shared, node: &Node, group: &str, asked: Asked) -> OffsetFetchResponse {
-    // Version 1 has no place for the group's error but its partitions.
     let named = asked.clone().unwrap_or_default();
     let (found, error) = match offsets(shared, node, group, asked) {
         Ok(found) => (found, 0),
