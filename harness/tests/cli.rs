@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 const WITHIN: Duration = Duration::from_secs(15);
 
+/// What needs Java, Kafka, PostgreSQL and Redis installed.
+const NATIVE: &[&str] = &["compare", "--stack", "native"];
+
 struct Case {
     command: Command,
     /// Its temporary directory, which must be empty afterwards.
@@ -63,6 +66,9 @@ fn usage_errors_exit_with_2() {
     lanebench(&["compare", "--replication", "3"])
         .refused(2, &["3 replicas need 3 nodes", "hint: raise `--nodes`"]);
     lanebench(&["compare", "--stack", "external"]).refused(2, &["--bootstrap", "LANEBENCH_BOOTSTRAP"]);
+    lanebench(&["compare", "--redis-port", "6379"])
+        .refused(2, &["`--redis-port` is for the native stack", "hint: ", "--stack native"]);
+    lanebench(&["compare", "--throttle", "store"]).refused(2, &["PostgreSQL's processes", "--stack native"]);
     lanebench(&["conpare"]).refused(2, &["compare"]);
 }
 
@@ -97,7 +103,7 @@ fn a_taken_port_is_said_before_anything_starts() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for flag in ["--kafka-port", "--postgres-port", "--redis-port"] {
-        lanebench(&["compare", flag, &port]).refused(1, &[&port, flag, "hint: "]);
+        lanebench(&["compare", "--stack", "native", flag, &port]).refused(1, &[&port, flag, "hint: "]);
     }
 }
 
@@ -129,7 +135,7 @@ fn can_start() -> bool {
 #[test]
 fn what_is_missing_is_named_with_the_command_that_installs_it() {
     let no_java = path_with(&["redis-server", "initdb", "postgres"]);
-    lanebench(&["compare"])
+    lanebench(NATIVE)
         .env("PATH", no_java.path())
         .env("JAVA_HOME", "")
         .refused(1, &["no `java`", "hint: ", "default-jdk-headless"]);
@@ -138,9 +144,9 @@ fn what_is_missing_is_named_with_the_command_that_installs_it() {
         return;
     }
     let empty = tempfile::tempdir().unwrap();
-    lanebench(&["compare"]).env("KAFKA_HOME", empty.path()).refused(1, &["no jars", "KAFKA_HOME", "hint: "]);
+    lanebench(NATIVE).env("KAFKA_HOME", empty.path()).refused(1, &["no jars", "KAFKA_HOME", "hint: "]);
     let no_redis = path_with(&["java", "initdb", "postgres"]);
-    lanebench(&["compare"])
+    lanebench(NATIVE)
         .env("PATH", no_redis.path())
         .refused(1, &["no `redis-server`", "hint: ", "redis-server"]);
 }
@@ -157,9 +163,10 @@ fn a_missing_postgresql_is_named() {
         eprintln!("LEFT OUT: only root may hide PostgreSQL from a program");
         return;
     }
-    let mut case = lanebench(&["compare"]);
+    let mut case = lanebench(NATIVE);
     let mut hidden = Command::new("unshare");
-    hidden.args(["--mount", "sh", "-c", hide, "sh", env!("CARGO_BIN_EXE_lanebench"), "compare"]);
+    hidden.args(["--mount", "sh", "-c", hide, "sh", env!("CARGO_BIN_EXE_lanebench")]);
+    hidden.args(NATIVE);
     hidden.env("TMPDIR", case.temp.path()).current_dir(case.temp.path());
     case.command = hidden;
     case.refused(1, &["no PostgreSQL server", "hint: ", "apt-get install postgresql"]);

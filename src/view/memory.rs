@@ -21,6 +21,11 @@ impl MemoryView {
         Self::default()
     }
 
+    /// Forgets one order, as a cache may; the next read brings it back from the store.
+    pub fn evict(&self, order_id: &OrderId) {
+        self.entries().remove(order_id);
+    }
+
     /// A panic under the lock cannot leave an entry half written.
     fn entries(&self) -> MutexGuard<'_, HashMap<OrderId, StatusEntry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

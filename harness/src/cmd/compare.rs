@@ -8,24 +8,42 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use super::console::Console;
 use super::exit::Exit;
-use super::out::{Console, UsageError};
+use super::out::UsageError;
 use crate::record::RunResult;
 use crate::record::file::{OutputDir, create_output_dir};
 use crate::report;
 use crate::scenario::Progress as _;
 use crate::scenario::compare::{self, Ended, Setup};
 use crate::scenario::options::{Inject, Key, Lanes, Options, Throttle};
-use crate::stack::{Endpoints, External, NativeOptions, NativeStack, Stack, StackError, StackKind, redact};
+use crate::scenario::rates::Sizes;
+use crate::stack::{
+    EmbeddedStack, Endpoints, External, NativeOptions, NativeStack, Stack, StackError, StackKind, redact,
+};
 use crate::workload::{Arrivals, Keys};
+
+/// Modelled call an event on the embedded stack, whose store costs next to nothing to write.
+const SERVICE_TIME: Duration = Duration::from_millis(2);
+
+const EXAMPLES: &str = "\
+Examples:
+  lanebench compare                                a demonstration on stand-ins: needs nothing installed
+  lanebench compare --stack native --nodes 3       real Kafka, PostgreSQL and Redis, started here
+  lanebench compare --stack external               yours, by LANEBENCH_BOOTSTRAP, LANEBENCH_DATABASE_URL, LANEBENCH_REDIS_URL
+  lanebench compare --configs 1p1c,3p1c,3p3c       any partitions and consumers; the first is the baseline
+  lanebench compare --keys hot:0.5                 half of the events belong to one order
+  lanebench compare --inject loss                  a negative control: the checks must find it, exit code 3
+  lanebench compare --format json | jq .passed     data on stdout, progress on stderr";
 
 /// Flags of `compare`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
     /// Where broker, store and view come from
-    #[arg(long, value_enum, default_value_t = StackKind::Native)]
+    #[arg(long, value_enum, default_value_t = StackKind::Embedded)]
     stack: StackKind,
-    /// Kafka nodes that the native stack starts: 1 or 3
+    /// Broker nodes that the embedded or native stack starts: 1 or 3
     #[arg(long, default_value_t = 1, value_parser = nodes)]
     nodes: u8,
     /// Replicas of each partition [default: the nodes, at most 3]
@@ -70,9 +88,9 @@ pub struct CompareArgs {
     /// Events of the drain's backlog [default: sized in the warm-up]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=2_000_000))]
     drain_events: Option<u64>,
-    /// Modelled downstream call an event, such as 2ms
-    #[arg(long, default_value = "0s", value_parser = duration)]
-    service_time: Duration,
+    /// Modelled downstream call an event, such as 2ms [default: 2ms on the embedded stack, else none]
+    #[arg(long, value_parser = duration)]
+    service_time: Option<Duration>,
     /// Leave the surge out
     #[arg(long)]
     no_surge: bool,
@@ -121,6 +139,25 @@ struct Addresses {
     redis_url: Option<String>,
 }
 
+impl Addresses {
+    /// Refuses what the stack would not heed. Addresses may also come by environment, for every run of a shell, so they
+    /// are no mistake on another stack.
+    fn fit(&self, stack: StackKind) -> Result<(), UsageError> {
+        let ports = [
+            ("--kafka-port", self.kafka_port),
+            ("--postgres-port", self.postgres_port),
+            ("--redis-port", self.redis_port),
+        ];
+        match ports.into_iter().find(|(_, port)| port.is_some()) {
+            Some((flag, _)) if stack != StackKind::Native => Err(UsageError {
+                what: format!("`{flag}` is for the native stack; the {stack} one starts no server there"),
+                hint: format!("leave `{flag}` out, or add `--stack native`"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How a consumer works through its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Mode {
@@ -143,7 +180,7 @@ fn nodes(text: &str) -> Result<u8, String> {
     match text {
         "1" => Ok(1),
         "3" => Ok(3),
-        _ => Err("a native cluster has 1 node or 3".into()),
+        _ => Err("a cluster has 1 node or 3".into()),
     }
 }
 
@@ -187,13 +224,16 @@ impl CompareArgs {
                 hint: "name each configuration once; more rounds give more trials".into(),
             });
         }
-        if self.throttle == Some(Throttle::Store) && external {
+        if self.throttle == Some(Throttle::Store) && self.stack != StackKind::Native {
             return Err(UsageError {
-                what: "`--throttle store` stops PostgreSQL's processes, which are not ours on this stack"
+                what: "`--throttle store` stops PostgreSQL's processes, and this stack has none of ours"
                     .into(),
                 hint: "use it with `--stack native`".into(),
             });
         }
+        self.addresses.fit(self.stack)?;
+        let embedded = self.stack == StackKind::Embedded;
+        let service_time = self.service_time.unwrap_or(if embedded { SERVICE_TIME } else { Duration::ZERO });
         Ok(Options {
             configs: self.configs.clone(),
             rounds: self.rounds,
@@ -206,7 +246,9 @@ impl CompareArgs {
             rate_per_s: self.rate,
             duration: self.duration.max(Duration::from_secs(1)),
             surge: !self.no_surge,
-            service_time: self.service_time,
+            service_time,
+            sizes: if embedded { Sizes::DEMONSTRATION } else { Sizes::MEASUREMENT },
+            control: embedded && !service_time.is_zero(),
             replication,
             min_isr,
             inject: self.inject,
@@ -235,25 +277,19 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
         }
         started => started?,
     };
-    let setup = Setup {
-        options: &options,
-        endpoints: stack.endpoints().clone(),
-        pids: stack.pids(),
-        stack: stack.kind(),
-        facts: stack.facts(),
-        command_line: command_line(),
-        out: &out,
-    };
+    let setup = Setup { options: &options, stack: &stack, command_line: command_line(), out: &out };
     let ended = compare::run(setup, &console, &cancel).await;
     console.phase("stopping");
     stack.stop().await;
-    drop(console);
     let Ended { result, interrupted } = ended?;
     let Some(result) = result else {
+        drop(console);
         eprintln!("interrupted before a trial was finished; everything is stopped");
         return Ok(Exit::Interrupted);
     };
+    console.phase("writing the report");
     report::render(&result, out.path()).context("the report could not be written")?;
+    drop(console);
     print(&args, &result, &out)?;
     if interrupted {
         eprintln!("interrupted; the finished trials are in {}", out.path().display());
@@ -298,6 +334,11 @@ async fn start(
         let checked = cancel.run_until_cancelled(External::new(endpoints).check()).await;
         return Ok(checked.ok_or(StackError::Interrupted)??.into());
     }
+    let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
+    if args.stack == StackKind::Embedded {
+        console.phase("starting the embedded stack");
+        return Ok(EmbeddedStack::start(args.nodes.into(), &tell).await?.into());
+    }
     let options = NativeOptions {
         nodes: args.nodes.into(),
         kafka_port: args.addresses.kafka_port,
@@ -305,7 +346,6 @@ async fn start(
         redis_port: args.addresses.redis_port,
         ..NativeOptions::default()
     };
-    let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
     Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
 }
 

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 pub mod compare;
+mod console;
 pub mod exit;
 mod interrupt;
 mod out;
@@ -23,7 +24,8 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  lanebench stack check                        what is installed, and the command for what is not
+  lanebench compare                            a demonstration on stand-ins: needs nothing installed
+  lanebench stack check                        what the native stack needs, and the command for what is missing
   lanebench compare --stack native --nodes 3   one partition against three, on real Kafka, PostgreSQL and Redis
   lanebench compare --configs 1p1c,3p1c,3p3c   any partitions and consumers
   lanebench compare --key none                 a negative control: order breaks, exit code 3

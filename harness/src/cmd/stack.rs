@@ -96,7 +96,9 @@ pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<E
 async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
     let CheckArgs { stack, format, bootstrap, database_url, redis_url } = args;
     let rows = match stack {
-        StackKind::Native => requirements(stack).await.iter().map(Row::of_requirement).collect(),
+        StackKind::Embedded | StackKind::Native => {
+            requirements(stack).await.iter().map(Row::of_requirement).collect()
+        }
         StackKind::External => {
             // clap has seen to it that both URLs are there.
             let (database_url, redis_url) = (database_url.unwrap_or_default(), redis_url.unwrap_or_default());

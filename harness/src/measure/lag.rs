@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,22 @@ impl PhaseLabel {
     }
 }
 
+/// The lag of the last tick over all partitions, in records, for whoever looks on.
+#[derive(Clone, Debug, Default)]
+pub struct LagGauge(Arc<AtomicU64>);
+
+impl LagGauge {
+    /// The last sample.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, samples: &[LagSample]) {
+        let records: i64 = samples.iter().map(|s| s.records).sum();
+        self.0.store(records.max(0).unsigned_abs(), Ordering::Relaxed);
+    }
+}
+
 /// What a sampler saw.
 #[derive(Clone, Debug, Default)]
 pub struct LagSeries {
@@ -76,18 +93,18 @@ pub struct LagSampler {
 }
 
 impl LagSampler {
-    /// Starts sampling every `tick` until [`Self::stop`] or `cancel`; samples tell their time since `origin_ns` of the
-    /// timeline's clock.
+    /// Starts sampling every `tick` until [`Self::stop`] or `cancel`; samples tell their time since the epoch of the
+    /// timeline's clock, and `gauge` shows the last of them.
     pub fn start(
         source: impl OffsetSource + 'static,
         oldest: OldestNotVisible,
         label: PhaseLabel,
-        origin_ns: u64,
+        gauge: LagGauge,
         tick: Duration,
         cancel: &CancellationToken,
     ) -> Self {
         let cancel = cancel.child_token();
-        let sampling = Sampling { source, oldest, label, origin_ns, series: LagSeries::default() };
+        let sampling = Sampling { source, oldest, label, gauge, series: LagSeries::default() };
         let task = tokio::spawn(sampling.run(tick, cancel.clone()));
         Self { cancel, task }
     }
@@ -112,7 +129,7 @@ struct Sampling<S> {
     source: S,
     oldest: OldestNotVisible,
     label: PhaseLabel,
-    origin_ns: u64,
+    gauge: LagGauge,
     series: LagSeries,
 }
 
@@ -136,6 +153,9 @@ impl<S: OffsetSource> Sampling<S> {
             let gap = last.map_or(1.0, |last| (at - last).as_secs_f64() / tick.as_secs_f64()).round();
             self.series.missed += (gap as u64).saturating_sub(1);
             last = Some(at);
+            if let Ok(Ok(samples)) = &sampled {
+                self.gauge.set(samples);
+            }
             match sampled {
                 Ok(Ok(samples)) if self.series.samples.len() + samples.len() <= SAMPLES_MAX => {
                     self.series.samples.extend(samples);
@@ -159,7 +179,7 @@ impl<S: OffsetSource> Sampling<S> {
         let now_ns = self.oldest.timeline().clock().now_ns();
         let phase = self.label.get();
         let sample = |(partition, end): (i32, i64)| LagSample {
-            t_ms: now_ns.saturating_sub(self.origin_ns) as f64 / 1e6,
+            t_ms: now_ns as f64 / 1e6,
             phase: phase.clone(),
             partition,
             // Without a commit the group begins at the earliest offset, 0 in a topic of this run's own.
@@ -176,7 +196,7 @@ mod tests {
     use crate::measure::{Clock, Timeline};
     use crate::workload::{Keys, Plan, PlanSpec};
     use std::ops::Range;
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::atomic::AtomicI64;
 
     const TICK: Duration = Duration::from_millis(5);
 
@@ -225,7 +245,8 @@ mod tests {
             let oldest = OldestNotVisible::new(Arc::new(timeline));
             let broker = Broker { samples: samples.clone(), pause, failing };
             let cancel = CancellationToken::new();
-            let sampler = LagSampler::start(broker, oldest, label.clone(), 0, TICK, &cancel);
+            let sampler =
+                LagSampler::start(broker, oldest, label.clone(), LagGauge::default(), TICK, &cancel);
             Self { sampler, label, samples }
         }
 

@@ -175,8 +175,9 @@ fn spread(mut runs: Vec<u64>) -> f64 {
 /// `resources` (`lanes` are within `harness`). `None` without a `host` among them.
 pub fn foreign_cpu(resources: &[Resource], cores: usize) -> Option<f64> {
     let host = resources.iter().find(|r| r.name == "host")?.cores_busy;
-    let ours: f64 =
-        resources.iter().filter(|r| !matches!(r.name.as_str(), "host" | "lanes")).map(|r| r.cores_busy).sum();
+    // Threads of the harness are in its own figure already.
+    let counted = |r: &&Resource| !matches!(r.name.as_str(), "host" | "lanes" | "broker" | "sqlite");
+    let ours: f64 = resources.iter().filter(counted).map(|r| r.cores_busy).sum();
     Some(((host - ours) / cores.max(1) as f64).clamp(0.0, 1.0))
 }
 

@@ -3,21 +3,22 @@
 use super::options::{Key, Options};
 use super::rates::Rates;
 use crate::record;
-use crate::stack::{Facts, PartFacts, StackKind};
+use crate::stack::{PartFacts, Stack};
 
 /// How often consumers commit.
 pub(super) const COMMIT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What the numbers were measured on.
-pub(super) fn stack(kind: StackKind, facts: &Facts, options: &Options) -> record::Stack {
+pub(super) fn stack(stack: &Stack, options: &Options) -> record::Stack {
+    let facts = stack.facts();
     let component = |part: &PartFacts| record::Component {
         name: part.name.into(),
         version: part.version.clone().unwrap_or_else(|| "unknown".into()),
         settings: part.settings.clone(),
     };
     record::Stack {
-        name: kind.to_string(),
-        demonstration: Vec::new(),
+        name: stack.kind().to_string(),
+        demonstration: demonstration(stack, options),
         kafka: record::Kafka {
             version: component(&facts.kafka).version,
             nodes: facts.nodes,
@@ -32,6 +33,19 @@ pub(super) fn stack(kind: StackKind, facts: &Facts, options: &Options) -> record
             .filter_map(|name| Some((name.to_owned(), locked_version(name)?.to_owned())))
             .collect(),
     }
+}
+
+/// What stands in for a real component or for real work, a sentence each; empty on a stack whose numbers count.
+fn demonstration(stack: &Stack, options: &Options) -> Vec<String> {
+    let mut sentences = stack.stands_in();
+    if !sentences.is_empty() && !options.service_time.is_zero() {
+        sentences.push(format!(
+            "Each event takes a modelled downstream call of {} ms (--service-time), since this store costs next to \
+             nothing; the control row shows the same drain without it.",
+            options.service_time.as_secs_f64() * 1e3
+        ));
+    }
+    sentences
 }
 
 /// What was offered. `value_bytes` is the mean over the drain's events.

@@ -1,12 +1,9 @@
 //! Breaking something on purpose on the running system: a record in the log, a row, a value in the view. Never the
 //! checker's input.
 
-use std::str::FromStr;
-
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::producer::{Ack, Producer};
 use payment_delivery::kafka::{Message, Origin};
-use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::sync::oneshot;
 
 use super::ScenarioError;
@@ -46,8 +43,10 @@ pub(super) async fn inject(
         }
         // The same event at a new offset is the producer's own `resent`: nothing new to account for.
         Inject::Duplicate => extra(producer, &last.value, last.revision).await.map(|_| Vec::new()),
-        Inject::Loss => delete_row(site, &last.order_id).await.map(|()| Vec::new()),
-        Inject::StaleView => set_back(site, &last.order_id, last.revision - 1).await.map(|()| Vec::new()),
+        Inject::Loss => site.rows.delete(&last.order_id).await.map(|()| Vec::new()),
+        Inject::StaleView => {
+            site.statuses.set_back(&last.order_id, last.revision - 1).await.map(|()| Vec::new())
+        }
     }
 }
 
@@ -72,26 +71,4 @@ async fn extra(
         Ok(Err(error)) => Err(ScenarioError::Load(error.to_string())),
         Err(_) => Err(ScenarioError::Load("the producer stopped".into())),
     }
-}
-
-async fn delete_row(site: &TrialSite, order_id: &OrderId) -> Result<(), ScenarioError> {
-    let failed = |e: sqlx::Error| ScenarioError::Load(format!("the row could not be deleted: {e}"));
-    let options = sqlx::postgres::PgConnectOptions::from_str(&site.database_url).map_err(failed)?;
-    let mut connection = options.options([("search_path", site.schema())]).connect().await.map_err(failed)?;
-    let delete = sqlx::query("DELETE FROM deliveries WHERE order_id = $1").bind(order_id.as_str());
-    let deleted = connection.execute(delete).await.map_err(failed)?.rows_affected();
-    if deleted == 1 {
-        Ok(())
-    } else {
-        Err(ScenarioError::Load(format!("{deleted} rows of {order_id} were deleted")))
-    }
-}
-
-async fn set_back(site: &TrialSite, order_id: &OrderId, revision: Revision) -> Result<(), ScenarioError> {
-    let failed = |e: redis::RedisError| ScenarioError::Load(format!("the view could not be set back: {e}"));
-    let client = redis::Client::open(site.redis_url.as_str()).map_err(failed)?;
-    let mut connection = client.get_multiplexed_async_connection().await.map_err(failed)?;
-    let key = site.view.key(order_id);
-    let mut set = redis::cmd("HSET");
-    set.arg(key).arg("revision").arg(revision).exec_async(&mut connection).await.map_err(failed)
 }

@@ -6,8 +6,6 @@ use std::time::Duration;
 use payment_delivery::kafka::group::GroupConfig;
 use payment_delivery::mode::record::Parts;
 use payment_delivery::probe::Probe;
-use payment_delivery::store::postgres::PostgresStore;
-use payment_delivery::view::redis::{RedisTimeouts, RedisView};
 use payment_delivery::worker::{self, WorkerConfig, WorkerError};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -79,10 +77,8 @@ impl RunningLanes {
         let Some(handle) = runtime.handle() else { return Err(ScenarioError::Interrupted) };
         for index in 0..lanes.consumers {
             let name = format!("consumer-{index}");
-            let store = PostgresStore::connect(&site.database_url, site.store_options(1)).await?;
-            let view =
-                RedisView::connect(&site.redis_url, &site.view_prefix, RedisTimeouts::default()).await?;
-            let parts = Parts { store: Arc::new(store), view: Arc::new(view), probe: Arc::clone(probe) };
+            let (store, view) = (site.rows.consumer().await?, site.statuses.consumer().await?);
+            let parts = Parts { store, view, probe: Arc::clone(probe) };
             let config = WorkerConfig {
                 service_time: settings.service_time,
                 commit_interval: settings.commit_interval,

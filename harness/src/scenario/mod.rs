@@ -15,6 +15,7 @@ mod observe;
 pub mod options;
 mod outcome;
 mod phase;
+mod pulse;
 pub mod rates;
 mod site;
 pub mod summary;
@@ -23,12 +24,33 @@ mod trial;
 mod truth;
 pub mod warnings;
 
+use std::time::Duration;
+
 /// Hears of a run's progress; the command line shows it.
 pub trait Progress: Send + Sync {
     /// A new part of the run began.
     fn phase(&self, text: &str);
-    /// Something changed within the part; may be called often, and left out.
-    fn detail(&self, _text: &str) {}
+    /// How long the rest of the run is expected to take, from now.
+    fn left(&self, _left: Duration) {}
+    /// Whether anybody looks at pulses: where nobody does, none are taken.
+    fn watches(&self) -> bool {
+        false
+    }
+    /// How the part goes, several times a second.
+    fn pulse(&self, _pulse: Pulse) {}
+}
+
+/// How a phase goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pulse {
+    /// Events visible.
+    pub visible: usize,
+    /// Events of the phase.
+    pub events: usize,
+    /// Events/s that became visible of late.
+    pub rate_per_s: f64,
+    /// Records behind over all partitions, as the broker told last.
+    pub lag_records: u64,
 }
 
 /// A silent one, for tests.
@@ -49,10 +71,10 @@ pub enum ScenarioError {
     #[error("reading the log for the checks: {0}")]
     Fetch(#[from] payment_delivery::kafka::fetch::FetchError),
     /// The store could not be prepared or read.
-    #[error("PostgreSQL: {0}")]
+    #[error("store: {0}")]
     Store(#[from] payment_delivery::store::StoreError),
     /// The view could not be prepared or read.
-    #[error("Redis: {0}")]
+    #[error("view: {0}")]
     View(#[from] payment_delivery::view::ViewError),
     /// A consumer ended by itself.
     #[error(transparent)]

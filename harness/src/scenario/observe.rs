@@ -12,7 +12,7 @@ use super::site::{CONNECT_TIMEOUT, TrialSite};
 use super::trial::Bench;
 use crate::measure::lag::{self, LagSampler, LagSeries, OffsetSource, PhaseLabel};
 use crate::measure::noise::NoiseMeter;
-use crate::measure::resources::{self, Component, Mark, Meter, Part};
+use crate::measure::resources::{self, Component, LANE_THREAD_PREFIX, Mark, Meter, Part};
 use crate::measure::timeline::{OldestNotVisible, Spent, Timeline};
 use crate::record::{Noise, Resource};
 
@@ -58,7 +58,8 @@ impl Observer {
         let oldest = OldestNotVisible::new(Arc::clone(timeline));
         let meter = Meter::start(components(bench), resources::TICK_DEFAULT)?;
         let noise = NoiseMeter::start()?;
-        let sampler = LagSampler::start(source, oldest, label.clone(), 0, lag::TICK_DEFAULT, cancel);
+        let sampler =
+            LagSampler::start(source, oldest, label.clone(), bench.lag.clone(), lag::TICK_DEFAULT, cancel);
         Ok(Self { timeline: Arc::clone(timeline), meter, noise, label, sampler })
     }
 
@@ -91,12 +92,14 @@ fn components(bench: &Bench<'_>) -> Vec<Component> {
         name: name.into(),
         part: Part::Processes(pids.iter().map(|&pid| pid as i32).collect()),
     };
+    let threads = |name: &str, prefix| Component { name: name.into(), part: Part::Threads(prefix) };
     let mut all = vec![
         Component { name: "host".into(), part: Part::Host },
         Component { name: "harness".into(), part: Part::Harness },
-        Component { name: "lanes".into(), part: Part::Lanes },
+        threads("lanes", LANE_THREAD_PREFIX),
     ];
-    let pids = bench.pids;
+    all.extend(bench.threads.iter().map(|(name, prefix)| threads(name, prefix)));
+    let pids = &bench.pids;
     all.extend((!pids.kafka.is_empty()).then(|| processes("kafka", &pids.kafka)));
     all.extend(pids.postgres.map(|pid| processes("postgresql", &[pid])));
     all.extend(pids.redis.map(|pid| processes("redis", &[pid])));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::rates::Sizes;
 use crate::workload::{Arrivals, Keys};
 
 /// A configuration that is compared: `3p3c` is three partitions and three consumers.
@@ -110,6 +111,10 @@ pub struct Options {
     pub throttle: Option<Throttle>,
     /// Events of the drain's backlog; `None` to size it in the warm-up.
     pub drain_events: Option<u64>,
+    /// How long things last that no measurement fixes.
+    pub sizes: Sizes,
+    /// Whether drains without the modelled call stand beside the trials.
+    pub control: bool,
     /// Whether topics, tables and keys stay on the stack.
     pub keep: bool,
 }

@@ -18,9 +18,10 @@ use super::options::{Key, Lanes, Options, Throttle};
 use super::phase::{DRAIN, Plans, STEADY, SURGE};
 use super::rates::Rates;
 use super::site::{Site, TrialSite};
-use super::{Progress, ScenarioError, describe, outcome, throttle, truth};
+use super::{Progress, ScenarioError, describe, outcome, pulse, throttle, truth};
 use crate::load::Load;
 use crate::measure::Clock;
+use crate::measure::lag::LagGauge;
 use crate::measure::timeline::{PhaseId, Timeline};
 use crate::record::Trial;
 use crate::stack::Pids;
@@ -40,7 +41,11 @@ pub(super) struct Bench<'a> {
     pub(super) site: &'a Site,
     pub(super) runtime: &'a LaneRuntime,
     pub(super) options: &'a Options,
-    pub(super) pids: &'a Pids,
+    pub(super) pids: Pids,
+    /// Components that are threads of this process: name, and what their threads' names begin with.
+    pub(super) threads: Vec<(&'static str, &'static str)>,
+    /// The lag last sampled.
+    pub(super) lag: LagGauge,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -56,8 +61,10 @@ pub(super) struct Spec<'a> {
     pub(super) position: u32,
     pub(super) seed: u64,
     pub(super) plans: &'a Plans,
-    /// None in a warm-up, which is there to find them.
+    /// None in a warm-up, which is there to find them, and in a control.
     pub(super) rates: Option<&'a Rates>,
+    /// Modelled downstream call an event.
+    pub(super) service_time: Duration,
 }
 
 impl Bench<'_> {
@@ -93,6 +100,7 @@ impl Bench<'_> {
             // A consumer that died says more than the wait for its events.
             died = lanes.failure() => Err(died),
             () = self.cancel.cancelled() => Err(ScenarioError::Interrupted),
+            never = pulse::watch(self.progress, &timeline, &self.lag) => match never {},
         };
         // However that ended, the consumers leave the group: only then can it be removed.
         let stopped = lanes.stop().await;
@@ -115,10 +123,8 @@ impl Bench<'_> {
             Some(Throttle::Worker) => Arc::new(throttle::Busy(timeline.clone())),
             _ => timeline.clone(),
         };
-        let settings = LaneSettings {
-            service_time: self.options.service_time,
-            commit_interval: describe::COMMIT_INTERVAL,
-        };
+        let settings =
+            LaneSettings { service_time: spec.service_time, commit_interval: describe::COMMIT_INTERVAL };
         RunningLanes::start(self.runtime, site, spec.lanes, &settings, &probe).await
     }
 

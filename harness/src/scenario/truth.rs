@@ -9,8 +9,6 @@ use payment_delivery::kafka::fetch::read_all;
 use payment_delivery::kafka::{Fetched, Origin};
 use payment_delivery::mode::dead_letter::origin_and_reason;
 use payment_delivery::mode::dead_letter_topic;
-use payment_delivery::store::DeliveryStore;
-use payment_delivery::view::StatusView;
 
 use super::ScenarioError;
 use super::feed::Failures;
@@ -35,17 +33,17 @@ pub(super) async fn check(
     keyed: bool,
 ) -> Result<Verification, ScenarioError> {
     let sent = sent(timeline, failures, extra);
-    let rows = site.store.deliveries().await?;
+    let rows = site.store().deliveries().await?;
     let orders: BTreeSet<OrderId> =
         sent.iter().map(|s| s.order_id.clone()).chain(rows.iter().map(|r| r.order_id.clone())).collect();
     let orders: Vec<OrderId> = orders.into_iter().collect();
-    let shown = trial.view.get(&orders).await?;
+    let shown = trial.view().get(&orders).await?;
     let evidence = Evidence {
         sent,
         log: scan(site, trial, &trial.topic).await?.into_iter().map(logged).collect(),
         deliveries: deliveries(timeline),
         rows,
-        parked: site.store.parked().await?,
+        parked: site.store().parked().await?,
         dead_letters: dead_letters(site, trial).await?,
         view: orders.into_iter().zip(shown).collect(),
         keyed,

@@ -82,6 +82,11 @@ pub enum Caution {
         /// Events/s.
         rate_per_s: f64,
     },
+    /// The steady phase had too few events to compare percentiles.
+    FewSamples {
+        /// Events a trial, about.
+        events: u64,
+    },
     /// Something was broken on purpose.
     Injected {
         /// What.
@@ -110,6 +115,7 @@ impl Caution {
             Self::NoSurge { .. } => "no-surge",
             Self::ShortDrain { .. } => "short-drain",
             Self::RateTooHigh { .. } => "rate-too-high",
+            Self::FewSamples { .. } => "few-samples",
             Self::Injected { .. } => "injected",
             Self::Throttled { .. } => "throttled",
         }
@@ -183,6 +189,11 @@ impl fmt::Display for Caution {
                 f,
                 "{rate_per_s:.0} events/s is above 0.6 × the slowest drain: response times may grow with the duration, so \
                  they are not compared. Lower `--rate`."
+            ),
+            Self::FewSamples { events } => write!(
+                f,
+                "The steady phase has about {events} events a trial: its percentiles are shown, and compared only from \
+                 3,000 on. Use a longer `--duration`."
             ),
             Self::Injected { what } => {
                 write!(f, "`{what}` was injected on purpose: this run tests the checker.")

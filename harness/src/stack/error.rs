@@ -113,6 +113,12 @@ pub enum StackError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The embedded stack could not be started.
+    #[error("the embedded stack could not be started: {what}")]
+    Embedded {
+        /// What was wanted and what the system said.
+        what: String,
+    },
     /// The start was cancelled.
     #[error("interrupted while the stack was starting")]
     Interrupted,
@@ -146,6 +152,7 @@ impl StackError {
             Self::Unreachable { flag, .. } => {
                 format!("is it running, and is `{flag}` right? `--stack native` starts one of its own")
             }
+            Self::Embedded { .. } => "it needs a few ports of 127.0.0.1, threads, and room in TMPDIR".to_owned(),
             Self::Nodes { .. } | Self::Address { .. } | Self::Interrupted => return None,
         })
     }

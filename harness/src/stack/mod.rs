@@ -1,18 +1,24 @@
 //! What a run works against: broker, store and view. Each stack says what it needs, starts, checks and stops.
 //!
 //! ```text
+//! embedded  a stand-in for each, in this process; a demonstration                                     embedded.rs
 //! native    Apache Kafka (1 or 3 nodes), PostgreSQL and Redis, started here and gone afterwards   native.rs
 //!           (its Kafka alone, for tests of brokers: brokers.rs)
 //! external  a team's own, given by address; nothing is started, nothing is stopped                external.rs
 //! ```
 //!
-//! Architecture invariant: the rest of the harness knows a stack by its [`Endpoints`]. Process ids are for measuring
+//! Architecture invariant: the rest of the harness knows a stack by its [`Place`]. Process ids are for measuring
 //! resources and for failure tests only; where there are none (external), both are left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use payment_delivery::store::sqlite::SqliteStore;
 
 pub mod brokers;
+pub mod embedded;
 pub mod error;
 pub mod external;
 pub mod native;
@@ -29,6 +35,7 @@ mod scratch;
 mod url;
 
 pub use brokers::NativeBrokers;
+pub use embedded::EmbeddedStack;
 pub use error::StackError;
 pub use external::External;
 pub use native::{NativeOptions, NativeStack};
@@ -38,6 +45,8 @@ pub use url::redact;
 /// Which stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum StackKind {
+    /// Stand-ins in this process: a demonstration that needs nothing installed.
+    Embedded,
     /// Real components, started here.
     Native,
     /// Somebody's own components, given by address.
@@ -47,6 +56,7 @@ pub enum StackKind {
 impl fmt::Display for StackKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Embedded => "embedded",
             Self::Native => "native",
             Self::External => "external",
         })
@@ -72,6 +82,62 @@ impl fmt::Debug for Endpoints {
             .field("database_url", &redact(&self.database_url))
             .field("redis_url", &redact(&self.redis_url))
             .finish()
+    }
+}
+
+/// What a run works on.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Broker addresses, `host:port`.
+    pub bootstrap: Vec<String>,
+    /// Where rows and statuses are kept.
+    pub backing: Backing,
+}
+
+/// Where rows and statuses are kept.
+#[derive(Clone)]
+pub enum Backing {
+    /// On servers.
+    Servers {
+        /// PostgreSQL, password included.
+        database_url: String,
+        /// Redis, password included.
+        redis_url: String,
+    },
+    /// Rows in a SQLite file, statuses in this process.
+    InProcess {
+        /// The file.
+        database: PathBuf,
+        /// The one store on it, which all consumers share.
+        store: Arc<SqliteStore>,
+    },
+}
+
+/// Passwords stay out of logs and panics.
+impl fmt::Debug for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Servers { database_url, redis_url } => f
+                .debug_struct("Servers")
+                .field("database_url", &redact(database_url))
+                .field("redis_url", &redact(redis_url))
+                .finish(),
+            Self::InProcess { database, .. } => {
+                f.debug_struct("InProcess").field("database", database).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+impl From<&Endpoints> for Place {
+    fn from(endpoints: &Endpoints) -> Self {
+        Self {
+            bootstrap: endpoints.bootstrap.clone(),
+            backing: Backing::Servers {
+                database_url: endpoints.database_url.clone(),
+                redis_url: endpoints.redis_url.clone(),
+            },
+        }
     }
 }
 
@@ -180,6 +246,8 @@ impl fmt::Display for Progress {
 /// A stack that can be used: started, or checked.
 #[derive(Debug)]
 pub enum Stack {
+    /// In this process. Dropping it stops and removes everything.
+    Embedded(Box<EmbeddedStack>),
     /// Started here. Dropping it stops and removes everything.
     Native(Box<NativeStack>),
     /// Somebody else's.
@@ -190,22 +258,25 @@ impl Stack {
     /// Which stack it is.
     pub fn kind(&self) -> StackKind {
         match self {
+            Self::Embedded(_) => StackKind::Embedded,
             Self::Native(_) => StackKind::Native,
             Self::External(_) => StackKind::External,
         }
     }
 
-    /// Where its parts answer.
-    pub fn endpoints(&self) -> &Endpoints {
+    /// What a run works on.
+    pub fn place(&self) -> Place {
         match self {
-            Self::Native(native) => native.endpoints(),
-            Self::External(external) => external.endpoints(),
+            Self::Embedded(embedded) => embedded.place().clone(),
+            Self::Native(native) => native.endpoints().into(),
+            Self::External(external) => external.endpoints().into(),
         }
     }
 
     /// Versions and settings.
     pub fn facts(&self) -> &Facts {
         match self {
+            Self::Embedded(embedded) => embedded.facts(),
             Self::Native(native) => native.facts(),
             Self::External(external) => external.facts(),
         }
@@ -215,16 +286,39 @@ impl Stack {
     pub fn pids(&self) -> Pids {
         match self {
             Self::Native(native) => native.pids(),
-            Self::External(_) => Pids::default(),
+            Self::Embedded(_) | Self::External(_) => Pids::default(),
+        }
+    }
+
+    /// Components that are threads of this process, each with what its threads' names begin with.
+    pub fn threads(&self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Self::Embedded(_) => embedded::threads(),
+            Self::Native(_) | Self::External(_) => Vec::new(),
+        }
+    }
+
+    /// What stands in for a real component, a sentence each; empty where the numbers count.
+    pub fn stands_in(&self) -> Vec<String> {
+        match self {
+            Self::Embedded(_) => embedded::stands_in(),
+            Self::Native(_) | Self::External(_) => Vec::new(),
         }
     }
 
     /// Stops and removes what was started here. Dropping does the same, but blocks the thread while it waits.
     pub async fn stop(self) {
         match self {
+            Self::Embedded(embedded) => embedded.stop().await,
             Self::Native(native) => native.stop().await,
             Self::External(_) => {}
         }
+    }
+}
+
+impl From<EmbeddedStack> for Stack {
+    fn from(stack: EmbeddedStack) -> Self {
+        Self::Embedded(Box::new(stack))
     }
 }
 

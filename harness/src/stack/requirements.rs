@@ -50,10 +50,10 @@ impl Requirement {
     }
 }
 
-/// What `kind` needs. External needs nothing: somebody else runs it.
+/// What `kind` needs. Embedded needs nothing, being in this program, nor does external: somebody else runs it.
 pub async fn requirements(kind: StackKind) -> Vec<Requirement> {
     match kind {
-        StackKind::External => Vec::new(),
+        StackKind::Embedded | StackKind::External => Vec::new(),
         StackKind::Native => {
             let (java, postgres, redis) = tokio::join!(java(), postgres(), redis());
             vec![java, kafka(), postgres, redis]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lanebench::broker::{self, ClusterOptions};
 use lanebench::stack::{NativeBrokers, StackKind, requirements};
 use libtest_mimic::Failed;
 use tokio::sync::{Mutex, OnceCell};
@@ -39,17 +40,35 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         lacks: &[],
         maker: Maker::Kafka,
     },
+    Subject {
+        name: "embedded-1",
+        nodes: 1,
+        needs: None,
+        shortest_session: Duration::from_millis(200),
+        lacks: &[],
+        maker: Maker::Embedded,
+    },
+    Subject {
+        name: "embedded-3",
+        nodes: 3,
+        needs: None,
+        shortest_session: Duration::from_millis(200),
+        lacks: &[],
+        maker: Maker::Embedded,
+    },
 ];
 
 /// How a cluster comes to be. A new kind of broker is added here, in [`Cluster`], and in the two matches over them.
 #[derive(Clone, Copy, Debug)]
 enum Maker {
     Kafka,
+    Embedded,
 }
 
 #[derive(Debug)]
 enum Cluster {
     Kafka(NativeBrokers),
+    Embedded(broker::Cluster),
 }
 
 impl Cluster {
@@ -61,12 +80,19 @@ impl Cluster {
                 let bootstrap = brokers.bootstrap().to_vec();
                 Ok((Self::Kafka(brokers), bootstrap))
             }
+            Maker::Embedded => {
+                let options = ClusterOptions { nodes, ..ClusterOptions::default() };
+                let cluster = broker::Cluster::start(options).await.map_err(|error| error.to_string())?;
+                let bootstrap = cluster.bootstrap();
+                Ok((Self::Embedded(cluster), bootstrap))
+            }
         }
     }
 
     async fn stop(self) {
         match self {
             Self::Kafka(brokers) => brokers.stop().await,
+            Self::Embedded(cluster) => cluster.stop().await,
         }
     }
 }

@@ -400,9 +400,10 @@ impl Group {
         member.update(joining);
         member.heard(now);
         let error = ResponseError::FencedInstanceId;
-        self.effects.extend(old_join.map(|ticket| {
-            Effect::Joined(ticket, Err(JoinRefused { error, member_id: old_id.clone() }))
-        }));
+        self.effects.extend(
+            old_join
+                .map(|ticket| Effect::Joined(ticket, Err(JoinRefused { error, member_id: old_id.clone() }))),
+        );
         self.effects.extend(old_sync.map(|ticket| Effect::Synced(ticket, Err(error))));
         let led = self.leader == old_id;
         if led {
@@ -455,7 +456,8 @@ impl Group {
     }
 
     fn await_all(&mut self, now: Instant) {
-        self.deadline = Some(now + self.members.iter().map(|m| m.rebalance_timeout).max().unwrap_or_default());
+        self.deadline =
+            Some(now + self.members.iter().map(|m| m.rebalance_timeout).max().unwrap_or_default());
     }
 
     fn fail_waiting_syncs(&mut self) {
@@ -522,9 +524,10 @@ impl Group {
 
     fn joined(&self, index: usize, leader: &str) -> Joined {
         let member_id = self.members[index].id.clone();
-        let everybody = self.members.iter().map(|member| {
-            (member.id.clone(), member.instance_id.clone(), member.metadata(&self.protocol))
-        });
+        let everybody = self
+            .members
+            .iter()
+            .map(|member| (member.id.clone(), member.instance_id.clone(), member.metadata(&self.protocol)));
         Joined {
             generation: self.generation,
             protocol_type: self.protocol_type.clone(),

@@ -36,8 +36,8 @@ pub enum Part {
     Processes(Vec<i32>),
     /// This process, without its children.
     Harness,
-    /// The threads of this process that run consumers; their memory is the harness's and counts 0 here.
-    Lanes,
+    /// The threads of this process whose names begin so; their memory is the harness's and counts 0 here.
+    Threads(&'static str),
     /// All that ran on the machine, stolen time excluded; memory counts 0.
     Host,
 }
@@ -202,7 +202,7 @@ fn usages(components: &[Component]) -> Result<Vec<Usage>, ProcError> {
         .map(|component| match &component.part {
             Part::Processes(roots) => Ok(table.tree(roots)),
             Part::Harness => harness(),
-            Part::Lanes => lanes(),
+            Part::Threads(prefix) => threads(prefix),
             Part::Host => host(),
         })
         .collect()
@@ -217,11 +217,11 @@ fn harness() -> Result<Usage, ProcError> {
     Ok(Usage { cpu_ticks: own_ticks(&stat), rss_bytes: stat.rss * procfs::page_size() })
 }
 
-fn lanes() -> Result<Usage, ProcError> {
+fn threads(prefix: &str) -> Result<Usage, ProcError> {
     // A thread may end between its listing and its reading.
     let threads = Process::myself()?.tasks()?.filter_map(|task| task.and_then(|t| t.stat()).ok());
-    let lanes = threads.filter(|stat| stat.comm.starts_with(LANE_THREAD_PREFIX));
-    Ok(Usage { cpu_ticks: lanes.map(|stat| own_ticks(&stat)).sum(), rss_bytes: 0 })
+    let named = threads.filter(|stat| stat.comm.starts_with(prefix));
+    Ok(Usage { cpu_ticks: named.map(|stat| own_ticks(&stat)).sum(), rss_bytes: 0 })
 }
 
 fn host() -> Result<Usage, ProcError> {
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn cpu_time_goes_to_the_lane_the_harness_and_the_host() {
-        let parts = [Part::Harness, Part::Lanes, Part::Host].map(component);
+        let parts = [Part::Harness, Part::Threads(LANE_THREAD_PREFIX), Part::Host].map(component);
         let meter = Meter::start(parts.to_vec(), Duration::from_millis(20)).unwrap();
         let mark = meter.mark().unwrap();
         let lane = thread::Builder::new().name(format!("{LANE_THREAD_PREFIX}0")).spawn(|| {
@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn a_sample_is_cheap() {
-        let parts = [Part::Processes(vec![1]), Part::Harness, Part::Lanes, Part::Host].map(component);
+        let parts = [Part::Processes(vec![1]), Part::Harness, Part::Threads(LANE_THREAD_PREFIX), Part::Host]
+            .map(component);
         let processes = ProcessTable::read().unwrap().usages.len();
         let begun = Instant::now();
         for _ in 0..10 {

@@ -1,0 +1,130 @@
+"""What the evidence scripts share: keeping result files, and rendering claims as rows of a page.
+
+A bar that was missed stays on its page, marked NO.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Evidence:
+    """The page docs/evidence/NAME.md and the files in docs/evidence/NAME/ that it is made from."""
+
+    def __init__(self, name):
+        self.name = name
+        self.files = ROOT / "docs/evidence" / name
+        self.page = ROOT / f"docs/evidence/{name}.md"
+
+    def load(self, name):
+        return json.loads((self.files / f"{name}.json").read_text())
+
+    def save(self, name, value):
+        self.files.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        (self.files / f"{name}.json").write_text(text + "\n")
+
+    def collect(self, kept):
+        """Takes over what tests wrote under LANEBENCH_EVIDENCE; what they did not write this time stays."""
+        (self.files / "tests").mkdir(parents=True, exist_ok=True)
+        for file in pathlib.Path(kept).glob("*.json"):
+            shutil.copy(file, self.files / "tests" / file.name)
+
+    def tests(self):
+        return {p.stem: json.loads(p.read_text()) for p in (self.files / "tests").glob("*.json")}
+
+    def main(self, usage, text, measure):
+        """The command line of every evidence script; `text` makes the page, `measure` the files."""
+        flags = sys.argv[1:]
+        if flags == ["--check"]:
+            if self.page.read_text() != text():
+                sys.exit(f"error: docs/evidence/{self.name}.md is not what its files say\n\n"
+                         f"hint: run ci/evidence/{self.name}")
+            return
+        if flags[:1] == ["--measure"]:
+            measure(flags[1:])
+        elif flags[:1] == ["--collect"] and len(flags) == 2:
+            self.collect(flags[1])
+        elif flags:
+            sys.exit(usage)
+        self.page.write_text(text())
+        misses = len(re.findall(r"\*\*NO\*\* \|$", self.page.read_text(), re.M))
+        print(f"{self.page.relative_to(ROOT)}: {misses} bars missed")
+
+
+def timed(command, **kw):
+    """Exit code and seconds of a shell command, run from the root of the tree."""
+    begun = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, shell=True, **kw)
+    return done.returncode, time.monotonic() - begun
+
+
+def without_histograms(node):
+    """A result without the histograms' buckets, which a page has no use for."""
+    if isinstance(node, dict):
+        return {k: without_histograms(v) for k, v in node.items() if k != "histogram"}
+    return [without_histograms(v) for v in node] if isinstance(node, list) else node
+
+
+def clean_build(evidence, name):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as target:
+        code, seconds = timed("cargo build --release --locked", env={**os.environ, "CARGO_TARGET_DIR": target})
+    evidence.save(name, {"exit": code, "seconds": round(seconds, 1), "cores": os.cpu_count()})
+
+
+def number(value):
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def estimate(e, unit=1.0):
+    text = number(e["value"] / unit)
+    if e["low"] is not None:
+        text += f" ({number(e['low'] / unit)}–{number(e['high'] / unit)}, {e['confidence'] * 100:g} %)"
+    return text
+
+
+def trials(result):
+    return [t for c in result["configurations"] for t in c["trials"]]
+
+
+def total(result, key):
+    return sum(t["verification"][key] for t in trials(result))
+
+
+def throughput(result):
+    """The comparison of drain throughput."""
+    return next(c for c in result["comparisons"] if c["metric"] == "throughput_per_s")
+
+
+def shapes(result):
+    """The shapes of the surge's lag, a configuration."""
+    return {c["name"]: [t["surge"]["shape"] for t in c["trials"] if t["surge"]] for c in result["configurations"]}
+
+
+def row(claim, command, figure, n, holds):
+    mark = "yes" if holds else "**NO**"
+    cells = (str(cell).replace("|", "\\|") for cell in (claim, command, figure, n, mark))
+    return f"| {' | '.join(cells)} |"
+
+
+def head():
+    return ["| claim | command | figure | n | holds |", "|---|---|---|--:|---|"]
+
+
+def machine(result):
+    e, s = result["environment"], result["stack"]
+    return (f"{e['cpu']}, {e['cores']} cores, {e['memory_bytes'] / 2**30:.0f} GiB, Linux {e['kernel']}; "
+            f"lanebench {e['version']} at {e['commit'][:12]}{' (dirty)' if e['dirty'] else ''}, {e['profile']} build", s)
+
+
+def warned(result):
+    return [f"- `{w['code']}`: {w['message']}" for w in result["warnings"]] or ["- nothing"]

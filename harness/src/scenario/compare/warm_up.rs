@@ -1,0 +1,111 @@
+//! Discarded drains that come first: they wake every component, and their throughput fixes all rates.
+
+use std::time::{Duration, Instant};
+
+use crate::scenario::ScenarioError;
+use crate::scenario::options::Lanes;
+use crate::scenario::phase::Plans;
+use crate::scenario::rates::Asked;
+use crate::scenario::trial::{Bench, Spec};
+
+/// Each later warm-up drain lasts about this long.
+const WARM_DRAIN: Duration = Duration::from_millis(1500);
+/// Warm-up goes on until no configuration's throughput changes by more than this part from one pass to the next …
+const STEADY_WITHIN: f64 = 0.15;
+/// … or for this long: brokers on a small machine are warm by then, or never.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(30);
+
+/// Drains of each configuration, pass by pass, until throughput no longer changes. The last pass, in events/s.
+pub(super) async fn warm_up(
+    bench: &Bench<'_>,
+    asked: Asked,
+    service_time: Duration,
+) -> Result<Vec<f64>, ScenarioError> {
+    let begun = Instant::now();
+    let configs = &bench.options.configs;
+    let mut rates: Vec<Option<f64>> = vec![None; configs.len()];
+    for pass in 1.. {
+        let mut settled = true;
+        for (rate, lanes) in rates.iter_mut().zip(configs) {
+            let events = rate.map_or_else(
+                || first_events(service_time, *lanes),
+                |rate| (rate * WARM_DRAIN.as_secs_f64()).clamp(500.0, 50_000.0) as u64,
+            );
+            let now = drain(bench, *lanes, pass, events, service_time).await?;
+            settled &= rate.is_some_and(|before| (now / before - 1.0).abs() <= STEADY_WITHIN);
+            *rate = Some(now);
+        }
+        // With every rate given, one pass that wakes the components is enough.
+        let given = asked.rate_per_s.is_some() && asked.drain_events.is_some() && !asked.surge;
+        if settled || given || begun.elapsed() >= WARM_UP_LIMIT {
+            break;
+        }
+    }
+    Ok(rates.into_iter().flatten().collect())
+}
+
+/// One drain of each configuration, in events/s: enough to size a control's backlog on components that are warm.
+pub(super) async fn glance(
+    bench: &Bench<'_>,
+    events: u64,
+    service_time: Duration,
+) -> Result<Vec<f64>, ScenarioError> {
+    let mut rates = Vec::new();
+    for lanes in &bench.options.configs {
+        rates.push(drain(bench, *lanes, 0, events, service_time).await?);
+    }
+    Ok(rates)
+}
+
+/// Enough to wake every component, and, where each event takes a known time, no more than this takes.
+fn first_events(service_time: Duration, lanes: Lanes) -> u64 {
+    const FIRST: u64 = 1500;
+    if service_time.is_zero() {
+        return FIRST;
+    }
+    let lanes = lanes.consumers.min(lanes.partitions.unsigned_abs());
+    let known = WARM_DRAIN.as_secs_f64() / service_time.as_secs_f64() * f64::from(lanes);
+    (known as u64).clamp(100, FIRST)
+}
+
+async fn drain(
+    bench: &Bench<'_>,
+    lanes: Lanes,
+    pass: u32,
+    events: u64,
+    service_time: Duration,
+) -> Result<f64, ScenarioError> {
+    let seed = u64::from(pass);
+    let plans = Plans::backlog(bench.options, events, seed)?;
+    let spec = Spec {
+        name: format!("w{pass}.{lanes}"),
+        title: format!("warm-up, {lanes}"),
+        lanes,
+        round: 0,
+        position: 0,
+        seed,
+        plans: &plans,
+        rates: None,
+        service_time,
+    };
+    let trial = bench.trial(&spec).await?;
+    if trial.throughput_per_s > 0.0 {
+        Ok(trial.throughput_per_s)
+    } else {
+        Err(ScenarioError::Load(format!("the warm-up of {lanes} made no event visible")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_modelled_call_shortens_the_first_drain() {
+        let lanes = |text: &str| text.parse().unwrap();
+        assert_eq!(first_events(Duration::ZERO, lanes("1p1c")), 1500);
+        assert_eq!(first_events(Duration::from_millis(2), lanes("1p1c")), 750);
+        assert_eq!(first_events(Duration::from_millis(2), lanes("3p3c")), 1500, "no more than without");
+        assert_eq!(first_events(Duration::from_secs(1), lanes("1p1c")), 100, "and never next to none");
+    }
+}

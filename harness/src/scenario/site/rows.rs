@@ -1,0 +1,100 @@
+//! A run's rows: where they are kept, how a consumer reaches them, and how one is taken away on purpose.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use payment_delivery::event::OrderId;
+use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
+use payment_delivery::store::sqlite::SqliteStore;
+use payment_delivery::store::{DeliveryStore, StoreError};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use crate::scenario::ScenarioError;
+use crate::stack::Backing;
+
+/// Of the harness's own: one to prepare and check with, one for whoever asks meanwhile.
+const OWN_CONNECTIONS: usize = 2;
+
+/// The deliveries of a run.
+pub(in crate::scenario) enum Rows {
+    /// A schema of its own.
+    Postgres { url: String, schema: String, own: Box<PostgresStore> },
+    /// The stack's one file.
+    Sqlite { file: PathBuf, store: Arc<SqliteStore> },
+}
+
+impl Rows {
+    pub(super) async fn open(backing: &Backing, run_id: &str) -> Result<Self, StoreError> {
+        match backing {
+            Backing::Servers { database_url, .. } => {
+                let own =
+                    Box::new(PostgresStore::connect(database_url, options(run_id, OWN_CONNECTIONS)).await?);
+                Ok(Self::Postgres { url: database_url.clone(), schema: run_id.into(), own })
+            }
+            Backing::InProcess { database, store } => {
+                Ok(Self::Sqlite { file: database.clone(), store: Arc::clone(store) })
+            }
+        }
+    }
+
+    /// The harness's own.
+    pub(super) fn own(&self) -> &dyn DeliveryStore {
+        match self {
+            Self::Postgres { own, .. } => &**own,
+            Self::Sqlite { store, .. } => &**store,
+        }
+    }
+
+    /// A consumer's: on a server a connection of its own; in this process the one store, where writers queue.
+    pub(in crate::scenario) async fn consumer(&self) -> Result<Arc<dyn DeliveryStore>, StoreError> {
+        match self {
+            Self::Postgres { url, schema, .. } => {
+                Ok(Arc::new(PostgresStore::connect(url, options(schema, 1)).await?))
+            }
+            Self::Sqlite { store, .. } => Ok(store.clone()),
+        }
+    }
+
+    /// Deletes one row, as no consumer would.
+    pub(in crate::scenario) async fn delete(&self, order_id: &OrderId) -> Result<(), ScenarioError> {
+        const DELETE: &str = "DELETE FROM deliveries WHERE order_id = $1";
+        let failed = |e: sqlx::Error| ScenarioError::Load(format!("the row could not be deleted: {e}"));
+        let deleted = match self {
+            Self::Postgres { url, schema, .. } => {
+                let options = PgConnectOptions::from_str(url).map_err(failed)?;
+                let mut connection =
+                    options.options([("search_path", schema)]).connect().await.map_err(failed)?;
+                let delete = sqlx::query(DELETE).bind(order_id.as_str());
+                delete.execute(&mut connection).await.map_err(failed)?.rows_affected()
+            }
+            Self::Sqlite { file, .. } => {
+                let options = SqliteConnectOptions::new().filename(file);
+                let mut connection = options.connect().await.map_err(failed)?;
+                let delete = sqlx::query(DELETE).bind(order_id.as_str());
+                let deleted = delete.execute(&mut connection).await.map_err(failed)?.rows_affected();
+                connection.close().await.map_err(failed)?;
+                deleted
+            }
+        };
+        if deleted == 1 {
+            Ok(())
+        } else {
+            Err(ScenarioError::Load(format!("{deleted} rows of {order_id} were deleted")))
+        }
+    }
+
+    /// Removes the run's schema; a file goes with its stack.
+    pub(super) async fn remove(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres { own, .. } => own.drop_schema().await,
+            Self::Sqlite { .. } => Ok(()),
+        }
+    }
+}
+
+fn options(schema: &str, connections: usize) -> PostgresOptions {
+    PostgresOptions { schema: schema.into(), max_connections: connections, ..PostgresOptions::default() }
+}

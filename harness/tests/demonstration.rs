@@ -1,0 +1,184 @@
+//! `lanebench compare` on the embedded stack, as a newcomer runs it: nothing installed, nothing left, nothing hidden.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use lanebench::record::RunResult;
+use lanebench::record::file::{self, RESULT_FILE};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A run in a directory of its own, on a PATH on which nothing is.
+struct Newcomer {
+    directory: tempfile::TempDir,
+}
+
+/// Small enough for a debug build: what is shown here is not speed.
+const SMALL: &[&str] = &["--drain-events", "600", "--duration", "1s", "--rate", "200", "--no-surge"];
+
+impl Newcomer {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["tmp", "bin"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lanebench"));
+        command.arg("compare").args(flags).current_dir(self.directory.path());
+        command.env_clear().env("PATH", self.path("bin")).env("TMPDIR", self.path("tmp"));
+        command
+    }
+
+    /// Runs it to its end; checks its exit code, and that nothing is left in the temporary directory.
+    #[track_caller]
+    fn run(&self, flags: &[&str], exit: i32) -> Output {
+        let output = self
+            .command(SMALL)
+            .args(["--rounds", "1"])
+            .args(flags)
+            .args(["--out", "report"])
+            .output()
+            .unwrap();
+        self.ended(&output, exit);
+        output
+    }
+
+    #[track_caller]
+    fn ended(&self, output: &Output, exit: i32) {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(exit), "{:?}: {told}", output.status.signal());
+        let left: Vec<_> = std::fs::read_dir(self.path("tmp")).unwrap().map(|e| e.unwrap().path()).collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+
+    fn result(&self) -> RunResult {
+        file::load(&self.path("report").join(RESULT_FILE)).unwrap()
+    }
+}
+
+#[track_caller]
+fn compare(flags: &[&str], exit: i32) -> RunResult {
+    let newcomer = Newcomer::new();
+    newcomer.run(flags, exit);
+    newcomer.result()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn it_needs_nothing_and_says_what_it_is() {
+    let newcomer = Newcomer::new();
+    let output = newcomer.run(&[], 0);
+    let (told, progress) = (text(&output.stdout), text(&output.stderr));
+    assert!(told.starts_with("DEMONSTRATION"), "{told}");
+    assert!(told.contains("2 ms"), "what is modelled is named: {told}");
+    assert!(!told.contains('\x1b') && !progress.contains('\x1b'), "no escape codes in a pipe");
+    assert!(progress.contains("round 1/1, 3p3c: drain") && progress.contains("control"), "{progress}");
+    for file in
+        ["index.html", "summary.md", "series.csv", "throughput.png", "latency.png", "lag.png", "order.png"]
+    {
+        assert!(newcomer.path("report").join(file).exists(), "{file} is missing");
+    }
+    let result = newcomer.result();
+    assert!(result.passed && result.complete);
+    assert_eq!(result.stack.name, "embedded");
+    assert_eq!(result.stack.demonstration.len(), 3, "{:?}", result.stack.demonstration);
+    assert!((result.workload.service_time_ms - 2.0).abs() < 1e-9);
+    let control = result.control.unwrap();
+    assert!(control.service_time_ms.abs() < 1e-9);
+    for (row, configuration) in control.configurations.iter().zip(&result.configurations) {
+        assert_eq!(row.name, configuration.name);
+        let (free, modelled) = (row.throughput_per_s.as_ref().unwrap(), &configuration.trials[0]);
+        assert!(row.verifications.iter().all(|v| v.passed && v.order_pairs_checked > 0));
+        assert!(free.value > modelled.throughput_per_s, "the model costs something: {free:?}");
+        let truth = &modelled.verification;
+        assert!(truth.passed && truth.lost == 0 && truth.order_pairs_checked > 0, "{truth:?}");
+    }
+}
+
+#[test]
+fn formats_are_data_and_quiet_is_quiet() {
+    let newcomer = Newcomer::new();
+    let output = newcomer.run(&["--format", "json", "--quiet", "--configs", "1p1c"], 0);
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    let result: RunResult = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result.configurations.len(), 1);
+    let newcomer = Newcomer::new();
+    let output = newcomer.run(&["--format", "markdown", "--quiet", "--configs", "1p1c"], 0);
+    assert!(text(&output.stdout).contains("DEMONSTRATION"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn three_nodes_hold_three_replicas() {
+    let result = compare(&["--nodes", "3", "--configs", "3p3c"], 0);
+    assert_eq!(
+        (result.stack.kafka.nodes, result.stack.kafka.replication, result.stack.kafka.min_isr),
+        (3, 3, 2)
+    );
+}
+
+#[test]
+fn without_a_modelled_call_there_is_no_control() {
+    let result = compare(&["--service-time", "0s", "--configs", "1p1c"], 0);
+    assert!(result.control.is_none());
+    assert_eq!(result.stack.demonstration.len(), 2);
+}
+
+/// The findings' kinds of a run whose checks must fail.
+#[track_caller]
+fn kinds(flags: &[&str]) -> Vec<String> {
+    let result = compare(flags, 3);
+    assert!(!result.passed);
+    let truth = &result.configurations[0].trials[0].verification;
+    truth.findings.iter().map(|f| f.kind.clone()).collect()
+}
+
+#[test]
+fn what_is_broken_on_purpose_is_found_here_too() {
+    assert!(kinds(&["--configs", "1p1c", "--inject", "loss"]).contains(&"lost".to_owned()));
+    assert!(kinds(&["--configs", "1p1c", "--inject", "reorder"]).contains(&"order".to_owned()));
+    assert!(kinds(&["--configs", "1p1c", "--inject", "stale-view"]).contains(&"view".to_owned()));
+    assert!(kinds(&["--configs", "3p3c", "--key", "none"]).contains(&"split-order".to_owned()));
+    let result = compare(&["--configs", "1p1c", "--inject", "duplicate"], 0);
+    assert_eq!(result.configurations[0].trials[0].verification.resent, 1);
+}
+
+/// Waits until the child has saved a trial.
+fn a_trial_is_saved(report: &Path, child: &mut Child) {
+    let begun = Instant::now();
+    while file::load(&report.join(RESULT_FILE)).is_ok_and(|r| r.configurations[0].trials.is_empty())
+        || !report.join(RESULT_FILE).exists()
+    {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        assert!(begun.elapsed() < Duration::from_secs(60), "no trial was saved");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn ctrl_c_keeps_the_finished_trials_and_leaves_nothing() {
+    let newcomer = Newcomer::new();
+    let mut command = newcomer.command(SMALL);
+    command.args(["--rounds", "50", "--configs", "1p1c", "--out", "report"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    a_trial_is_saved(&newcomer.path("report"), &mut child);
+    let begun = Instant::now();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(10), "it wound down in {:?}", begun.elapsed());
+    newcomer.ended(&output, 130);
+    let result = newcomer.result();
+    assert!(!result.complete && result.passed);
+    assert!(newcomer.path("report").join("index.html").exists(), "the finished trials are shown");
+}
