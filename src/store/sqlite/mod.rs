@@ -11,7 +11,7 @@
 //! # Why nothing slips between two stores
 //! SQLite has one write lock for the file, and a statement that writes judges its `WHERE` under it. The transactions take
 //! it at their start (`BEGIN IMMEDIATE`), so what they read is what they change. The reasons given for PostgreSQL's
-//! row locks hold with more to spare.
+//! row locks hold here for the whole file.
 //!
 //! # Queues instead of polling
 //! Who finds the file locked sleeps for milliseconds and asks again, which a measurement would see. So the consumers of
