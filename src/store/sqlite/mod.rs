@@ -27,11 +27,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, Sqlite};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::delivery::{Delivery, Fold};
 use crate::event::OrderId;
@@ -51,6 +52,9 @@ pub use options::SqliteOptions;
 
 use statements as sql;
 
+/// How long [`SqliteStore::open`] leaves a locked file alone before it tries again.
+const REOPEN_AFTER: Duration = Duration::from_millis(5);
+
 /// Deliveries in a file of SQLite.
 pub struct SqliteStore {
     connections: Connections<SqliteConnectOptions>,
@@ -67,7 +71,14 @@ impl SqliteStore {
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
         let patience = Patience { connect: options.call_timeout, call: options.call_timeout };
         let connections = Connections::new(options.connect_options(path)?, 1, patience, error::sorted);
-        let lease = connections.lease().await?;
+        // The switch to WAL, on a new file that several open at once, fails at once where any other lock would be waited for.
+        let deadline = Instant::now() + options.call_timeout;
+        let lease = loop {
+            match connections.lease().await {
+                Err(StoreError::Unavailable(_)) if Instant::now() < deadline => sleep(REOPEN_AFTER).await,
+                opened => break opened?,
+            }
+        };
         lease.settle(Ok(Ok(())))?;
         Ok(Self { connections })
     }
