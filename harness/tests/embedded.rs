@@ -15,10 +15,15 @@ use payment_delivery::kafka::{Fetched, Message};
 use rskafka::client::ClientBuilder;
 use rskafka::client::partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::record::Record;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+#[path = "embedded/faults.rs"]
+mod faults;
+#[path = "embedded/kcat.rs"]
+mod kcat;
 
 const TOPIC: &str = "payments";
 const GROUP: &str = "deliveries";
