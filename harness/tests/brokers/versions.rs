@@ -14,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("every version that the clients use is offered", offered),
     Case::new("an unknown version of ApiVersions is answered in version 0", unknown),
     Case::new("an unknown version of another request ends the connection", ends),
+    Case::new("nonsense ends its own connection and no other", nonsense),
 ];
 
 /// What rskafka 0.6 speaks: it takes the highest version that both know.
@@ -73,7 +74,7 @@ fn header(key: ApiKey, version: i16, id: i32) -> BytesMut {
 fn unknown(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let mut wire = bed.anyone().await?;
-        wire.send_bytes(&header(ApiKey::ApiVersions, 999, 77)).await?;
+        wire.send_raw(&framed(&header(ApiKey::ApiVersions, 999, 77))).await?;
         let mut body = wire.read_bytes().await?.ok_or("the broker closed the connection")?;
         same(&body.try_get_i32()?, &77, "correlation id")?;
         let answer = ApiVersionsResponse::decode(&mut body, 0)?;
@@ -91,8 +92,40 @@ fn unknown(bed: &Bed) -> Result<(), Failed> {
 fn ends(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let mut wire = bed.anyone().await?;
-        wire.send_bytes(&header(ApiKey::Metadata, 999, 78)).await?;
+        wire.send_raw(&framed(&header(ApiKey::Metadata, 999, 78))).await?;
         let answer = wire.read_bytes().await?;
         check(answer.is_none(), format!("it was answered: {answer:?}"))
     })
+}
+
+fn nonsense(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let mut bystander = bed.anyone().await?;
+        let mut unknown_api = header(ApiKey::Metadata, 12, 79);
+        unknown_api[0] = 0x7f;
+        let frames: [(&str, Vec<u8>); 5] = [
+            ("a negative length", vec![0xff; 4]),
+            ("a length of 2 GiB", vec![0x7f, 0xff, 0xff, 0xff]),
+            ("no request at all", vec![0, 0, 0, 0]),
+            ("an unknown API", [&framed(&unknown_api)[..], &[0; 16]].concat()),
+            ("a request that ends early", framed(&header(ApiKey::Metadata, 12, 80))),
+        ];
+        for (what, frame) in frames {
+            let mut wire = bed.anyone().await?;
+            wire.send_raw(&frame).await?;
+            let answer = wire.read_bytes().await?;
+            check(answer.is_none(), format!("{what} was answered: {answer:?}"))?;
+            same(
+                &bystander.metadata(&[], false).await?.brokers.len(),
+                &bed.subject.nodes,
+                "the bystander's answer",
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(body.len()).expect("a short request");
+    [&length.to_be_bytes()[..], body].concat()
 }

@@ -100,6 +100,7 @@ impl Wire {
     pub(crate) async fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<i32, Failed> {
         self.last += 1;
         let mut frame = BytesMut::new();
+        frame.put_i32(0);
         RequestHeader::default()
             .with_request_api_key(R::KEY)
             .with_request_api_version(version)
@@ -107,16 +108,15 @@ impl Wire {
             .with_client_id(Some(StrBytes::from_static_str("suite")))
             .encode(&mut frame, R::header_version(version))?;
         request.encode(&mut frame, version)?;
-        self.send_bytes(&frame).await?;
+        let length = i32::try_from(frame.len() - 4)?;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        self.send_raw(&frame).await?;
         Ok(self.last)
     }
 
-    /// Sends `body` behind its length.
-    pub(crate) async fn send_bytes(&mut self, body: &[u8]) -> Result<(), Failed> {
-        let mut frame = BytesMut::new();
-        frame.put_i32(i32::try_from(body.len())?);
-        frame.put_slice(body);
-        Ok(self.stream.write_all(&frame).await?)
+    /// Sends bytes as they are.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Failed> {
+        Ok(self.stream.write_all(bytes).await?)
     }
 
     /// Reads the next answer, which must be the one to request `id`.
