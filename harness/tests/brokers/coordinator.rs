@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a session that is too short or too long is refused", session),
     Case::new("a group needs a name", no_name),
     Case::new("a group that never was is dead", never_was),
+    Case::new("offsets of a topic that is not there can't be committed", commit_of_nothing),
     Case::new("nothing committed is minus one", nothing_committed),
     Case::new("offsets are committed from outside while a group is empty", standalone_commit),
     Case::new("a member with a lasting name comes back without a rebalance", comes_back),
@@ -288,9 +289,22 @@ fn never_was(bed: &Bed) -> Result<(), Failed> {
         (nobody.member_id, nobody.generation) = ("nobody".to_owned(), 1);
         answers(nobody.heartbeat().await?, E::UnknownMemberId, "Heartbeat")?;
         answers(nobody.sync(&[]).await?.0, E::UnknownMemberId, "SyncGroup")?;
-        answers(nobody.commit(1).await?, E::IllegalGeneration, "OffsetCommit")?;
-        nobody.topic = "nowhere".to_owned();
-        answers(nobody.commit(1).await?, E::UnknownTopicOrPartition, "OffsetCommit of no topic")
+        answers(nobody.commit(1).await?, E::IllegalGeneration, "OffsetCommit")
+    })
+}
+
+fn commit_of_nothing(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        one.settle().await?;
+        one.topic = bed.name("nowhere");
+        answers(one.commit(1).await?, E::UnknownTopicOrPartition, "OffsetCommit by a member")?;
+        same(&one.committed().await?, &-1, "committed")?;
+        // Kafka looks for the topic before it looks for the group.
+        let mut nobody = Puppet::new(bed, &bed.name("no-group"), &one.topic).await?;
+        (nobody.member_id, nobody.generation) = ("nobody".to_owned(), 1);
+        answers(nobody.commit(1).await?, E::UnknownTopicOrPartition, "OffsetCommit to a group that never was")
     })
 }
 

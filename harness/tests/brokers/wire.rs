@@ -176,13 +176,7 @@ impl Wire {
         partition: i32,
         timestamp: i64,
     ) -> Result<(i16, i64, i64), Failed> {
-        let asked = ListOffsetsPartition::default()
-            .with_partition_index(partition)
-            .with_current_leader_epoch(-1)
-            .with_timestamp(timestamp);
-        let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
-        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
-        let response = self.ask(&request).await?;
+        let response = self.ask(&list_offsets_request(topic, partition, timestamp)).await?;
         let answer = response.topics.first().and_then(|t| t.partitions.first()).ok_or("no partition")?;
         Ok((answer.error_code, answer.offset, answer.timestamp))
     }
@@ -261,6 +255,16 @@ pub(crate) fn fetch_request(topic: &str, from: &[(i32, i64)], appetite: Appetite
         .with_max_bytes(appetite.max_bytes)
         .with_session_epoch(-1)
         .with_topics(vec![topic])
+}
+
+/// A request for the offset that belongs to `timestamp` (ms; −1 the end, −2 the start).
+pub(crate) fn list_offsets_request(topic: &str, partition: i32, timestamp: i64) -> ListOffsetsRequest {
+    let asked = ListOffsetsPartition::default()
+        .with_partition_index(partition)
+        .with_current_leader_epoch(-1)
+        .with_timestamp(timestamp);
+    let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
+    ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
 }
 
 /// The answer about the one partition that was asked for.
