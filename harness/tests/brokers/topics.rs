@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a topic that can't be is refused", impossible),
     Case::new("a topic with a setting that can't be is refused", bad_setting),
     Case::new("a deleted topic is gone, and one made anew is empty", deleted),
+    Case::new("more replicas in sync than there can be are not asked for", min_isr),
     Case::new("topics are listed", listed),
 ];
 
@@ -151,6 +152,17 @@ fn deleted(bed: &Bed) -> Result<(), Failed> {
         let (code, base) = wire.produce(&topic, 0, &batch_of(&[b"new"], 1)).await?;
         answers(code, None, "produce")?;
         same(&base, &0, "its first offset")
+    })
+}
+
+fn min_isr(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let topic = bed.name("careful");
+        bed.admin().await?.create_topic(&topic, 1, 1, &[("min.insync.replicas", "2")]).await?;
+        // Kafka asks for two of one as for one of one.
+        let (code, base) = bed.leader(&topic, 0).await?.produce(&topic, 0, &batch_of(&[b"v"], 1)).await?;
+        answers(code, None, "produce with acks of all")?;
+        same(&base, &0, "base offset")
     })
 }
 
