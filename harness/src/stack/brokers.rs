@@ -66,3 +66,20 @@ impl Drop for NativeBrokers {
         self.kafka.nodes.iter().for_each(Process::ask_to_stop);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn two_nodes_are_refused_before_anything_starts() {
+        let error = NativeBrokers::start(2, Duration::from_secs(1)).await.unwrap_err();
+        assert!(matches!(error, StackError::Nodes { nodes: 2 }), "{error}");
+    }
+
+    #[test]
+    fn a_start_may_run_on_any_thread() {
+        fn check<T: Send>(_: T) {}
+        check(NativeBrokers::start(1, Duration::from_secs(1)));
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use libtest_mimic::Failed;
 use payment_delivery::kafka::admin::{Admin, PartitionInfo};
+use rskafka::BackoffConfig;
 use rskafka::client::ClientBuilder;
 use rskafka::client::partition::{PartitionClient, UnknownTopicHandling};
 use tokio::runtime::Handle;
@@ -105,7 +106,9 @@ impl Bed {
 
     /// rskafka's client of one partition.
     pub(crate) async fn partition(&self, topic: &str, partition: i32) -> Result<PartitionClient, Failed> {
-        let client = ClientBuilder::new(self.bootstrap.clone()).build().await?;
+        // By itself it would try for ever and never say why.
+        let backoff = BackoffConfig { deadline: Some(SOON), ..BackoffConfig::default() };
+        let client = ClientBuilder::new(self.bootstrap.clone()).backoff_config(backoff).build().await?;
         Ok(client.partition_client(topic, partition, UnknownTopicHandling::Error).await?)
     }
 

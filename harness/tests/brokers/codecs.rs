@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use libtest_mimic::Failed;
 
-use crate::batch::stored;
+use crate::batch::{batch_of, stored};
 use crate::bed::{Bed, Case, answers, same};
 use crate::common::check;
 use crate::wire::Appetite;
@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a batch passes through byte for byte: snappy", |bed| passes(bed, 2, SNAPPY)),
     Case::new("a batch passes through byte for byte: lz4", |bed| passes(bed, 3, LZ4)),
     Case::new("a batch passes through byte for byte: zstd", |bed| passes(bed, 4, ZSTD)),
+    Case::new("the first offset at or after a time, in a compressed batch", by_time),
 ];
 
 pub(crate) const NONE: &[u8] = include_bytes!("fixtures/none.batch");
@@ -27,6 +28,9 @@ const ZSTD: &[u8] = include_bytes!("fixtures/zstd.batch");
 
 /// Records in each of the batches.
 const RECORDS: i64 = 20;
+
+/// Time of the first record in each; those after it count up by one.
+const FIRST_MS: i64 = 1_767_312_000_000;
 
 fn passes(bed: &Bed, codec: i16, batch: &'static [u8]) -> Result<(), Failed> {
     bed.run(async {
@@ -56,6 +60,21 @@ fn passes(bed: &Bed, codec: i16, batch: &'static [u8]) -> Result<(), Failed> {
                 check(found.sealed() == due.sealed(), "the batch's bytes have changed")?;
                 same(&found.bytes.len(), &due.bytes.len(), "its length")?;
             }
+        }
+        Ok(())
+    })
+}
+
+fn by_time(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let topic = bed.topic(1).await?;
+        let mut wire = bed.leader(&topic, 0).await?;
+        let (code, _) = wire.produce(&topic, 0, &Bytes::from_static(GZIP)).await?;
+        answers(code, None, "produce")?;
+        wire.produce(&topic, 0, &batch_of(&[b"later"], FIRST_MS + RECORDS)).await?;
+        for after in [0, 7, RECORDS - 1, RECORDS] {
+            let answer = wire.list_offset(&topic, 0, FIRST_MS + after).await?;
+            same(&answer, &(0, after, FIRST_MS + after), &format!("{after} ms after the first"))?;
         }
         Ok(())
     })

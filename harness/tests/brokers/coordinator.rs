@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError as E;
+use kafka_protocol::messages::{DeleteGroupsRequest, DescribeGroupsRequest};
 use libtest_mimic::Failed;
 
 use crate::bed::{Bed, Case, SOON, answers, same};
 use crate::common::{check, until};
 use crate::puppet::Puppet;
+use crate::wire::group_id;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("a new member is given an id first", member_id_required),
@@ -18,8 +20,12 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a member that does not join again in time is left behind", left_behind),
     Case::new("a commit of an earlier generation is refused", fenced_commit),
     Case::new("members without a common protocol are refused", inconsistent),
+    Case::new("the protocol that all members know is chosen", common_protocol),
+    Case::new("a follower that joins again unchanged stays in its generation", follower_again),
     Case::new("a session that is too short or too long is refused", session),
     Case::new("a group needs a name", no_name),
+    Case::new("a group that never was is dead", never_was),
+    Case::new("offsets of a topic that is not there can't be committed", commit_of_nothing),
     Case::new("nothing committed is minus one", nothing_committed),
     Case::new("offsets are committed from outside while a group is empty", standalone_commit),
     Case::new("a member with a lasting name comes back without a rebalance", comes_back),
@@ -181,11 +187,67 @@ fn inconsistent(bed: &Bed) -> Result<(), Failed> {
         let mut one = Puppet::new(bed, &group, &topic).await?;
         one.settle().await?;
         let mut other = Puppet::new(bed, &group, &topic).await?;
-        other.protocol = "another";
+        other.protocols = vec!["another"];
         answers(other.join_once().await?.error_code, E::InconsistentGroupProtocol, "another assignor")?;
-        (other.protocol, other.protocol_type) = ("range", "connect");
+        (other.protocols, other.protocol_type) = (vec!["range"], "connect");
         answers(other.join_once().await?.error_code, E::InconsistentGroupProtocol, "another protocol type")?;
         answers(one.heartbeat().await?, None, "the member's heartbeat")
+    })
+}
+
+/// Two members that have joined and got their parts.
+async fn two(bed: &Bed, protocols: [&[&'static str]; 2]) -> Result<[Puppet; 2], Failed> {
+    let (group, topic) = group(bed).await?;
+    let mut one = Puppet::new(bed, &group, &topic).await?;
+    let mut two = Puppet::new(bed, &group, &topic).await?;
+    (one.protocols, two.protocols) = (protocols[0].to_vec(), protocols[1].to_vec());
+    one.settle().await?;
+    let second = tokio::spawn(async move {
+        two.join().await?;
+        Ok::<_, Failed>(two)
+    });
+    until(SOON, "the first never heard of the second", async || {
+        Ok(one.heartbeat().await? == E::RebalanceInProgress.code())
+    })
+    .await?;
+    one.join().await?;
+    let mut two = second.await??;
+    let (leader_id, follower_id) = (one.member_id.clone(), two.member_id.clone());
+    let parts = [(leader_id.as_str(), "for one"), (follower_id.as_str(), "for two")];
+    same(&one.sync(&parts).await?.0, &0, "the leader's SyncGroup")?;
+    same(&two.sync(&[]).await?, &(0, Bytes::from_static(b"for two")), "the follower's part")?;
+    Ok([one, two])
+}
+
+fn common_protocol(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let [one, two] = two(bed, [&["range", "sticky", "roundrobin"], &["roundrobin", "sticky"]]).await?;
+        same(&two.chosen, &one.chosen, "what both are told")?;
+        let known = ["sticky", "roundrobin"].contains(&&*one.chosen);
+        check(known, format!("`{}` was chosen, which one of them does not know", &*one.chosen))
+    })
+}
+
+fn follower_again(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let [mut leader, mut follower] = two(bed, [&["range"], &["range"]]).await?;
+        let generation = follower.generation;
+        // As after an answer that got lost.
+        let again = follower.join().await?;
+        same(&again.generation_id, &generation, "generation")?;
+        same(&again.leader.to_string(), &leader.member_id, "leader")?;
+        same(&follower.sync(&[]).await?, &(0, Bytes::from_static(b"for two")), "its part")?;
+        answers(leader.heartbeat().await?, None, "Heartbeat of the leader")?;
+        // A subscription that changed is news for everybody.
+        follower.topic = "another".to_owned();
+        let joining = tokio::spawn(async move { follower.join().await.map(|joined| joined.generation_id) });
+        until(SOON, "the leader never heard of it", async || {
+            Ok(leader.heartbeat().await? == E::RebalanceInProgress.code())
+        })
+        .await?;
+        leader.join().await?;
+        same(&joining.await??, &leader.generation, "generation")?;
+        check(leader.generation > generation, "the generation did not rise")
     })
 }
 
@@ -210,6 +272,39 @@ fn no_name(bed: &Bed) -> Result<(), Failed> {
         let mut nameless = Puppet::new(bed, &bed.name("group"), &topic).await?;
         nameless.group = String::new();
         answers(nameless.join_once().await?.error_code, E::InvalidGroupId, "JoinGroup")
+    })
+}
+
+fn never_was(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut nobody = Puppet::new(bed, &group, &topic).await?;
+        let described = DescribeGroupsRequest::default().with_groups(vec![group_id(&group)]);
+        let answer = nobody.wire.ask(&described).await?;
+        answers(answer.groups[0].error_code, None, "DescribeGroups")?;
+        same(&&*answer.groups[0].group_state, &"Dead", "its state")?;
+        let deleted = DeleteGroupsRequest::default().with_groups_names(vec![group_id(&group)]);
+        let answer = nobody.wire.ask(&deleted).await?;
+        answers(answer.results[0].error_code, E::GroupIdNotFound, "DeleteGroups")?;
+        (nobody.member_id, nobody.generation) = ("nobody".to_owned(), 1);
+        answers(nobody.heartbeat().await?, E::UnknownMemberId, "Heartbeat")?;
+        answers(nobody.sync(&[]).await?.0, E::UnknownMemberId, "SyncGroup")?;
+        answers(nobody.commit(1).await?, E::IllegalGeneration, "OffsetCommit")
+    })
+}
+
+fn commit_of_nothing(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (group, topic) = group(bed).await?;
+        let mut one = Puppet::new(bed, &group, &topic).await?;
+        one.settle().await?;
+        one.topic = bed.name("nowhere");
+        answers(one.commit(1).await?, E::UnknownTopicOrPartition, "OffsetCommit by a member")?;
+        same(&one.committed().await?, &-1, "committed")?;
+        // Kafka looks for the topic before it looks for the group.
+        let mut nobody = Puppet::new(bed, &bed.name("no-group"), &one.topic).await?;
+        (nobody.member_id, nobody.generation) = ("nobody".to_owned(), 1);
+        answers(nobody.commit(1).await?, E::UnknownTopicOrPartition, "OffsetCommit to a group that never was")
     })
 }
 

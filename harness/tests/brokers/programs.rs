@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use crate::batch::{batch_of, stored};
 use crate::bed::{Bed, Case, SOON, same};
-use crate::common::{check, describe_group, until};
+use crate::common::{check, describe_group, kafka_tool, until};
 use crate::subject::Need;
 use crate::wire::Appetite;
 
@@ -20,6 +20,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("kcat -P produces, in every compression", kcat_produces).needs(Need::Kcat),
     Case::new("kcat -C consumes", kcat_consumes).needs(Need::Kcat),
     Case::new("kcat -G shares a group with the pipeline's member", kcat_shares).needs(Need::Kcat),
+    Case::new("Kafka's own producer produces, idempotent as it is by default", java_produces)
+        .needs(Need::Kafka),
     Case::new("kafka-consumer-groups describes a group", described).needs(Need::Kafka),
 ];
 
@@ -167,6 +169,26 @@ fn kcat_shares(bed: &Bed) -> Result<(), Failed> {
         .await?;
         ours.leave().await;
         Ok(())
+    })
+}
+
+fn java_produces(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let topic = bed.topic(1).await?;
+        let bootstrap = bed.bootstrap.join(",");
+        let arguments = ["--bootstrap-server", &bootstrap, "--topic", &topic];
+        let mut java = kafka_tool("org.apache.kafka.tools.ConsoleProducer", &arguments)?
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut stdin = java.stdin.take().ok_or("no stdin")?;
+        stdin.write_all(b"one\ntwo\nthree\n").await?;
+        drop(stdin);
+        output(java).await?;
+        let read = read_all(&bed.bootstrap, &topic, 0, 0, 3, SOON).await?;
+        let values: Vec<_> =
+            read.into_iter().filter_map(|f| String::from_utf8(f.message.value?).ok()).collect();
+        same(&values, &["one", "two", "three"].map(str::to_owned).to_vec(), "what it sent")
     })
 }
 

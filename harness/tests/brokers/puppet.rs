@@ -26,9 +26,12 @@ pub(crate) struct Puppet {
     pub(crate) topic: String,
     pub(crate) member_id: String,
     pub(crate) generation: i32,
+    /// What the coordinator chose of the protocols; it must be named from SyncGroup 5 on.
+    pub(crate) chosen: StrBytes,
     pub(crate) instance_id: Option<&'static str>,
     pub(crate) protocol_type: &'static str,
-    pub(crate) protocol: &'static str,
+    /// What it can do, the preferred first.
+    pub(crate) protocols: Vec<&'static str>,
     pub(crate) session: Duration,
     pub(crate) rebalance: Duration,
 }
@@ -42,9 +45,10 @@ impl Puppet {
             topic: topic.to_owned(),
             member_id: String::new(),
             generation: -1,
+            chosen: StrBytes::from_static_str("range"),
             instance_id: None,
             protocol_type: "consumer",
-            protocol: "range",
+            protocols: vec!["range"],
             // Nothing beats here: so long that no case sees it end.
             session: Duration::from_secs(30),
             rebalance: Duration::from_secs(10),
@@ -62,9 +66,12 @@ impl Puppet {
         let mut metadata = BytesMut::new();
         metadata.put_i16(0); // the subscription's own version
         subscription.encode(&mut metadata, 0)?;
-        let protocol = JoinGroupRequestProtocol::default()
-            .with_name(StrBytes::from_static_str(self.protocol))
-            .with_metadata(metadata.freeze());
+        let metadata = metadata.freeze();
+        let protocols = self.protocols.iter().map(|name| {
+            JoinGroupRequestProtocol::default()
+                .with_name(StrBytes::from_static_str(name))
+                .with_metadata(metadata.clone())
+        });
         let millis = |duration: Duration| i32::try_from(duration.as_millis()).expect("short time-outs");
         let request = JoinGroupRequest::default()
             .with_group_id(group_id(&self.group))
@@ -73,7 +80,7 @@ impl Puppet {
             .with_member_id(StrBytes::from_string(self.member_id.clone()))
             .with_group_instance_id(self.instance())
             .with_protocol_type(StrBytes::from_static_str(self.protocol_type))
-            .with_protocols(vec![protocol]);
+            .with_protocols(protocols.collect());
         self.wire.ask(&request).await
     }
 
@@ -87,6 +94,7 @@ impl Puppet {
         answers(response.error_code, None, "JoinGroup")?;
         self.member_id = response.member_id.to_string();
         self.generation = response.generation_id;
+        self.chosen = response.protocol_name.clone().ok_or("no protocol was chosen")?;
         Ok(response)
     }
 
@@ -103,7 +111,7 @@ impl Puppet {
             .with_member_id(StrBytes::from_string(self.member_id.clone()))
             .with_group_instance_id(self.instance())
             .with_protocol_type(Some(StrBytes::from_static_str(self.protocol_type)))
-            .with_protocol_name(Some(StrBytes::from_static_str(self.protocol)))
+            .with_protocol_name(Some(self.chosen.clone()))
             .with_assignments(assignments.collect());
         let response = self.wire.ask(&request).await?;
         Ok((response.error_code, response.assignment))

@@ -17,7 +17,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("asking for a topic does not make it", not_made),
     Case::new("a topic can't be made twice", twice),
     Case::new("a topic that can't be is refused", impossible),
+    Case::new("a topic with a setting that can't be is refused", bad_setting),
     Case::new("a deleted topic is gone, and one made anew is empty", deleted),
+    Case::new("more replicas in sync than there can be are not asked for", min_isr),
     Case::new("topics are listed", listed),
 ];
 
@@ -110,15 +112,22 @@ fn impossible(bed: &Bed) -> Result<(), Failed> {
             let outcome = admin.create_topic(&name, partitions, replication, &[]).await;
             refused(outcome, due, &format!("{partitions} partitions, replication {replication}"))?;
         }
-        for config in [("no.such.config", "1"), ("max.message.bytes", "many")] {
-            let outcome = admin.create_topic(&name, 1, 1, &[config]).await;
-            refused(outcome, E::InvalidConfig, &format!("{config:?}"))?;
-        }
         check(!admin.topic_exists(&name).await?, "it was made all the same")?;
         // Dots, dashes and underscores are fine, and so are 249 characters.
         let longest = format!("{:_<249}", bed.name("aB-"));
         admin.create_topic(&longest, 1, 1, &[]).await?;
         Ok(())
+    })
+}
+
+fn bad_setting(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (admin, name) = (bed.admin().await?, bed.name("impossible"));
+        for config in [("no.such.config", "1"), ("max.message.bytes", "many")] {
+            let outcome = admin.create_topic(&name, 1, 1, &[config]).await;
+            refused(outcome, ResponseError::InvalidConfig, &format!("{config:?}"))?;
+        }
+        check(!admin.topic_exists(&name).await?, "it was made all the same")
     })
 }
 
@@ -143,6 +152,17 @@ fn deleted(bed: &Bed) -> Result<(), Failed> {
         let (code, base) = wire.produce(&topic, 0, &batch_of(&[b"new"], 1)).await?;
         answers(code, None, "produce")?;
         same(&base, &0, "its first offset")
+    })
+}
+
+fn min_isr(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let topic = bed.name("careful");
+        bed.admin().await?.create_topic(&topic, 1, 1, &[("min.insync.replicas", "2")]).await?;
+        // Kafka asks for two of one as for one of one.
+        let (code, base) = bed.leader(&topic, 0).await?.produce(&topic, 0, &batch_of(&[b"v"], 1)).await?;
+        answers(code, None, "produce with acks of all")?;
+        same(&base, &0, "base offset")
     })
 }
 

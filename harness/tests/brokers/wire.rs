@@ -100,6 +100,7 @@ impl Wire {
     pub(crate) async fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<i32, Failed> {
         self.last += 1;
         let mut frame = BytesMut::new();
+        frame.put_i32(0);
         RequestHeader::default()
             .with_request_api_key(R::KEY)
             .with_request_api_version(version)
@@ -107,16 +108,15 @@ impl Wire {
             .with_client_id(Some(StrBytes::from_static_str("suite")))
             .encode(&mut frame, R::header_version(version))?;
         request.encode(&mut frame, version)?;
-        self.send_bytes(&frame).await?;
+        let length = i32::try_from(frame.len() - 4)?;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        self.send_raw(&frame).await?;
         Ok(self.last)
     }
 
-    /// Sends `body` behind its length.
-    pub(crate) async fn send_bytes(&mut self, body: &[u8]) -> Result<(), Failed> {
-        let mut frame = BytesMut::new();
-        frame.put_i32(i32::try_from(body.len())?);
-        frame.put_slice(body);
-        Ok(self.stream.write_all(&frame).await?)
+    /// Sends bytes as they are.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Failed> {
+        Ok(self.stream.write_all(bytes).await?)
     }
 
     /// Reads the next answer, which must be the one to request `id`.
@@ -176,13 +176,7 @@ impl Wire {
         partition: i32,
         timestamp: i64,
     ) -> Result<(i16, i64, i64), Failed> {
-        let asked = ListOffsetsPartition::default()
-            .with_partition_index(partition)
-            .with_current_leader_epoch(-1)
-            .with_timestamp(timestamp);
-        let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
-        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
-        let response = self.ask(&request).await?;
+        let response = self.ask(&list_offsets_request(topic, partition, timestamp)).await?;
         let answer = response.topics.first().and_then(|t| t.partitions.first()).ok_or("no partition")?;
         Ok((answer.error_code, answer.offset, answer.timestamp))
     }
@@ -261,6 +255,16 @@ pub(crate) fn fetch_request(topic: &str, from: &[(i32, i64)], appetite: Appetite
         .with_max_bytes(appetite.max_bytes)
         .with_session_epoch(-1)
         .with_topics(vec![topic])
+}
+
+/// A request for the offset that belongs to `timestamp` (ms; −1 the end, −2 the start).
+pub(crate) fn list_offsets_request(topic: &str, partition: i32, timestamp: i64) -> ListOffsetsRequest {
+    let asked = ListOffsetsPartition::default()
+        .with_partition_index(partition)
+        .with_current_leader_epoch(-1)
+        .with_timestamp(timestamp);
+    let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
+    ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
 }
 
 /// The answer about the one partition that was asked for.
