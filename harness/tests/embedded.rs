@@ -12,8 +12,8 @@ use payment_delivery::kafka::fetch::{self, FetchError};
 use payment_delivery::kafka::group::{Assignment, GroupConfig, Member};
 use payment_delivery::kafka::producer::{Producer, ProducerConfig};
 use payment_delivery::kafka::{Fetched, Message};
-use rskafka::client::partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::client::ClientBuilder;
+use rskafka::client::partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::record::Record;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -84,7 +84,8 @@ async fn rskafka_reads_from_any_offset_what_it_wrote() {
     admin.create_topic(TOPIC, 1, 1, &[]).await.unwrap();
     let client = partition(&cluster, 0).await;
     for batch in [0..5, 5..6, 6..20] {
-        let offsets = client.produce(batch.clone().map(record).collect(), Compression::NoCompression).await.unwrap();
+        let offsets =
+            client.produce(batch.clone().map(record).collect(), Compression::NoCompression).await.unwrap();
         assert_eq!(offsets, batch.collect::<Vec<_>>());
     }
     for from in 0..20 {
@@ -148,7 +149,8 @@ async fn topics_come_and_go_with_kafkas_errors() {
     refused_with(admin.end_offsets("never").await, ResponseError::UnknownTopicOrPartition);
     assert_eq!(admin.list_topics().await.unwrap(), [TOPIC], "asking creates nothing");
 
-    let producer = Producer::connect(&cluster.bootstrap(), TOPIC, 6, ProducerConfig::default()).await.unwrap();
+    let producer =
+        Producer::connect(&cluster.bootstrap(), TOPIC, 6, ProducerConfig::default()).await.unwrap();
     for n in 0..100 {
         producer.send(message(&format!("order-{n}"), n), ()).await.unwrap();
     }

@@ -95,3 +95,6 @@ fn versions(incoming: &Incoming) -> Result<BytesMut, Ended> {
     let _: ApiVersionsRequest = body(incoming)?;
     frame(incoming, incoming.version, &answer)
 }
+
+#[cfg(test)]
+mod tests;

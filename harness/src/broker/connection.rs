@@ -94,7 +94,8 @@ fn parse(mut frame: Bytes, client_host: &str) -> Result<Incoming, Ended> {
         return Err(Ended::Unsupported { key, version });
     }
     let header_version = api.request_header_version(version);
-    let header = RequestHeader::decode(&mut frame, header_version).map_err(|e| Ended::Header(format!("{e:#}")))?;
+    let header =
+        RequestHeader::decode(&mut frame, header_version).map_err(|e| Ended::Header(format!("{e:#}")))?;
     let client_id = header.client_id.map(|id| id.to_string()).unwrap_or_default();
     Ok(Incoming {
         api,

@@ -55,12 +55,14 @@ fn create_one(
     topic: CreatableTopic,
     only_check: bool,
 ) -> Result<CreatableTopicResult, Refusal> {
-    let assigned = topic.assignments.iter().map(|chosen| {
-        (chosen.partition_index, chosen.broker_ids.iter().map(|id| id.0).collect())
-    });
-    let configs = topic.configs.into_iter().filter_map(|config| {
-        Some((config.name.to_string(), config.value?.to_string()))
-    });
+    let assigned = topic
+        .assignments
+        .iter()
+        .map(|chosen| (chosen.partition_index, chosen.broker_ids.iter().map(|id| id.0).collect()));
+    let configs = topic
+        .configs
+        .into_iter()
+        .filter_map(|config| Some((config.name.to_string(), config.value?.to_string())));
     let wanted = Wanted {
         name: topic.name.to_string(),
         partitions: topic.num_partitions,
@@ -91,7 +93,11 @@ fn create_one(
 /// Deletes each topic, with its logs and what groups have committed for it.
 pub(super) fn delete(shared: &Shared, version: i16, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let named = if version < 6 {
-        request.topic_names.into_iter().map(|name| DeleteTopicState::default().with_name(Some(name))).collect()
+        request
+            .topic_names
+            .into_iter()
+            .map(|name| DeleteTopicState::default().with_name(Some(name)))
+            .collect()
     } else {
         request.topics
     };
@@ -134,7 +140,8 @@ fn describe_config(shared: &Shared, resource: &DescribeConfigsResource) -> Descr
     };
     let keys = resource.configuration_keys.as_ref();
     let keys = keys.map(|keys| keys.iter().map(|key| key.as_str()).collect::<BTreeSet<_>>());
-    let asked = topic.configs.iter().filter(|(name, _)| keys.as_ref().is_none_or(|k| k.contains(name.as_str())));
+    let asked =
+        topic.configs.iter().filter(|(name, _)| keys.as_ref().is_none_or(|k| k.contains(name.as_str())));
     let configs = asked.map(|(name, value)| {
         DescribeConfigsResourceResult::default()
             .with_name(StrBytes::from_string(name.clone()))

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::Cluster;
 use super::error::BrokerError;
 use super::listener::{self, Listening};
 use super::shared::Shared;
-use super::Cluster;
 
 impl Cluster {
     /// Closes all connections of a node that are open now; new ones are taken. A request that is being answered may have

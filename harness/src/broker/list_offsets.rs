@@ -37,7 +37,8 @@ pub(super) fn answer(
                 Some(topic) => find(topic, node, wanted),
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
-            let response = ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index);
+            let response =
+                ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index);
             match found {
                 Ok(found) => response
                     .with_offset(found.offset)

@@ -180,6 +180,10 @@ impl Entry {
 
     fn records(&self) -> impl Iterator<Item = Found> {
         let base = self.header.base_timestamp;
-        batch::records(&self.bytes).map(move |(delta, timestamp)| self.found(delta, base.saturating_add(timestamp)))
+        batch::records(&self.bytes)
+            .map(move |(delta, timestamp)| self.found(delta, base.saturating_add(timestamp)))
     }
 }
+
+#[cfg(test)]
+mod tests;

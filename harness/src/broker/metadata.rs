@@ -64,7 +64,9 @@ fn describe(shared: &Shared, name: &str, topic: &Topic) -> MetadataResponseTopic
     MetadataResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_string(name.to_owned()))))
         .with_topic_id(topic.id)
-        .with_partitions(topic.partitions.iter().map(|partition| describe_partition(shared, partition)).collect())
+        .with_partitions(
+            topic.partitions.iter().map(|partition| describe_partition(shared, partition)).collect(),
+        )
 }
 
 fn describe_partition(shared: &Shared, partition: &Partition) -> MetadataResponsePartition {

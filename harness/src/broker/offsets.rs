@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::TopicName;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequest, OffsetCommitRequestPartition};
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequest;
 use kafka_protocol::messages::offset_fetch_response::{
-    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
-    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
 use super::group::{Group, Sender, check_node};
@@ -41,8 +41,7 @@ pub(super) struct Committed {
 /// Commits, if the group allows it; then each partition for itself.
 pub(super) fn commit(shared: &Shared, node: &Node, request: &OffsetCommitRequest) -> OffsetCommitResponse {
     let generation = request.generation_id_or_member_epoch;
-    let sender =
-        Sender { member_id: &request.member_id, instance_id: request.group_instance_id.as_deref() };
+    let sender = Sender { member_id: &request.member_id, instance_id: request.group_instance_id.as_deref() };
     let known: BTreeMap<&TopicName, usize> = {
         let topics = shared.topics();
         let partitions = |name: &TopicName| topics.get(name).map_or(0, |topic| topic.partitions.len());
@@ -115,14 +114,16 @@ pub(super) fn fetch(
 ) -> OffsetFetchResponse {
     if version < FETCH_SEVERAL {
         let asked = request.topics.as_ref();
-        let asked = asked.map(|topics| topics.iter().map(|t| (t.name.clone(), t.partition_indexes.clone())).collect());
+        let asked = asked
+            .map(|topics| topics.iter().map(|t| (t.name.clone(), t.partition_indexes.clone())).collect());
         let answer = fetch_one(shared, node, &request.group_id, asked);
         // Version 1 has no place for the group's error but its partitions.
         return if version < WITH_GROUP_ERROR { answer.with_error_code(0) } else { answer };
     }
     let groups = request.groups.iter().map(|group| {
         let asked = group.topics.as_ref();
-        let asked = asked.map(|topics| topics.iter().map(|t| (t.name.clone(), t.partition_indexes.clone())).collect());
+        let asked = asked
+            .map(|topics| topics.iter().map(|t| (t.name.clone(), t.partition_indexes.clone())).collect());
         let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
         let found = match offsets(shared, node, &group.group_id, asked) {
             Ok(found) => found,
@@ -188,7 +189,8 @@ fn offsets(shared: &Shared, node: &Node, group: &str, asked: Asked) -> Result<An
     };
     let answered = asked.into_iter().map(|(name, partitions)| {
         let topic = committed.and_then(|committed| committed.get(name.as_str()));
-        let partitions = partitions.into_iter().map(|index| (index, topic.and_then(|t| t.get(&index)).cloned()));
+        let partitions =
+            partitions.into_iter().map(|index| (index, topic.and_then(|t| t.get(&index)).cloned()));
         let partitions = partitions.collect();
         (name, partitions)
     });

@@ -38,7 +38,8 @@ pub(super) fn answer(
             outcome(partition.index, appended)
         });
         let partitions = partitions.collect();
-        let response = TopicProduceResponse::default().with_name(data.name).with_partition_responses(partitions);
+        let response =
+            TopicProduceResponse::default().with_name(data.name).with_partition_responses(partitions);
         responses.push(response);
     }
     match acks {
@@ -62,7 +63,10 @@ fn append(
     let checked = batch::check(bytes);
     let mut state = partition.led_by(node.id, -1).map_err(plain)?;
     if acks == ALL && state.isr.len() < topic.min_isr {
-        return Err((ResponseError::NotEnoughReplicas, "fewer replicas are in sync than min.insync.replicas"));
+        return Err((
+            ResponseError::NotEnoughReplicas,
+            "fewer replicas are in sync than min.insync.replicas",
+        ));
     }
     let header = checked?;
     if bytes.len() > topic.max_message_bytes {

@@ -124,8 +124,7 @@ impl Topics {
         });
         let partitions = partitions.collect();
         let id = Uuid::from_u128(u128::from(rand::random::<u64>()) << 64 | u128::from(rand::random::<u64>()));
-        let topic =
-            Arc::new(Topic { id, partitions, configs: wanted.configs, min_isr, max_message_bytes });
+        let topic = Arc::new(Topic { id, partitions, configs: wanted.configs, min_isr, max_message_bytes });
         if !only_check {
             self.created += 1;
             self.by_name.insert(wanted.name, Arc::clone(&topic));
@@ -191,7 +190,11 @@ impl Partition {
     }
 
     /// The partition as its leader `node` serves it, for a client that takes `client_epoch` (−1: any) for current.
-    pub(super) fn led_by(&self, node: i32, client_epoch: i32) -> Result<MutexGuard<'_, State>, ResponseError> {
+    pub(super) fn led_by(
+        &self,
+        node: i32,
+        client_epoch: i32,
+    ) -> Result<MutexGuard<'_, State>, ResponseError> {
         let state = self.lock();
         if state.deleted {
             return Err(ResponseError::UnknownTopicOrPartition);
@@ -301,6 +304,9 @@ fn chosen(wanted: &Wanted, live: &[i32]) -> Result<Vec<Vec<i32>>, Refusal> {
 fn setting(configs: &BTreeMap<String, String>, name: &str, default: usize) -> Result<usize, Refusal> {
     let Some(value) = configs.get(name) else { return Ok(default) };
     value.trim().parse().map_err(|_| {
-        (ResponseError::InvalidConfig, format!("Invalid value {value} for configuration {name}: not a number"))
+        (
+            ResponseError::InvalidConfig,
+            format!("Invalid value {value} for configuration {name}: not a number"),
+        )
     })
 }

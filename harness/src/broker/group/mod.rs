@@ -6,18 +6,18 @@
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::find_coordinator_response::Coordinator as Found;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
-use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{
     BrokerId, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
-    FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
-    SyncGroupRequest, SyncGroupResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest, HeartbeatResponse,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
+    ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -158,12 +158,14 @@ pub(super) async fn sync(shared: &Shared, node: &Node, request: SyncGroupRequest
     if let Err(error) = check_node(shared, node, &request.group_id) {
         return failed(error);
     }
-    let sender =
-        Sender { member_id: &request.member_id, instance_id: request.group_instance_id.as_deref() };
+    let sender = Sender { member_id: &request.member_id, instance_id: request.group_instance_id.as_deref() };
     let protocol = (request.protocol_type.as_deref(), request.protocol_name.as_deref());
-    let assignments = request.assignments.into_iter().map(|a| (a.member_id.to_string(), a.assignment)).collect();
-    let synced =
-        shared.coordinator.sync(&request.group_id, sender, request.generation_id, protocol, assignments).await;
+    let assignments =
+        request.assignments.into_iter().map(|a| (a.member_id.to_string(), a.assignment)).collect();
+    let synced = shared
+        .coordinator
+        .sync(&request.group_id, sender, request.generation_id, protocol, assignments)
+        .await;
     match synced {
         Ok(synced) => SyncGroupResponse::default()
             .with_protocol_type(Some(text(synced.protocol_type)))
@@ -175,8 +177,7 @@ pub(super) async fn sync(shared: &Shared, node: &Node, request: SyncGroupRequest
 
 /// Heartbeat.
 pub(super) fn heartbeat(shared: &Shared, node: &Node, request: &HeartbeatRequest) -> HeartbeatResponse {
-    let sender =
-        Sender { member_id: &request.member_id, instance_id: request.group_instance_id.as_deref() };
+    let sender = Sender { member_id: &request.member_id, instance_id: request.group_instance_id.as_deref() };
     let beat = check_node(shared, node, &request.group_id).and_then(|()| {
         let beat = |group: &mut Group, now| group.heartbeat(now, sender, request.generation_id);
         shared.coordinator.with(&request.group_id, beat).unwrap_or(Err(ResponseError::UnknownMemberId))
@@ -259,9 +260,8 @@ pub(super) fn list(shared: &Shared, node: &Node, request: &ListGroupsRequest) ->
         request.states_filter.is_empty()
             || request.states_filter.iter().any(|name| name.eq_ignore_ascii_case(state))
     };
-    let ours = groups.by_name.iter().filter(|(name, group)| {
-        check_node(shared, node, name).is_ok() && asked(group)
-    });
+    let ours =
+        groups.by_name.iter().filter(|(name, group)| check_node(shared, node, name).is_ok() && asked(group));
     let listed = ours.map(|(name, group)| {
         ListedGroup::default()
             .with_group_id(GroupId(text(name)))

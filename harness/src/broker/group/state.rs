@@ -310,7 +310,7 @@ impl Group {
     /// not remembered, and sessions begin anew.
     pub(super) fn moved(&mut self, now: Instant) {
         self.pending.clear();
-        self.fail_waiting_syncs();
+        self.fail_waiting_syncs(now);
         for member in &mut self.members {
             if let Some(ticket) = member.joining.take() {
                 let (error, member_id) = (ResponseError::NotCoordinator, member.id.clone());
@@ -400,9 +400,10 @@ impl Group {
         member.update(joining);
         member.heard(now);
         let error = ResponseError::FencedInstanceId;
-        self.effects.extend(old_join.map(|ticket| {
-            Effect::Joined(ticket, Err(JoinRefused { error, member_id: old_id.clone() }))
-        }));
+        self.effects.extend(
+            old_join
+                .map(|ticket| Effect::Joined(ticket, Err(JoinRefused { error, member_id: old_id.clone() }))),
+        );
         self.effects.extend(old_sync.map(|ticket| Effect::Synced(ticket, Err(error))));
         let led = self.leader == old_id;
         if led {
@@ -446,7 +447,7 @@ impl Group {
     }
 
     fn prepare(&mut self, now: Instant) {
-        self.fail_waiting_syncs();
+        self.fail_waiting_syncs(now);
         if self.state == State::CompletingRebalance {
             self.members.iter_mut().for_each(|member| member.assignment = Bytes::new());
         }
@@ -455,13 +456,17 @@ impl Group {
     }
 
     fn await_all(&mut self, now: Instant) {
-        self.deadline = Some(now + self.members.iter().map(|m| m.rebalance_timeout).max().unwrap_or_default());
+        self.deadline =
+            Some(now + self.members.iter().map(|m| m.rebalance_timeout).max().unwrap_or_default());
     }
 
-    fn fail_waiting_syncs(&mut self) {
-        let waiting = self.members.iter_mut().filter_map(|member| member.syncing.take());
-        let failed = waiting.map(|ticket| Effect::Synced(ticket, Err(ResponseError::RebalanceInProgress)));
-        self.effects.extend(failed);
+    fn fail_waiting_syncs(&mut self, now: Instant) {
+        for member in &mut self.members {
+            let Some(ticket) = member.syncing.take() else { continue };
+            // Its session stood still while it waited here.
+            member.heard(now);
+            self.effects.push(Effect::Synced(ticket, Err(ResponseError::RebalanceInProgress)));
+        }
     }
 
     fn complete_if_all_joined(&mut self, now: Instant) {
@@ -522,9 +527,10 @@ impl Group {
 
     fn joined(&self, index: usize, leader: &str) -> Joined {
         let member_id = self.members[index].id.clone();
-        let everybody = self.members.iter().map(|member| {
-            (member.id.clone(), member.instance_id.clone(), member.metadata(&self.protocol))
-        });
+        let everybody = self
+            .members
+            .iter()
+            .map(|member| (member.id.clone(), member.instance_id.clone(), member.metadata(&self.protocol)));
         Joined {
             generation: self.generation,
             protocol_type: self.protocol_type.clone(),
