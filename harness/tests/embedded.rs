@@ -28,7 +28,7 @@ mod kcat;
 const TOPIC: &str = "payments";
 const GROUP: &str = "deliveries";
 /// Of the group members here.
-const SESSION: Duration = Duration::from_millis(500);
+const SESSION: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn cluster(nodes: usize) -> (Cluster, Admin) {
