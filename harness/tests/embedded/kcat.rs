@@ -36,11 +36,19 @@ fn lines(output: &Output) -> Vec<String> {
 async fn kcat_writes_reads_and_shares_a_group() {
     let (cluster, admin) = cluster(3).await;
     admin.create_topic(TOPIC, 3, 3, &[]).await.unwrap();
-    let sent: Vec<String> = (100..400).map(|n| format!("k{n}:v{n}")).collect();
+    let sent: Vec<String> = (100..400).map(|n| format!("k{n}:{}{n}", "payment ".repeat(20))).collect();
+    let mut plain = 0;
     for (part, codec) in sent.chunks(60).zip(["none", "gzip", "snappy", "lz4", "zstd"]) {
-        let arguments = ["-P", "-t", TOPIC, "-K:", "-z", codec];
+        let before = cluster.log_bytes();
+        let arguments = ["-P", "-t", TOPIC, "-K:", "-z", codec, "-X", "linger.ms=100"];
         if kcat(&cluster, &arguments, &part.join("\n")).await.is_none() {
             return;
+        }
+        let grown = cluster.log_bytes() - before;
+        if codec == "none" {
+            plain = grown;
+        } else {
+            assert!(grown < plain / 2, "{codec} came as {grown} bytes, against {plain}: not compressed");
         }
     }
     let all = ["-C", "-t", TOPIC, "-e", "-q", "-o", "beginning", "-f", "%k:%s\n"];

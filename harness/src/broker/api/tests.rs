@@ -198,7 +198,12 @@ async fn every_version_of_the_table_is_answered() {
 #[tokio::test]
 async fn what_is_not_in_the_table_closes_the_connection_but_versions_are_always_told() {
     let (cluster, address) = cluster().await;
-    for (key, version) in [(ApiKey::InitProducerId as i16, 0), (ApiKey::Fetch as i16, 13), (999, 0)] {
+    for (key, version) in [
+        (ApiKey::InitProducerId as i16, 0),
+        (ApiKey::Fetch as i16, 13),
+        (ApiKey::Produce as i16, 2),
+        (999, 0),
+    ] {
         assert_eq!(raw(&address, key, version, 1, &[]).await, None, "{key} {version}");
     }
     assert_eq!(raw(&address, ApiKey::Metadata as i16, 1, 1, b"\0\0").await, None, "a body that ends early");
@@ -207,6 +212,8 @@ async fn what_is_not_in_the_table_closes_the_connection_but_versions_are_always_
     let told = ApiVersionsResponse::decode(&mut told, 0).unwrap();
     assert_eq!(told.error_code, ResponseError::UnsupportedVersion.code());
     assert_eq!(told.api_keys.len(), TABLE.len());
+    let produce = &told.api_keys[0];
+    assert_eq!((produce.api_key, produce.min_version, produce.max_version), (ApiKey::Produce as i16, 0, 9));
 
     let mut stream = TcpStream::connect(&address).await.unwrap();
     stream.write_all(&i32::MAX.to_be_bytes()).await.unwrap();
