@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use lanebench::broker::{Cluster, ClusterOptions};
 use payment_delivery::kafka::admin::Admin;
 use rskafka::client::ClientBuilder;
@@ -117,5 +117,8 @@ fn broker(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, broker);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    broker(&mut criterion);
+    criterion.final_summary();
+}

@@ -28,7 +28,7 @@ mod kcat;
 const TOPIC: &str = "payments";
 const GROUP: &str = "deliveries";
 /// Of the group members here.
-const SESSION: Duration = Duration::from_millis(500);
+const SESSION: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn cluster(nodes: usize) -> (Cluster, Admin) {
@@ -144,8 +144,9 @@ async fn topics_come_and_go_with_kafkas_errors() {
     refused_with(admin.create_topic("a/b", 1, 1, &[]).await, ResponseError::InvalidTopicException);
     refused_with(admin.create_topic("x", 0, 1, &[]).await, ResponseError::InvalidPartitions);
     refused_with(admin.create_topic("x", 1, 4, &[]).await, ResponseError::InvalidReplicationFactor);
-    let nonsense = [("max.message.bytes", "many")];
-    refused_with(admin.create_topic("x", 1, 1, &nonsense).await, ResponseError::InvalidConfig);
+    for config in [("max.message.bytes", "many"), ("no.such.config", "1")] {
+        refused_with(admin.create_topic("x", 1, 1, &[config]).await, ResponseError::InvalidConfig);
+    }
     refused_with(admin.end_offsets("never").await, ResponseError::UnknownTopicOrPartition);
     assert_eq!(admin.list_topics().await.unwrap(), [TOPIC], "asking creates nothing");
 

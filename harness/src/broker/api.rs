@@ -34,6 +34,10 @@ pub(super) const TABLE: [(ApiKey, RangeInclusive<i16>); 19] = [
     (ApiKey::DeleteGroups, 0..=2),
 ];
 
+/// The least version of Produce that is offered, though 0 to 2 are not served: by it librdkafka tells a broker that takes
+/// compressed batches, and Kafka 4 offers them for the same reason.
+const OFFERED_PRODUCE: i16 = 0;
+
 /// The versions in which `api` is served, if it is.
 pub(super) fn served(api: ApiKey) -> Option<RangeInclusive<i16>> {
     TABLE.iter().find(|(key, _)| *key == api).map(|(_, versions)| versions.clone())
@@ -84,7 +88,7 @@ fn versions(incoming: &Incoming) -> Result<BytesMut, Ended> {
     let keys = TABLE.iter().map(|(key, versions)| {
         ApiVersion::default()
             .with_api_key(*key as i16)
-            .with_min_version(*versions.start())
+            .with_min_version(if *key == ApiKey::Produce { OFFERED_PRODUCE } else { *versions.start() })
             .with_max_version(*versions.end())
     });
     let answer = ApiVersionsResponse::default().with_api_keys(keys.collect());
@@ -95,3 +99,6 @@ fn versions(incoming: &Incoming) -> Result<BytesMut, Ended> {
     let _: ApiVersionsRequest = body(incoming)?;
     frame(incoming, incoming.version, &answer)
 }
+
+#[cfg(test)]
+mod tests;

@@ -184,3 +184,6 @@ impl Entry {
             .map(move |(delta, timestamp)| self.found(delta, base.saturating_add(timestamp)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,9 @@
 //! | DescribeConfigs | 1–4 | what a topic was created with, no defaults |
 //! | DeleteGroups | 0–2 | |
 //!
+//! Produce is offered from version 0, as Kafka 4 does, since librdkafka takes that for the sign of a broker that knows
+//! compression; versions 0 to 2 are not served all the same.
+//!
 //! A request that is not in the table closes its connection, as Kafka does; an ApiVersions of an unknown version is answered in
 //! version 0 with `UNSUPPORTED_VERSION`.
 //!

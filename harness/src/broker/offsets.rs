@@ -73,12 +73,19 @@ pub(super) fn commit(shared: &Shared, node: &Node, request: &OffsetCommitRequest
         }
     });
     let mut codes = committed.as_deref().unwrap_or_default().iter().copied();
-    let refused = committed.as_ref().err().map_or(0, ResponseError::code);
+    let refused = committed.as_ref().err().copied();
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
+            // Kafka looks for the topic before it looks for the group.
+            let refused = if is_there(partition, known[&topic.name]) {
+                refused
+            } else {
+                Some(ResponseError::UnknownTopicOrPartition)
+            };
+            let code = codes.next().unwrap_or_else(|| refused.map_or(0, |error| error.code()));
             OffsetCommitResponsePartition::default()
                 .with_partition_index(partition.partition_index)
-                .with_error_code(codes.next().unwrap_or(refused))
+                .with_error_code(code)
         });
         let partitions = partitions.collect();
         OffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
@@ -86,8 +93,12 @@ pub(super) fn commit(shared: &Shared, node: &Node, request: &OffsetCommitRequest
     OffsetCommitResponse::default().with_topics(topics.collect())
 }
 
+fn is_there(wanted: &OffsetCommitRequestPartition, partitions: usize) -> bool {
+    usize::try_from(wanted.partition_index).is_ok_and(|index| index < partitions)
+}
+
 fn check(wanted: &OffsetCommitRequestPartition, partitions: usize) -> Result<Committed, ResponseError> {
-    if usize::try_from(wanted.partition_index).map_or(true, |index| index >= partitions) {
+    if !is_there(wanted, partitions) {
         return Err(ResponseError::UnknownTopicOrPartition);
     }
     let metadata = wanted.committed_metadata.as_ref().map(|text| text.to_string()).unwrap_or_default();

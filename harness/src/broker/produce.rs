@@ -62,7 +62,8 @@ fn append(
     // Looked at before the partition is held: the checksum takes its time.
     let checked = batch::check(bytes);
     let mut state = partition.led_by(node.id, -1).map_err(plain)?;
-    if acks == ALL && state.isr.len() < topic.min_isr {
+    // As Kafka 4.1 has it: no more replicas are asked for than there are.
+    if acks == ALL && state.isr.len() < topic.min_isr.min(state.replicas.len()) {
         return Err((
             ResponseError::NotEnoughReplicas,
             "fewer replicas are in sync than min.insync.replicas",

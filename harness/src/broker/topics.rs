@@ -16,6 +16,38 @@ const MAX_MESSAGE_BYTES: usize = 1_048_588;
 /// Partitions of one topic. Far above what one machine measures.
 const PARTITIONS_MAX: i32 = 1_000;
 const NAME_MAX_BYTES: usize = 249;
+/// What Kafka 4.1 lets one set for a topic. The rest is refused, so that a typing error is not kept in silence.
+const CONFIGS: [&str; 29] = [
+    "cleanup.policy",
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.type",
+    "compression.zstd.level",
+    "delete.retention.ms",
+    "file.delete.delay.ms",
+    "flush.messages",
+    "flush.ms",
+    "follower.replication.throttled.replicas",
+    "index.interval.bytes",
+    "leader.replication.throttled.replicas",
+    "local.retention.bytes",
+    "local.retention.ms",
+    "max.compaction.lag.ms",
+    "max.message.bytes",
+    "message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.type",
+    "min.cleanable.dirty.ratio",
+    "min.compaction.lag.ms",
+    "min.insync.replicas",
+    "preallocate",
+    "retention.bytes",
+    "retention.ms",
+    "segment.bytes",
+    "segment.index.bytes",
+    "segment.ms",
+    "unclean.leader.election.enable",
+];
 
 /// Why a topic is refused: Kafka's error code, and the reason in words.
 pub(super) type Refusal = (ResponseError, String);
@@ -109,6 +141,9 @@ impl Topics {
             return Err((ResponseError::TopicAlreadyExists, reason));
         }
         let replicas = spread(&wanted, live, self.created)?;
+        if let Some(unknown) = wanted.configs.keys().find(|name| !CONFIGS.contains(&name.as_str())) {
+            return Err((ResponseError::InvalidConfig, format!("Unknown topic config name: {unknown}")));
+        }
         let min_isr = setting(&wanted.configs, "min.insync.replicas", 1)?.max(1);
         let max_message_bytes = setting(&wanted.configs, "max.message.bytes", MAX_MESSAGE_BYTES)?;
         let partitions = (0..).zip(replicas).map(|(index, replicas)| {

@@ -1,6 +1,6 @@
 //! Consumer groups of the classic protocol.
 //!
-//! [`state`] is the machine, pure; [`coordinator`] its clock and the requests that wait; here its requests and answers
+//! [`state`] and [`rebalance`] are the machine, pure; [`coordinator`] its clock and the requests that wait; here its requests and answers
 //! are translated. A node answers for the groups it coordinates only, the others with `NOT_COORDINATOR`.
 
 use std::time::Duration;
@@ -28,6 +28,7 @@ use super::shared::{HOST, Node, Shared};
 
 mod coordinator;
 mod member;
+mod rebalance;
 mod state;
 #[cfg(test)]
 mod tests;
