@@ -3,15 +3,14 @@
 use askama::Template;
 
 use crate::record::{Comparison, Configuration, RunResult};
-use crate::report::ReportError;
 use crate::report::chart::plane::{Heading, Layout};
 use crate::report::chart::{CHARTS, Chart, Drawing};
 use crate::report::table::{self, Row};
 use crate::report::units::{count, number, percent, range, ratio, spread};
 use crate::report::words::{self, Tone};
+use crate::report::{ReportError, ran};
 
 mod palette;
-mod ran;
 
 /// The page as text; everything that comes from the record is escaped by the template.
 ///
@@ -156,7 +155,7 @@ fn shares(configuration: &Configuration) -> Vec<[String; 3]> {
 }
 
 /// A metric's name in plain words; one that is not known here keeps its own.
-pub(super) fn metric(name: &str) -> String {
+fn metric(name: &str) -> String {
     match name {
         "throughput_per_s" => "throughput",
         "response_time_ns_p50" => "response time, median",

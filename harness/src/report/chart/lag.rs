@@ -67,7 +67,7 @@ pub fn draw<DB: DrawingBackend>(
         let frame = Rect::new(canvas.left(), top + 20.0, canvas.right(), canvas.bottom() - 40.0);
         return no_data(&canvas, frame, "no lag was sampled");
     }
-    let entries: Vec<_> = lanes.iter().map(|l| (style::lane(l.index), key(l))).collect();
+    let entries: Vec<_> = lanes.iter().map(|l| (style::lane(l.index), key(l, canvas.is_wide()))).collect();
     let used = legend::draw(&canvas, &entries, (canvas.left(), top + 16.0), canvas.right() - canvas.left())?;
     // The last second's label is centred on the right edge of the frame.
     let (left, right) = (canvas.left() + 92.0, canvas.right() - 16.0);
@@ -123,15 +123,18 @@ fn lane(index: usize, configuration: &Configuration) -> Option<Lane<'_>> {
     Some(Lane { index, configuration, trial, ticks: ticks(&trial.lag) })
 }
 
-fn key(lane: &Lane<'_>) -> String {
+fn key(lane: &Lane<'_>, wide: bool) -> String {
     let void = if lane.trial.verification.passed { "" } else { ", void" };
     let peak = match &lane.trial.surge {
-        Some(s) => {
-            format!(": surge peak {} records, {}", count(s.max_lag_records), duration(s.max_lag_ns as f64))
-        }
-        None => String::new(),
+        Some(s) => format!("peak {} records, {}", count(s.max_lag_records), duration(s.max_lag_ns as f64)),
+        None => "no surge".into(),
     };
-    format!("{} (round {}{void}){peak}", lane.configuration.name, lane.trial.round)
+    let name = &lane.configuration.name;
+    if wide {
+        format!("{name} (round {}{void}): {peak}", lane.trial.round)
+    } else {
+        format!("{name}{void}: {peak}")
+    }
 }
 
 /// Shares the width out among the phases by their length; a very short one keeps enough room for its name.

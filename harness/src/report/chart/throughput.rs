@@ -168,10 +168,10 @@ impl Strip {
         }
         // Rounds from the first at the top downwards over the upper part of the strip.
         let room = frame.height() * 0.56;
-        let step = (room / trials.len() as f64).min(16.0);
+        let step = (room / trials.len() as f64).min(16.0_f64.max(frame.height() * 0.12));
         let first =
             frame.top + 0.06 * frame.height() + (room - step * trials.len() as f64) / 2.0 + step / 2.0;
-        let radius = (step * 0.55).clamp(3.5, 7.0);
+        let radius = (step * 0.55).clamp(3.5, 8.0);
         let mut void = None::<(f64, f64)>;
         for (i, trial) in trials.iter().enumerate().filter(|(_, t)| t.throughput_per_s.is_finite()) {
             let at = (x_at(frame, self.scale, trial.throughput_per_s), first + i as f64 * step);
