@@ -97,6 +97,8 @@ fn a_report_elsewhere_takes_its_result_along_and_overwrites_nothing() {
     assert_eq!(files(&here.path("a/new")), REPORT);
     assert_eq!(files(&here.path("one-round")), ["result.json"]);
     here.refuses(&["one-round/result.json", "--out", "a/new"], 1, &["not empty"]);
+    std::fs::create_dir(here.path("one-round/index.html")).unwrap();
+    here.refuses(&["one-round/result.json"], 1, &["one-round can't be written", "--out"]);
 }
 
 #[test]

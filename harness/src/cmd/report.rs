@@ -10,9 +10,9 @@ use super::compare::Format;
 use super::exit::Exit;
 use super::out::UsageError;
 use crate::record::RunResult;
-use crate::record::file::{create_output_dir, load};
-use crate::report;
+use crate::record::file::{FileError, create_output_dir, load};
 use crate::report::pair::Pair;
+use crate::report::{self, ReportError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,7 +86,11 @@ fn again(args: &ReportArgs) -> anyhow::Result<String> {
 }
 
 fn rendered(result: &RunResult, dir: &Path) -> anyhow::Result<PathBuf> {
-    report::render(result, dir).context("the report could not be written")?;
+    report::render(result, dir).map_err(|error| match error {
+        // With the hint that another directory can be named.
+        ReportError::Write { source, .. } => FileError::Unwritable { path: dir.into(), source }.into(),
+        error => anyhow::Error::from(error).context("the report could not be rendered"),
+    })?;
     Ok(dir.join("index.html"))
 }
 

@@ -6,7 +6,7 @@ use super::axis::{AXIS, Rect, Scale, axis_name, grid_y, y_at};
 use super::canvas::{Canvas, Point};
 use super::plane::{Heading, Layout, Plane};
 use super::ticks::{Tick, phases, ticks};
-use super::{Area, ChartError, legend, no_data, style};
+use super::{Area, ChartError, NO_DATA, legend, no_data, style};
 use crate::record::{Configuration, RunResult, Trial};
 use crate::report::units::{count, duration, number, tick};
 
@@ -41,14 +41,20 @@ pub fn heading(result: &RunResult) -> Heading {
     Heading {
         title: "Lag over time, in records and in milliseconds".into(),
         subtitle: format!(
-            "Bold: all partitions, in the round of median throughput.{thin} Seconds count from the start of each phase."
+            "Bold: all partitions, in the round of median throughput.{thin} Offsets are committed every {0} ms, so lag \
+             in records has a floor of rate × {0} ms.",
+            result.workload.commit_interval_ms
         ),
     }
 }
 
 /// The height it asks for.
-pub fn height(_: &RunResult, layout: Layout) -> f64 {
-    if layout == Layout::Phone { 760.0 } else { 680.0 }
+pub fn height(result: &RunResult, layout: Layout) -> f64 {
+    match layout {
+        _ if lanes(result).is_empty() => NO_DATA,
+        Layout::Phone => 760.0,
+        _ => 680.0,
+    }
 }
 
 /// Draws the chart: the trial of median throughput of each configuration.
