@@ -167,7 +167,7 @@ enum Mode {
 
 /// What is printed on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// A table to read.
     Text,
     /// The whole result.

@@ -10,6 +10,7 @@ mod console;
 pub mod exit;
 mod interrupt;
 mod out;
+pub mod report;
 pub mod stack;
 
 use exit::Exit;
@@ -40,6 +41,8 @@ fn version() -> &'static str {
 enum Command {
     /// Compare partition and consumer counts: throughput, response time, lag and order, checked for truth
     Compare(Box<compare::CompareArgs>),
+    /// Render a saved result again, or lay two beside each other
+    Report(report::ReportArgs),
     /// See what a stack needs, or hold one up
     Stack(stack::StackArgs),
 }
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         interrupt::cancel_on_signal(&cancel)?;
         match cli.command {
             Command::Compare(args) => compare::run(*args, cancel).await,
+            Command::Report(args) => report::run(&args),
             Command::Stack(args) => stack::run(args, cancel).await,
         }
     });

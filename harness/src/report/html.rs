@@ -3,15 +3,16 @@
 use askama::Template;
 
 use crate::record::{Comparison, Configuration, RunResult};
-use crate::report::ReportError;
 use crate::report::chart::plane::{Heading, Layout};
 use crate::report::chart::{CHARTS, Chart, Drawing};
 use crate::report::table::{self, Row};
-use crate::report::units::{count, number, percent, range, ratio, spread};
+use crate::report::units::{number, percent, range, ratio, spread};
 use crate::report::words::{self, Tone};
+use crate::report::{ReportError, ran};
 
+mod checks;
 mod palette;
-mod ran;
+mod surge;
 
 /// The page as text; everything that comes from the record is escaped by the template.
 ///
@@ -38,7 +39,9 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
         lanes: lanes(result),
         explanations: words::throughput_comparisons(result).filter_map(words::explanation).collect(),
         factors: words::FACTORS,
-        findings: findings(result),
+        truths: checks::truths(result),
+        findings: checks::findings(result),
+        surge: surge::rows(result),
         ran: ran::ran(result),
     };
     Ok(page.render()?)
@@ -61,7 +64,9 @@ struct Page<'a> {
     lanes: Vec<Lane>,
     explanations: Vec<String>,
     factors: &'static str,
-    findings: Vec<Findings>,
+    truths: Vec<checks::Truth>,
+    findings: Vec<checks::Findings>,
+    surge: Vec<[String; 5]>,
     ran: Vec<(&'static str, String)>,
 }
 
@@ -81,14 +86,6 @@ struct Lane {
     bottlenecks: Vec<String>,
     shares: Vec<[String; 3]>,
     bound: String,
-    truth: Vec<(&'static str, String)>,
-}
-
-/// The findings of one trial, and how many were left out of the record.
-struct Findings {
-    title: String,
-    lines: Vec<String>,
-    left_out: u64,
 }
 
 fn figures(result: &RunResult) -> Result<Vec<Figure>, ReportError> {
@@ -156,7 +153,7 @@ fn shares(configuration: &Configuration) -> Vec<[String; 3]> {
 }
 
 /// A metric's name in plain words; one that is not known here keeps its own.
-pub(super) fn metric(name: &str) -> String {
+fn metric(name: &str) -> String {
     match name {
         "throughput_per_s" => "throughput",
         "response_time_ns_p50" => "response time, median",
@@ -168,55 +165,15 @@ pub(super) fn metric(name: &str) -> String {
 }
 
 fn lanes(result: &RunResult) -> Vec<Lane> {
-    let of = |part: u64, all: u64| format!("{} of {}", count(part), count(all));
     result
         .configurations
         .iter()
-        .map(|c| {
-            let v = words::totals(c.trials.iter());
-            let mut truth = vec![
-                ("acknowledged, of produced", of(v.acked, v.produced)),
-                ("applied, of acknowledged", of(v.applied, v.acked)),
-                ("lost, of acknowledged", of(v.lost, v.acked)),
-                ("parked", count(v.parked)),
-                ("dead-lettered", count(v.dead_lettered)),
-                ("resent (new offset)", count(v.resent)),
-                ("redelivered (same offset)", count(v.redelivered)),
-                ("view mismatches, of views", of(v.view_mismatches, v.views_checked)),
-            ];
-            let gate = |name: &'static str, key: &str| {
-                v.order_by_gate.get(key).map(|g| (name, of(g.violations, g.pairs)))
-            };
-            truth.extend(gate("order violations in the log, of pairs", "log"));
-            truth.extend(gate("order violations at the consumer", "consumer"));
-            truth.extend(gate("order violations in the row", "row"));
-            Lane {
-                name: c.name.clone(),
-                bottlenecks: words::bottlenecks(c),
-                lanes: table::lanes(c),
-                shares: shares(c),
-                bound: words::share_bound(c).unwrap_or_default(),
-                truth: if c.trials.is_empty() { Vec::new() } else { truth },
-            }
+        .map(|c| Lane {
+            name: c.name.clone(),
+            bottlenecks: words::bottlenecks(c),
+            lanes: table::lanes(c),
+            shares: shares(c),
+            bound: words::share_bound(c).unwrap_or_default(),
         })
         .collect()
-}
-
-fn findings(result: &RunResult) -> Vec<Findings> {
-    let mut out = Vec::new();
-    for c in &result.configurations {
-        for t in c
-            .trials
-            .iter()
-            .filter(|t| t.verification.findings_total > 0 || !t.verification.findings.is_empty())
-        {
-            let v = &t.verification;
-            out.push(Findings {
-                title: format!("{}, round {}", c.name, t.round),
-                lines: v.findings.iter().map(words::finding).collect(),
-                left_out: v.findings_total.saturating_sub(v.findings.len() as u64),
-            });
-        }
-    }
-    out
 }

@@ -53,7 +53,7 @@ pub fn summary(result: &RunResult) -> String {
 }
 
 /// Keeps text from being read as Markdown structure or HTML.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

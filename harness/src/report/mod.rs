@@ -12,6 +12,8 @@ pub mod chart;
 pub mod csv;
 pub mod html;
 pub mod markdown;
+pub mod pair;
+pub mod ran;
 pub mod table;
 pub mod text;
 pub mod units;
@@ -19,6 +21,8 @@ pub mod words;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod snapshots;
 #[cfg(test)]
 mod tests;
 

@@ -77,12 +77,13 @@ fn the_same_charts_draw_svg_in_characters_the_font_has() {
 fn every_colour_that_is_drawn_has_one_for_the_dark() {
     let known: Vec<String> =
         DARK.iter().map(|(light, _)| format!("#{:02X}{:02X}{:02X}", light.0, light.1, light.2)).collect();
-    for (name, result) in fixture::all() {
+    let some = [fixture::large(), fixture::failed(), fixture::hollow()];
+    for result in some {
         for chart in &chart::CHARTS {
             let marks = chart.svg(&result, Layout::Page).unwrap().marks;
             let used = marks.split('"').filter(|part| part.len() == 7 && part.starts_with('#'));
             for color in used {
-                assert!(known.iter().any(|k| k == color), "{name}, {}: {color}", chart.name);
+                assert!(known.iter().any(|k| k == color), "{}: {color}", chart.name);
             }
         }
     }

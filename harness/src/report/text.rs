@@ -40,9 +40,13 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
         // A path is never wrapped, so that it can be copied.
         out.push_str(&format!("\nreport: {}\n", report.display()));
     }
-    // A name in a record may not speak to the terminal.
-    out.retain(|c| c == '\n' || !c.is_control());
-    out
+    plain(out)
+}
+
+/// Without control characters: a name in a record may not speak to the terminal.
+pub(super) fn plain(mut text: String) -> String {
+    text.retain(|c| c == '\n' || !c.is_control());
+    text
 }
 
 fn main_table(rows: &[Row]) -> String {
@@ -115,7 +119,7 @@ fn pieces(word: &str, room: usize) -> Vec<String> {
 }
 
 /// Breaks text between words so that it fits; later lines start with `indent`.
-fn wrap(text: &str, indent: &str) -> String {
+pub(super) fn wrap(text: &str, indent: &str) -> String {
     let mut out = String::new();
     let mut line = String::new();
     for word in text.split_whitespace().flat_map(|word| pieces(word, WIDTH - indent.len())) {

@@ -45,7 +45,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         nodes: 1,
         needs: None,
         shortest_session: Duration::from_millis(200),
-        lacks: &[],
+        lacks: EMBEDDED_LACKS,
         maker: Maker::Embedded,
     },
     Subject {
@@ -53,9 +53,18 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         nodes: 3,
         needs: None,
         shortest_session: Duration::from_millis(200),
-        lacks: &[],
+        lacks: EMBEDDED_LACKS,
         maker: Maker::Embedded,
     },
+];
+
+/// What the embedded broker leaves out (its module documentation says so too).
+const EMBEDDED_LACKS: &[(&str, &str)] = &[
+    ("the first offset at or after a time, in a compressed batch", "it never decompresses a batch"),
+    (
+        "Kafka's own producer produces, idempotent as it is by default",
+        "it keeps no state of idempotent producers",
+    ),
 ];
 
 /// How a cluster comes to be. A new kind of broker is added here, in [`Cluster`], and in the two matches over them.

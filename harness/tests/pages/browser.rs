@@ -90,12 +90,13 @@ impl Browser {
         };
         let mut browser =
             Self { child, socket, session: None, last_id: 0, events: VecDeque::new(), _profile: profile };
-        let tab = browser.call("Target.createTarget", json!({"url": "about:blank"}))?;
+        let tab = browser.call("Target.createTarget", &json!({"url": "about:blank"}))?;
         let target = &tab["targetId"];
-        let attached = browser.call("Target.attachToTarget", json!({"targetId": target, "flatten": true}))?;
+        let attached =
+            browser.call("Target.attachToTarget", &json!({"targetId": target, "flatten": true}))?;
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}))?;
+            browser.call(&format!("{domain}.enable"), &json!({}))?;
         }
         Ok(browser)
     }
@@ -104,15 +105,15 @@ impl Browser {
     pub(crate) fn open(&mut self, url: &str, view: View) -> Result<Noise, Failed> {
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            json!({"width": view.width, "height": 900, "deviceScaleFactor": 1, "mobile": view.width < 500}),
+            &json!({"width": view.width, "height": 900, "deviceScaleFactor": 1, "mobile": view.width < 500}),
         )?;
         let scheme = if view.dark { "dark" } else { "light" };
         self.call(
             "Emulation.setEmulatedMedia",
-            json!({"media": view.media, "features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+            &json!({"media": view.media, "features": [{"name": "prefers-color-scheme", "value": scheme}]}),
         )?;
         self.events.clear();
-        self.call("Page.navigate", json!({"url": url}))?;
+        self.call("Page.navigate", &json!({"url": url}))?;
         let mut noise = Noise::default();
         loop {
             let (event, said) = self.next_event()?;
@@ -133,7 +134,7 @@ impl Browser {
     pub(crate) fn evaluate(&mut self, expression: &str) -> Result<Value, Failed> {
         let answer = self.call(
             "Runtime.evaluate",
-            json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
+            &json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
         )?;
         match answer.get("exceptionDetails") {
             Some(thrown) => Err(format!("the page threw {thrown}").into()),
@@ -149,14 +150,14 @@ impl Browser {
         while top < whole {
             let clip = json!({"x": 0, "y": top, "width": width, "height": u64::from(height).min(whole - top), "scale": 1});
             let asked = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
-            let answer = self.call("Page.captureScreenshot", asked)?;
+            let answer = self.call("Page.captureScreenshot", &asked)?;
             pictures.push(answer["data"].as_str().unwrap_or_default().to_owned());
             top += u64::from(height);
         }
         Ok(pictures)
     }
 
-    fn call(&mut self, method: &str, params: Value) -> Result<Value, Failed> {
+    fn call(&mut self, method: &str, params: &Value) -> Result<Value, Failed> {
         self.last_id += 1;
         let id = self.last_id;
         let mut command = json!({"id": id, "method": method, "params": params});
@@ -200,13 +201,13 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Asked to close it takes its helpers along; the kill is for one that does not hear.
+        // Asked to close it takes its helpers along, and ends by closing the socket; reads are bounded in time. The kill is
+        // for one that does not hear.
         self.session = None;
-        if self.call("Browser.close", json!({})).is_err() {
-            end(&mut self.child);
-        } else if self.child.wait().is_err() {
-            end(&mut self.child);
+        if self.call("Browser.close", &json!({})).is_ok() {
+            while self.socket.read().is_ok() {}
         }
+        end(&mut self.child);
     }
 }
 

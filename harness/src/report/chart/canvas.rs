@@ -181,7 +181,7 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         let title_look = style::text(36.0).bold();
         let mut y = 46.0;
         y += self.paragraph(&heading.title, (self.left(), y), title_look, room, 2)?;
-        y += self.paragraph(&heading.subtitle, (self.left(), y - 2.0), style::text(23.0).grey(), room, 2)?;
+        y += self.paragraph(&heading.subtitle, (self.left(), y - 2.0), style::text(23.0).grey(), room, 3)?;
         Ok(y)
     }
 

@@ -6,7 +6,7 @@ use super::axis::{AXIS, Rect, Scale, axis_name, grid_y, y_at};
 use super::canvas::{Canvas, Point};
 use super::plane::{Heading, Layout, Plane};
 use super::ticks::{Tick, phases, ticks};
-use super::{Area, ChartError, legend, no_data, style};
+use super::{Area, ChartError, NO_DATA, legend, no_data, style};
 use crate::record::{Configuration, RunResult, Trial};
 use crate::report::units::{count, duration, number, tick};
 
@@ -41,14 +41,20 @@ pub fn heading(result: &RunResult) -> Heading {
     Heading {
         title: "Lag over time, in records and in milliseconds".into(),
         subtitle: format!(
-            "Bold: all partitions, in the round of median throughput.{thin} Seconds count from the start of each phase."
+            "Bold: all partitions, in the round of median throughput.{thin} Offsets are committed every {0} ms, so lag \
+             in records has a floor of rate × {0} ms.",
+            result.workload.commit_interval_ms
         ),
     }
 }
 
 /// The height it asks for.
-pub fn height(_: &RunResult, layout: Layout) -> f64 {
-    if layout == Layout::Phone { 760.0 } else { 680.0 }
+pub fn height(result: &RunResult, layout: Layout) -> f64 {
+    match layout {
+        _ if lanes(result).is_empty() => NO_DATA,
+        Layout::Phone => 760.0,
+        _ => 680.0,
+    }
 }
 
 /// Draws the chart: the trial of median throughput of each configuration.
@@ -67,7 +73,7 @@ pub fn draw<DB: DrawingBackend>(
         let frame = Rect::new(canvas.left(), top + 20.0, canvas.right(), canvas.bottom() - 40.0);
         return no_data(&canvas, frame, "no lag was sampled");
     }
-    let entries: Vec<_> = lanes.iter().map(|l| (style::lane(l.index), key(l))).collect();
+    let entries: Vec<_> = lanes.iter().map(|l| (style::lane(l.index), key(l, canvas.is_wide()))).collect();
     let used = legend::draw(&canvas, &entries, (canvas.left(), top + 16.0), canvas.right() - canvas.left())?;
     // The last second's label is centred on the right edge of the frame.
     let (left, right) = (canvas.left() + 92.0, canvas.right() - 16.0);
@@ -123,15 +129,18 @@ fn lane(index: usize, configuration: &Configuration) -> Option<Lane<'_>> {
     Some(Lane { index, configuration, trial, ticks: ticks(&trial.lag) })
 }
 
-fn key(lane: &Lane<'_>) -> String {
+fn key(lane: &Lane<'_>, wide: bool) -> String {
     let void = if lane.trial.verification.passed { "" } else { ", void" };
     let peak = match &lane.trial.surge {
-        Some(s) => {
-            format!(": surge peak {} records, {}", count(s.max_lag_records), duration(s.max_lag_ns as f64))
-        }
-        None => String::new(),
+        Some(s) => format!("peak {} records, {}", count(s.max_lag_records), duration(s.max_lag_ns as f64)),
+        None => "no surge".into(),
     };
-    format!("{} (round {}{void}){peak}", lane.configuration.name, lane.trial.round)
+    let name = &lane.configuration.name;
+    if wide {
+        format!("{name} (round {}{void}): {peak}", lane.trial.round)
+    } else {
+        format!("{name}{void}: {peak}")
+    }
 }
 
 /// Shares the width out among the phases by their length; a very short one keeps enough room for its name.

@@ -6,7 +6,7 @@ use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, grid_y, spread_out, x_at
 use super::canvas::{Canvas, Point};
 use super::merged::Merged;
 use super::plane::{Heading, Layout, Plane};
-use super::{Area, ChartError, legend, no_data, style};
+use super::{Area, ChartError, NO_DATA, legend, no_data, style};
 use crate::record::{Configuration, Distribution, RunResult, Stages, Trial};
 use crate::report::units::{counted, duration, duration_tick, number, range};
 
@@ -72,6 +72,9 @@ pub fn heading(result: &RunResult) -> Heading {
 
 /// The height it asks for: curve and stages beside each other, or one below the other.
 pub fn height(result: &RunResult, layout: Layout) -> f64 {
+    if lanes(result).iter().all(|l| l.merged.count() == 0) {
+        return NO_DATA;
+    }
     let stages = STAGES.len() as f64 * (result.configurations.len() as f64 * 26.0 + 14.0);
     let entries = result.configurations.len() as f64 * 32.0;
     match layout {

@@ -242,6 +242,9 @@ fn backend<E: std::fmt::Display>(error: E) -> ChartError {
     ChartError::Backend(error.to_string())
 }
 
+/// Height of a chart that has nothing to show, heading aside.
+pub(crate) const NO_DATA: f64 = 170.0;
+
 /// What a chart says in place of an empty frame.
 pub(crate) fn no_data<DB: DrawingBackend>(
     canvas: &canvas::Canvas<'_, DB>,

@@ -5,7 +5,7 @@ use plotters::backend::DrawingBackend;
 use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, x_at};
 use super::canvas::Canvas;
 use super::plane::{Heading, Layout, Plane};
-use super::{Area, ChartError, no_data, style};
+use super::{Area, ChartError, NO_DATA, no_data, style};
 use crate::record::{Configuration, OrderCount, RunResult};
 use crate::report::units::{count, counted, tick};
 use crate::report::words;
@@ -30,6 +30,9 @@ pub fn heading(result: &RunResult) -> Heading {
 
 /// The height it asks for.
 pub fn height(result: &RunResult, layout: Layout) -> f64 {
+    if result.configurations.iter().flat_map(gates).all(|(_, c)| c.pairs == 0) {
+        return NO_DATA;
+    }
     let most = result.configurations.iter().map(|c| gates(c).len()).max().unwrap_or(1);
     let rows = most * result.configurations.len().max(1);
     let (gate, block) = if layout == Layout::Phone { (48.0, 52.0) } else { (34.0, 24.0) };

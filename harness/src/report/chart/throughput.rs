@@ -5,7 +5,7 @@ use plotters::backend::DrawingBackend;
 use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, x_at};
 use super::canvas::Canvas;
 use super::plane::{Heading, Layout, Plane};
-use super::{Area, ChartError, no_data, style};
+use super::{Area, ChartError, NO_DATA, no_data, style};
 use crate::record::{Configuration, Estimate, RunResult};
 use crate::report::table::{self, Row};
 use crate::report::units::{confidence, counted, number, spread, tick};
@@ -35,6 +35,9 @@ pub fn heading(result: &RunResult) -> Heading {
 
 /// The height it asks for.
 pub fn height(result: &RunResult, layout: Layout) -> f64 {
+    if !any_drain(result) {
+        return NO_DATA;
+    }
     let row = if layout == Layout::Phone { 3.0 * LINE + 92.0 } else { LINE + 102.0 };
     AXIS + 10.0 + result.configurations.len().max(1) as f64 * row
 }
@@ -52,7 +55,7 @@ pub fn draw<DB: DrawingBackend>(
     let top = canvas.heading()?;
     // The last tick's label is centred on the right edge of the frame.
     let frame = Rect::new(canvas.left() + 10.0, top + 10.0, canvas.right() - 42.0, canvas.bottom() - AXIS);
-    if !words::all_trials(result).any(|t| t.throughput_per_s.is_finite()) {
+    if !any_drain(result) {
         return no_data(&canvas, frame, "no drain was finished");
     }
     let ticks = if canvas.is_wide() { 8 } else { 3 };
@@ -70,6 +73,10 @@ pub fn draw<DB: DrawingBackend>(
         Strip { frame: strip, scale, index: i }.draw(&canvas, configuration)?;
     }
     Ok(())
+}
+
+fn any_drain(result: &RunResult) -> bool {
+    words::all_trials(result).any(|t| t.throughput_per_s.is_finite())
 }
 
 /// The highest value that must be in view. An interval from few noisy rounds may reach far beyond all values: it is
@@ -168,10 +175,10 @@ impl Strip {
         }
         // Rounds from the first at the top downwards over the upper part of the strip.
         let room = frame.height() * 0.56;
-        let step = (room / trials.len() as f64).min(16.0);
+        let step = (room / trials.len() as f64).min(16.0_f64.max(frame.height() * 0.12));
         let first =
             frame.top + 0.06 * frame.height() + (room - step * trials.len() as f64) / 2.0 + step / 2.0;
-        let radius = (step * 0.55).clamp(3.5, 7.0);
+        let radius = (step * 0.55).clamp(3.5, 8.0);
         let mut void = None::<(f64, f64)>;
         for (i, trial) in trials.iter().enumerate().filter(|(_, t)| t.throughput_per_s.is_finite()) {
             let at = (x_at(frame, self.scale, trial.throughput_per_s), first + i as f64 * step);

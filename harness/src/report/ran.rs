@@ -4,8 +4,8 @@ use crate::record::{Component, RunResult};
 use crate::report::units::{bytes, count, number, percent};
 use crate::report::words;
 
-/// What ran, as name and value.
-pub(super) fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
+/// What ran, as name and value: when, on what, what was offered, by which build.
+pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
     let (e, s, w) = (&result.environment, &result.stack, &result.workload);
     let dirty = if e.dirty { ", with uncommitted changes" } else { "" };
     let surge = w.surge.as_ref().map_or("none".to_owned(), |s| {
@@ -44,7 +44,10 @@ pub(super) fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
         ("orders drawn", format!("{}, {} events an order on average", w.keys, w.events_per_order)),
         ("message value", format!("{} bytes on average", count(w.value_bytes.into()))),
         ("drain", format!("{} events", count(w.drain_events))),
-        ("steady", format!("{} events/s for {} s, {}", number(w.steady_per_s), w.steady_s, w.arrivals)),
+        (
+            "steady",
+            format!("{} events/s for {} s, {}", number(w.steady_per_s), number(w.steady_s), w.arrivals),
+        ),
         ("surge", surge),
         ("service time", service),
         ("commit interval", format!("{} ms", w.commit_interval_ms)),

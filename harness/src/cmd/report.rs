@@ -1,0 +1,106 @@
+//! `lanebench report`: a saved result rendered again, or two beside each other.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::compare::Format;
+use super::exit::Exit;
+use super::out::UsageError;
+use crate::record::RunResult;
+use crate::record::file::{FileError, create_output_dir, load};
+use crate::report::pair::Pair;
+use crate::report::{self, ReportError};
+
+const EXAMPLES: &str = "\
+Examples:
+  lanebench report reports/latest/result.json                    page, pictures and tables again, beside the file
+  lanebench report old.json --out /tmp/old                       the same, into a new directory
+  lanebench report old.json new.json                             two results: what differs, then the numbers
+  lanebench report old.json new.json --format markdown           the same, for a pull request
+
+The exit code is 0 whatever the results say: no check is run again.";
+
+/// Flags of `report`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ReportArgs {
+    /// The result.json of a run
+    #[arg(value_name = "FILE")]
+    first: PathBuf,
+    /// Another one, to lay beside the first
+    #[arg(value_name = "FILE")]
+    second: Option<PathBuf>,
+    /// Directory for the report, new or empty [default: beside the file]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// What is printed on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A result that can't be loaded, a report that can't be written; with a hint.
+pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
+    let text = match &args.second {
+        None => again(args)?,
+        Some(_) if args.out.is_some() => {
+            return Err(UsageError {
+                what: "two results are compared on stdout, and `--out` is for the report of one".into(),
+                hint: "leave `--out` away and redirect stdout, or name one result".into(),
+            }
+            .into());
+        }
+        Some(second) => beside(&args.first, second, args.format)?,
+    };
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", text.trim_end()).context("writing to stdout")?;
+    Ok(Exit::Held)
+}
+
+/// Renders one result again.
+fn again(args: &ReportArgs) -> anyhow::Result<String> {
+    let result = load(&args.first)?;
+    let page = match &args.out {
+        None => {
+            let dir = args.first.parent().unwrap_or(Path::new(""));
+            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+            rendered(&result, dir)?
+        }
+        Some(out) => {
+            let out = create_output_dir(Some(out.clone()), "report")?;
+            // The page says that its result lies beside it.
+            out.save(&result)?;
+            rendered(&result, out.path())?
+        }
+    };
+    Ok(match args.format {
+        Format::Text => report::text::render(&result, Some(&page)),
+        Format::Json => serde_json::to_string_pretty(&result).context("the result as JSON")?,
+        Format::Markdown => report::markdown::summary(&result),
+    })
+}
+
+fn rendered(result: &RunResult, dir: &Path) -> anyhow::Result<PathBuf> {
+    report::render(result, dir).map_err(|error| match error {
+        // With the hint that another directory can be named.
+        ReportError::Write { source, .. } => FileError::Unwritable { path: dir.into(), source }.into(),
+        error => anyhow::Error::from(error).context("the report could not be rendered"),
+    })?;
+    Ok(dir.join("index.html"))
+}
+
+/// Lays two results beside each other.
+fn beside(first: &Path, second: &Path, format: Format) -> anyhow::Result<String> {
+    let (a, b) = (load(first)?, load(second)?);
+    let pair = Pair::of((&first.display().to_string(), &a), (&second.display().to_string(), &b));
+    Ok(match format {
+        Format::Text => pair.text(),
+        Format::Json => serde_json::to_string_pretty(&pair).context("the comparison as JSON")?,
+        Format::Markdown => pair.markdown(),
+    })
+}

@@ -1,0 +1,68 @@
+//! What stands in for what, and what is modelled: said wherever its numbers are.
+
+use crate::record::{Control, RunResult};
+use crate::report::units;
+
+/// What a demonstration opens with: that it is one, what stands in for what, and what is modelled. `None` where the
+/// numbers count.
+pub fn demonstration(result: &RunResult) -> Option<String> {
+    let said = &result.stack.demonstration;
+    if said.is_empty() {
+        return None;
+    }
+    let mut text = format!("{DEMONSTRATION}: {}", sentences(said));
+    if let Some(modelled) = modelled(result) {
+        text.push_str(&format!(" Modelled: {modelled}."));
+    }
+    if let Some(control) = control_note(result) {
+        text.push(' ');
+        text.push_str(&control);
+    }
+    text.push_str(" Never quote these numbers as evidence of speed.");
+    Some(text)
+}
+
+/// The word with which every output of a demonstration opens.
+pub const DEMONSTRATION: &str = "DEMONSTRATION";
+
+/// What must stand beside every chart of a run whose costs are not all real.
+pub fn demonstration_in_short(result: &RunResult) -> Option<String> {
+    let modelled = modelled(result);
+    if result.stack.demonstration.is_empty() {
+        return modelled.map(|cost| format!("Modelled: {cost}."));
+    }
+    let cost = modelled.map_or(String::new(), |cost| format!(", modelled: {cost}"));
+    Some(format!("{DEMONSTRATION} on the {} stack{cost}.", result.stack.name))
+}
+
+/// The modelled cost, if there is one.
+fn modelled(result: &RunResult) -> Option<String> {
+    let ms = result.workload.service_time_ms;
+    (ms > 0.0).then(|| format!("{} ms of service time an event", units::tick(ms)))
+}
+
+/// What the control rows are; `None` where there are none.
+pub fn control_note(result: &RunResult) -> Option<String> {
+    let control = result.control.as_ref()?;
+    Some(format!(
+        "The control rows show the same drains at {}: what they differ by is the model.",
+        control_cost(control)
+    ))
+}
+
+/// The modelled cost of the control drains: `service time 0`.
+pub fn control_cost(control: &Control) -> String {
+    match control.service_time_ms {
+        0.0 => "service time 0".into(),
+        ms => format!("service time {} ms", units::tick(ms)),
+    }
+}
+
+/// Several sentences in one line, each with its full stop.
+fn sentences(said: &[String]) -> String {
+    let stopped = |s: &String| {
+        let s = s.trim();
+        if s.ends_with(['.', '!', '?']) { s.to_owned() } else { format!("{s}.") }
+    };
+    said.iter().map(stopped).collect::<Vec<_>>().join(" ")
+}
