@@ -16,10 +16,10 @@ use crate::report::{self, ReportError};
 
 const EXAMPLES: &str = "\
 Examples:
-  lanebench report reports/latest/result.json                    page, pictures and tables again, beside the file
-  lanebench report old.json --out /tmp/old                       the same, into a new directory
-  lanebench report old.json new.json                             two results: what differs, then the numbers
-  lanebench report old.json new.json --format markdown           the same, for a pull request
+  lanebench report reports/latest/result.json   everything again, beside it
+  lanebench report old.json --out old           the same, in a new directory
+  lanebench report old.json new.json            what differs, then the numbers
+  lanebench report old.json new.json --format markdown > pull-request.md
 
 The exit code is 0 whatever the results say: no check is run again.";
 

@@ -94,6 +94,9 @@ fn looked_at(browser: &mut Browser, name: &str, result: &RunResult) -> Result<()
         if (report.paper == [20, 23, 28]) != (view.dark && view.media == "screen") {
             wrong.push(format!("{}: on paper of colour {:?}", view.name, report.paper));
         }
+        if !matches!(name, "noisy" | "hostile") {
+            wrong.extend(cut(&report.charts).into_iter().map(|text| format!("{}: cut: {text}", view.name)));
+        }
         if let Some(dir) = &kept {
             keep(browser, dir, view)?;
         }
@@ -156,6 +159,12 @@ fn charts(charts: &[Value], measured: bool) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Texts that ran out of room; only names beyond all measure may.
+fn cut(charts: &[Value]) -> Vec<String> {
+    let texts = charts.iter().flat_map(|chart| chart["texts"].as_array().into_iter().flatten());
+    texts.filter_map(Value::as_str).filter(|text| text.ends_with('…')).map(str::to_owned).collect()
 }
 
 fn keep(browser: &mut Browser, dir: &Path, view: View) -> Result<(), Failed> {

@@ -126,7 +126,7 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     /// How wide a text is, in units of the plane.
     pub fn width_of(&self, text: &str, look: Text) -> Result<f64, ChartError> {
         let (width, _) = self.area.estimate_text_size(text, &self.font(look)).map_err(backend)?;
-        Ok(f64::from(width) / self.scale * self.plane.font_slack)
+        Ok(f64::from(width) / self.scale * self.plane.slack(look.bold))
     }
 
     /// A text cut to `room` with an ellipsis, if it is longer.

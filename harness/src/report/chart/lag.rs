@@ -100,9 +100,12 @@ pub fn draw<DB: DrawingBackend>(
     panel(&canvas, lower, &on_axis, result)?;
     grid_y(&canvas, lower, time, 4, |ns| tick(ns / MS))?;
     let look = style::text(20.0).bold();
-    let what = "lag in ms: age of the oldest event not yet visible";
-    let what = canvas.fitted(what, look, canvas.right() - canvas.left())?;
-    canvas.text(&what, (canvas.left(), lower.top - 18.0), look)?;
+    let what = if canvas.is_wide() {
+        "lag in ms: age of the oldest event not yet visible"
+    } else {
+        "lag in ms: oldest not yet visible"
+    };
+    canvas.text(what, (canvas.left(), lower.top - 18.0), look)?;
     series(&canvas, lower, time, &lanes, &on_axis, |t| t.ns() as f64, |s| s.ns as f64)?;
     seconds(&canvas, lower.bottom + 20.0, &on_axis)?;
     axis_name(&canvas, lower, "seconds since the start of the phase")

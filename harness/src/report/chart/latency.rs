@@ -105,14 +105,14 @@ pub fn draw<DB: DrawingBackend>(
     let bottom = canvas.bottom() - AXIS;
     let left = canvas.left() + 84.0;
     if canvas.is_wide() {
-        let half = canvas.left() + room * 0.47;
+        let half = canvas.left() + room * 0.45;
         curves(&canvas, Rect::new(left, top, half - 96.0, bottom), &lanes)?;
         let from = half + 30.0;
-        stages(&canvas, Rect::new(from + 196.0, top, canvas.right() - 172.0, bottom), from, &lanes)
+        stages(&canvas, Rect::new(from + 196.0, top, canvas.right() - 205.0, bottom), from, &lanes)
     } else {
         let upper = top + 310.0;
         curves(&canvas, Rect::new(left, top, canvas.right() - 78.0, upper), &lanes)?;
-        let below = Rect::new(canvas.left() + 28.0, upper + AXIS + 66.0, canvas.right() - 175.0, bottom);
+        let below = Rect::new(canvas.left() + 28.0, upper + AXIS + 66.0, canvas.right() - 205.0, bottom);
         stages(&canvas, below, canvas.left(), &lanes)
     }
 }

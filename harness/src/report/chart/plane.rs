@@ -42,9 +42,14 @@ impl Plane {
             Layout::Picture => {
                 Self { width: 1600.0, height: 900.0, margin: 48.0, font_slack: 1.0, heading: Some(heading) }
             }
-            Layout::Page => Self { width: 1200.0, height: body, margin: 8.0, font_slack: 1.1, heading: None },
-            Layout::Phone => Self { width: 440.0, height: body, margin: 4.0, font_slack: 1.1, heading: None },
+            Layout::Page => Self { width: 1200.0, height: body, margin: 8.0, font_slack: 1.2, heading: None },
+            Layout::Phone => Self { width: 440.0, height: body, margin: 4.0, font_slack: 1.2, heading: None },
         }
+    }
+
+    /// How much wider than the bundled font a text may come out; bold faces differ more.
+    pub fn slack(&self, bold: bool) -> f64 {
+        if bold { 1.0 + 1.6 * (self.font_slack - 1.0) } else { self.font_slack }
     }
 
     /// Whether there is room for one thing beside another.
