@@ -93,7 +93,7 @@ fn it_needs_nothing_and_says_what_it_is() {
     let result = newcomer.result();
     assert!(result.passed && result.complete);
     assert_eq!(result.stack.name, "embedded");
-    assert_eq!(result.stack.demonstration.len(), 3, "{:?}", result.stack.demonstration);
+    assert_eq!(result.stack.demonstration.len(), 2, "{:?}", result.stack.demonstration);
     assert!((result.workload.service_time_ms - 2.0).abs() < 1e-9);
     let control = result.control.unwrap();
     assert!(control.service_time_ms.abs() < 1e-9);

@@ -21,6 +21,9 @@ pub struct Trial {
     pub steady: Steady,
     /// The surge, if one was run.
     pub surge: Option<SurgeOutcome>,
+    /// How long the modelled call really took an event, over the whole trial; none where none is modelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_time_ns: Option<Distribution>,
     /// Lag over the whole trial.
     pub lag: Lag,
     /// The checks of truth.

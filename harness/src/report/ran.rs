@@ -20,7 +20,7 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
         )
     });
     let service = if w.service_time_ms > 0.0 {
-        format!("{} ms an event, modelled", w.service_time_ms)
+        format!("{}, modelled", words::modelled(result).unwrap_or_default())
     } else {
         "none".into()
     };

@@ -5,7 +5,9 @@ use crate::report::units::{self, confidence, count, counted, number, ratio, spre
 
 mod demonstration;
 
-pub use demonstration::{DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short};
+pub use demonstration::{
+    DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short, modelled,
+};
 
 /// The metric of the main comparison.
 const THROUGHPUT: &str = "throughput_per_s";

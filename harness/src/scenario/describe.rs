@@ -18,7 +18,7 @@ pub(super) fn stack(stack: &Stack, options: &Options) -> record::Stack {
     };
     record::Stack {
         name: stack.kind().to_string(),
-        demonstration: demonstration(stack, options),
+        demonstration: stack.stands_in(),
         kafka: record::Kafka {
             version: component(&facts.kafka).version,
             nodes: facts.nodes,
@@ -33,19 +33,6 @@ pub(super) fn stack(stack: &Stack, options: &Options) -> record::Stack {
             .filter_map(|name| Some((name.to_owned(), locked_version(name)?.to_owned())))
             .collect(),
     }
-}
-
-/// What stands in for a real component or for real work, a sentence each; empty on a stack whose numbers count.
-fn demonstration(stack: &Stack, options: &Options) -> Vec<String> {
-    let mut sentences = stack.stands_in();
-    if !sentences.is_empty() && !options.service_time.is_zero() {
-        sentences.push(format!(
-            "Each event takes a modelled downstream call of {} ms (--service-time), since this store costs next to \
-             nothing; the control row shows the same drain without it.",
-            options.service_time.as_secs_f64() * 1e3
-        ));
-    }
-    sentences
 }
 
 /// What was offered. `value_bytes` is the mean over the drain's events.

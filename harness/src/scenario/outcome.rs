@@ -44,6 +44,7 @@ pub(super) fn trial(
             .rates
             .and_then(|r| r.surge.as_ref())
             .and_then(|plan| surge(plan, timeline, &measured.watched.lag.samples)),
+        service_time_ns: service_time(timeline),
         lag: lag(&measured),
         verification,
         partitions: partitions(timeline, spec.lanes.partitions),
@@ -115,6 +116,11 @@ fn distribution(samples: &[i64]) -> Distribution {
     let mut durations = Durations::new();
     samples.iter().for_each(|&ns| durations.record(ns));
     durations.to_distribution()
+}
+
+fn service_time(timeline: &Timeline) -> Option<Distribution> {
+    let samples = timeline.services_ns();
+    (!samples.is_empty()).then(|| distribution(&samples))
 }
 
 fn steady(spec: &Spec<'_>, timeline: &Timeline) -> Steady {

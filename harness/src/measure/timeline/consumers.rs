@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use payment_delivery::probe::Activity;
@@ -14,6 +14,8 @@ const ACTIVITIES: [Activity; 5] =
 #[derive(Default)]
 pub(super) struct Consumers {
     known: RwLock<Vec<Consumer>>,
+    /// Each modelled call, in ns.
+    services_ns: Mutex<Vec<i64>>,
     /// Nothing spent before this moment counts any more.
     boundary_ns: AtomicU64,
 }
@@ -76,9 +78,18 @@ impl Consumers {
     pub(super) fn spent(&self, name: &str, activity: Activity, spent: Duration, now_ns: u64) {
         let since_boundary = now_ns.saturating_sub(self.boundary_ns.load(Ordering::Relaxed));
         let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(since_boundary);
+        if activity == Activity::Service {
+            let whole_ns = i64::try_from(spent.as_nanos()).unwrap_or(i64::MAX);
+            self.services_ns.lock().unwrap_or_else(PoisonError::into_inner).push(whole_ns);
+        }
         self.with(name, |_, consumer| {
             consumer.spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
         });
+    }
+
+    /// Each modelled call so far, in ns.
+    pub(super) fn services_ns(&self) -> Vec<i64> {
+        self.services_ns.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn snapshot(&self, now_ns: u64) -> Spent {

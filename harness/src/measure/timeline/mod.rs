@@ -296,6 +296,11 @@ impl Timeline {
         self.consumers.snapshot(self.clock.now_ns())
     }
 
+    /// How long each modelled call took so far, in ns.
+    pub fn services_ns(&self) -> Vec<i64> {
+        self.consumers.services_ns()
+    }
+
     fn phase_at(&self, index: usize) -> &Phase {
         &self.phases[self.phases.partition_point(|p| p.range.end <= index)]
     }

@@ -1,7 +1,7 @@
 //! What stands in for what, and what is modelled: said wherever its numbers are.
 
-use crate::record::{Control, RunResult};
-use crate::report::units;
+use crate::record::{Control, Distribution, RunResult};
+use crate::report::{units, words};
 
 /// What a demonstration opens with: that it is one, what stands in for what, and what is modelled. `None` where the
 /// numbers count.
@@ -27,7 +27,8 @@ pub const DEMONSTRATION: &str = "DEMONSTRATION";
 
 /// What must stand beside every chart of a run whose costs are not all real.
 pub fn demonstration_in_short(result: &RunResult) -> Option<String> {
-    let modelled = modelled(result);
+    let ms = result.workload.service_time_ms;
+    let modelled = (ms > 0.0).then(|| format!("{} ms of service time an event", units::tick(ms)));
     if result.stack.demonstration.is_empty() {
         return modelled.map(|cost| format!("Modelled: {cost}."));
     }
@@ -36,9 +37,23 @@ pub fn demonstration_in_short(result: &RunResult) -> Option<String> {
 }
 
 /// The modelled cost, if there is one.
-fn modelled(result: &RunResult) -> Option<String> {
+pub fn modelled(result: &RunResult) -> Option<String> {
     let ms = result.workload.service_time_ms;
-    (ms > 0.0).then(|| format!("{} ms of service time an event", units::tick(ms)))
+    (ms > 0.0).then(|| format!("{} ms of service time an event{}", units::tick(ms), as_measured(result)))
+}
+
+/// How the modelled call was distributed, from the slowest and the fastest trial; empty where no trial says.
+fn as_measured(result: &RunResult) -> String {
+    let measured: Vec<&Distribution> =
+        words::all_trials(result).filter_map(|t| t.service_time_ns.as_ref()).collect();
+    let range = |of: fn(&Distribution) -> u64| {
+        let (low, high) = (measured.iter().map(|d| of(d)).min()?, measured.iter().map(|d| of(d)).max()?);
+        Some(units::range(low as f64, high as f64, units::duration))
+    };
+    match (range(|d| d.p50), range(|d| d.p99)) {
+        (Some(p50), Some(p99)) => format!(" (as measured a trial: p50 {p50}, p99 {p99})"),
+        _ => String::new(),
+    }
 }
 
 /// What the control rows are; `None` where there are none.
