@@ -59,8 +59,10 @@ pub fn percent(part: f64) -> String {
     if !part.is_finite() {
         return NONE.into();
     }
-    let text = format!("{:.1}", part * 100.0);
-    format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
+    let text = format!("{:.1}", (part * 100.0).abs());
+    let text = text.strip_suffix(".0").unwrap_or(&text);
+    let sign = if part < 0.0 && text != "0" { "−" } else { "" };
+    format!("{sign}{text} %")
 }
 
 /// The unit in which a duration reads best, and how many nanoseconds it has.
@@ -226,6 +228,8 @@ mod tests {
         assert_eq!(bytes(25_769_803_776), "24.0 GiB");
         assert_eq!(percent(0.3341), "33.4 %");
         assert_eq!(percent(0.95), "95 %");
+        assert_eq!(percent(-0.0002), "0 %");
+        assert_eq!(percent(-0.021), "−2.1 %");
         assert_eq!(counted(1, "round", "rounds"), "1 round");
     }
 }

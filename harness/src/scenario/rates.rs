@@ -38,7 +38,7 @@ impl Sizes {
     };
     /// Where two minutes must be enough: percentiles are shown, not compared, and a modelled call leaves little to warm.
     pub const DEMONSTRATION: Self = Self {
-        drain_margin: 1.3,
+        drain_margin: 1.15,
         steady_events: 1000.0,
         base: Duration::from_secs(1),
         peak: Duration::from_secs(3),

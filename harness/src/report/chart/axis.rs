@@ -138,13 +138,24 @@ pub fn grid_x<DB: DrawingBackend>(
     ticks: usize,
     label: impl Fn(f64) -> String,
 ) -> Result<(), ChartError> {
+    let look = style::text(20.0).grey().centred();
+    // A label that would run into the one before it is left out; its line stays.
+    let mut free_from = f64::NEG_INFINITY;
     for value in scale.ticks(ticks) {
         let x = x_at(frame, scale, value);
         canvas.line(&[(x, frame.top), (x, frame.bottom)], style::GRID, 1.0, 1.0)?;
-        canvas.text(&label(value), (x, frame.bottom + 20.0), style::text(20.0).grey().centred())?;
+        let text = label(value);
+        let half = canvas.width_of(&text, look)? / 2.0;
+        if x - half >= free_from {
+            canvas.text(&text, (x, frame.bottom + 20.0), look)?;
+            free_from = x + half + GAP_MIN;
+        }
     }
     Ok(())
 }
+
+/// Least room between two labels of an axis.
+const GAP_MIN: f64 = 12.0;
 
 /// Room below a frame for the ticks of its axis and what they count.
 pub const AXIS: f64 = 62.0;
