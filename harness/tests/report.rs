@@ -137,18 +137,3 @@ fn what_is_no_result_is_named() {
     here.refuses(&["gone.json"], 1, &["no file gone.json"]);
     here.refuses(&["ordinary/result.json", "cut.json"], 1, &["cut.json is cut off"]);
 }
-
-/// Ten rounds of four configurations. A debug build takes several times as long and proves nothing.
-#[test]
-#[cfg_attr(debug_assertions, ignore = "a figure of the release build: cargo test --release")]
-fn ten_rounds_render_within_two_seconds() {
-    let here = saved(&["large"]);
-    let rounds = |r: &RunResult| r.configurations.iter().map(|c| c.trials.len()).collect::<Vec<_>>();
-    let large = record::file::load(&here.path("large/result.json")).unwrap();
-    assert_eq!(rounds(&large), [10; 4]);
-    let begun = std::time::Instant::now();
-    here.prints(&["large/result.json"]);
-    let taken = begun.elapsed();
-    println!("rendered in {taken:?}");
-    assert!(taken.as_secs_f64() < 2.0, "{taken:?}");
-}
