@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use lanebench::record;
-use lanebench::record::RunResult;
 
 /// A directory with the results named, each as `NAME/result.json`.
 struct Saved(tempfile::TempDir);
