@@ -28,13 +28,15 @@ const SERVICE_TIME: Duration = Duration::from_millis(2);
 
 const EXAMPLES: &str = "\
 Examples:
-  lanebench compare                                a demonstration on stand-ins: needs nothing installed
-  lanebench compare --stack native --nodes 3       real Kafka, PostgreSQL and Redis, started here
-  lanebench compare --stack external               yours, by LANEBENCH_BOOTSTRAP, LANEBENCH_DATABASE_URL, LANEBENCH_REDIS_URL
-  lanebench compare --configs 1p1c,3p1c,3p3c       any partitions and consumers; the first is the baseline
-  lanebench compare --keys hot:0.5                 half of the events belong to one order
-  lanebench compare --inject loss                  a negative control: the checks must find it, exit code 3
-  lanebench compare --format json | jq .passed     data on stdout, progress on stderr";
+  lanebench compare                             a demonstration; needs nothing
+  lanebench compare --stack native --nodes 3    real Kafka, PostgreSQL, Redis
+  lanebench compare --stack external            yours, by the three variables
+                                                LANEBENCH_BOOTSTRAP, …_DATABASE_URL
+                                                and …_REDIS_URL
+  lanebench compare --configs 1p1c,3p1c,3p3c    the first is the baseline
+  lanebench compare --keys hot:0.5              half of the events: one order
+  lanebench compare --inject loss               a negative control: exit code 3
+  lanebench compare --format json | jq .passed  data on stdout";
 
 /// Flags of `compare`.
 #[derive(Args)]

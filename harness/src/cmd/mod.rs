@@ -25,13 +25,15 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  lanebench compare                            a demonstration on stand-ins: needs nothing installed
-  lanebench stack check                        what the native stack needs, and the command for what is missing
-  lanebench compare --stack native --nodes 3   one partition against three, on real Kafka, PostgreSQL and Redis
-  lanebench compare --configs 1p1c,3p1c,3p3c   any partitions and consumers
-  lanebench compare --key none                 a negative control: order breaks, exit code 3
+  lanebench compare                           a demonstration; needs nothing
+  lanebench stack check                       what the native stack needs
+  lanebench compare --stack native --nodes 3  on real Kafka, PostgreSQL, Redis
+  lanebench compare --configs 1p1c,3p1c,3p3c  any partitions and consumers
+  lanebench compare --key none                a negative control: exit code 3
+  lanebench report reports/latest/result.json renders a report again
 
-Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed; 130 interrupted.";
+Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed;
+130 interrupted.";
 
 fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")

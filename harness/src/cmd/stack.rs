@@ -229,6 +229,9 @@ impl Row {
 
 impl Report {
     fn text(&self) -> String {
+        if self.parts.is_empty() {
+            return format!("`--stack {}` needs nothing beside this program", self.stack);
+        }
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
         table.set_header(["part", "for", "state", "version", "where, or why not"]);
@@ -288,6 +291,12 @@ mod tests {
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["ready"], true);
         assert_eq!(json["parts"][0]["install"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn what_needs_nothing_says_so() {
+        let report = Report { stack: "embedded".to_owned(), ready: true, parts: Vec::new() };
+        assert_eq!(report.text(), "`--stack embedded` needs nothing beside this program");
     }
 
     #[test]
