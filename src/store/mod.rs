@@ -12,6 +12,7 @@ pub mod contract;
 mod error;
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod model;
+mod pages;
 pub mod postgres;
 mod row;
 mod session;

@@ -31,8 +31,13 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
         (
             "broker",
             format!(
-                "Kafka {}, nodes: {}, replication: {}, min.insync.replicas: {}, acks: {}",
-                s.kafka.version, s.kafka.nodes, s.kafka.replication, s.kafka.min_isr, s.kafka.acks
+                "{} {}, nodes: {}, replication: {}, min.insync.replicas: {}, acks: {}",
+                if s.name == "embedded" { "embedded broker" } else { "Kafka" },
+                s.kafka.version,
+                s.kafka.nodes,
+                s.kafka.replication,
+                s.kafka.min_isr,
+                s.kafka.acks
             ),
         ),
         ("store", component(&s.store)),

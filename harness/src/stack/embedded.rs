@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use payment_delivery::store::sqlite::{SqliteOptions, SqliteStore};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinError;
 
 use super::scratch::{self, Scratch};
 use super::{Backing, Facts, PartFacts, Place, Progress, StackError};
@@ -27,8 +28,9 @@ const WIND_DOWN: Duration = Duration::from_secs(1);
 pub struct EmbeddedStack {
     place: Place,
     facts: Facts,
-    cluster: Option<Cluster>,
-    runtime: Option<Runtime>,
+    // In this order: the cluster before what it runs on.
+    cluster: Cluster,
+    runtime: BrokerRuntime,
     _scratch: Scratch,
 }
 
@@ -47,38 +49,23 @@ impl EmbeddedStack {
             progress(Progress::Swept { directories: swept.directories, processes: swept.processes });
         }
         let scratch = Scratch::create(&temp)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name(format!("{BROKER_THREADS}worker"))
-            .enable_all()
-            .build()
-            .map_err(|cause| StackError::Embedded { what: cause.to_string() })?;
-        let runtime = Owned(Some(runtime));
-        let failed = |what: String| StackError::Embedded { what };
+        let runtime = BrokerRuntime::start().map_err(failed)?;
         let options = ClusterOptions { nodes, ..ClusterOptions::default() };
-        let cluster =
-            runtime.spawn(Cluster::start(options)).await.map_err(|error| failed(error.to_string()))?;
-        let cluster = cluster.map_err(|error| failed(error.to_string()))?;
+        let cluster = runtime.run(Cluster::start(options)).await.map_err(failed)?.map_err(failed)?;
         let database = scratch.path().join("deliveries.sqlite");
-        let store = SqliteStore::open(&database, SqliteOptions::default())
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        let mut settings = store.settings().await.map_err(|error| failed(error.to_string()))?;
-        let store = Arc::new(store);
-        let here = |name, version, settings| PartFacts { name, version, settings };
+        let store = SqliteStore::open(&database, SqliteOptions::default()).await.map_err(failed)?;
+        let mut settings = store.settings().await.map_err(failed)?;
+        let part = |name, version, settings| PartFacts { name, version, settings };
         let own = || Some(env!("CARGO_PKG_VERSION").to_owned());
         let facts = Facts {
             nodes,
-            kafka: here("embedded", own(), [].into()),
-            store: here("sqlite", settings.remove("version"), settings),
-            view: here("in-process", own(), [].into()),
+            kafka: part("embedded", own(), [].into()),
+            store: part("sqlite", settings.remove("version"), settings),
+            view: part("in-process", own(), [].into()),
         };
-        Ok(Self {
-            place: Place { bootstrap: cluster.bootstrap(), backing: Backing::InProcess { database, store } },
-            facts,
-            cluster: Some(cluster),
-            runtime: runtime.into_inner(),
-            _scratch: scratch,
-        })
+        let backing = Backing::InProcess { database, store: Arc::new(store) };
+        let place = Place { bootstrap: cluster.bootstrap(), backing };
+        Ok(Self { place, facts, cluster, runtime, _scratch: scratch })
     }
 
     /// What a run works on.
@@ -91,30 +78,53 @@ impl EmbeddedStack {
         &self.facts
     }
 
-    /// The broker, for failure tests.
-    pub fn cluster(&self) -> Option<&Cluster> {
-        self.cluster.as_ref()
-    }
-
     /// Stops everything.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         if let Backing::InProcess { store, .. } = &self.place.backing {
             store.close().await;
         }
-        if let Some(cluster) = self.cluster.take() {
-            cluster.stop().await;
-        }
-        if let Some(runtime) = self.runtime.take() {
+        self.cluster.stop().await;
+        self.runtime.stop().await;
+    }
+}
+
+fn failed(cause: impl std::fmt::Display) -> StackError {
+    StackError::Embedded { what: cause.to_string() }
+}
+
+/// The threads that serve the broker. Dropping them does not wait, since a task may drop them.
+#[derive(Debug)]
+struct BrokerRuntime(Option<Runtime>);
+
+impl BrokerRuntime {
+    fn start() -> std::io::Result<Self> {
+        let name = format!("{BROKER_THREADS}worker");
+        let runtime = tokio::runtime::Builder::new_multi_thread().thread_name(name).enable_all().build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Runs `future` there, and with it whatever it spawns.
+    async fn run<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let runtime = self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone());
+        runtime.spawn(future).await
+    }
+
+    async fn stop(mut self) {
+        if let Some(runtime) = self.0.take() {
             // It blocks, which a task must not. What is left of it holds nothing but memory.
             let _ended = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(WIND_DOWN)).await;
         }
     }
 }
 
-impl Drop for EmbeddedStack {
+impl Drop for BrokerRuntime {
     fn drop(&mut self) {
-        drop(self.cluster.take());
-        drop(Owned(self.runtime.take()));
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -131,31 +141,4 @@ pub fn stands_in() -> Vec<String> {
 /// The components that are threads of this process, by what their names begin with.
 pub fn threads() -> Vec<(&'static str, &'static str)> {
     vec![("broker", BROKER_THREADS), ("sqlite", SQLITE_THREADS)]
-}
-
-/// A runtime that may be dropped by a task: a plain drop would block.
-struct Owned(Option<Runtime>);
-
-impl Owned {
-    fn spawn<T: Send + 'static>(
-        &self,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> tokio::task::JoinHandle<T> {
-        match &self.0 {
-            Some(runtime) => runtime.spawn(future),
-            None => tokio::spawn(future),
-        }
-    }
-
-    fn into_inner(mut self) -> Option<Runtime> {
-        self.0.take()
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
 }

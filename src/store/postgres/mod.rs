@@ -33,6 +33,7 @@ use crate::delivery::{Delivery, Fold};
 use crate::event::OrderId;
 use crate::kafka::Origin;
 use crate::store::connections::{Connections, Patience};
+use crate::store::pages::{self, Pages};
 use crate::store::session::Session;
 use crate::store::{DeliveryStore, Outcome, PAGE, Parked, StoreError, row, sql as shared};
 
@@ -128,6 +129,18 @@ impl PostgresStore {
     }
 }
 
+impl Pages for PostgresStore {
+    type Row = PgRow;
+
+    async fn deliveries_after(&self, order_id: &str) -> Result<Vec<PgRow>, StoreError> {
+        self.page(sqlx::query(shared::DELIVERIES).bind(order_id).bind(PAGE)).await
+    }
+
+    async fn parked_after(&self, order_id: &str, last: i32) -> Result<Vec<PgRow>, StoreError> {
+        self.page(sqlx::query(shared::PARKED).bind(order_id).bind(last).bind(PAGE)).await
+    }
+}
+
 #[async_trait]
 impl DeliveryStore for PostgresStore {
     async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
@@ -142,39 +155,12 @@ impl DeliveryStore for PostgresStore {
         rows.first().map(row::delivery).transpose()
     }
 
-    /// Read page by page: rows that change meanwhile may be seen before or after the change.
     async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
-        let mut all: Vec<Delivery> = Vec::new();
-        loop {
-            let after = all.last().map_or("", |last| last.order_id.as_str());
-            let page = self.page(sqlx::query(shared::DELIVERIES).bind(after).bind(PAGE)).await?;
-            let full = page.len() as i64 == PAGE;
-            for found in &page {
-                all.push(row::delivery(found)?);
-            }
-            if !full {
-                return Ok(all);
-            }
-        }
+        pages::deliveries(self).await
     }
 
-    /// Read page by page, as [`Self::deliveries`].
     async fn parked(&self) -> Result<Vec<Parked>, StoreError> {
-        let mut all: Vec<Parked> = Vec::new();
-        loop {
-            let (after, last) = match all.last() {
-                Some(last) => (last.order_id.as_str(), crate::store::error::integer(last.last)?),
-                None => ("", 0),
-            };
-            let page = self.page(sqlx::query(shared::PARKED).bind(after).bind(last).bind(PAGE)).await?;
-            let full = page.len() as i64 == PAGE;
-            for found in &page {
-                all.push(row::parked(found)?);
-            }
-            if !full {
-                return Ok(all);
-            }
-        }
+        pages::parked(self).await
     }
 
     async fn prepare(&self) -> Result<(), StoreError> {

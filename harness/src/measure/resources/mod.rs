@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use procfs::process::{Process, Stat};
-use procfs::{Current, CurrentSI, KernelStats, LoadAverage, ProcError};
+use procfs::{CurrentSI, KernelStats, ProcError};
 
 use crate::record::Resource;
 
@@ -25,7 +25,7 @@ pub use table::descendants;
 /// Threads of this process that run a consumer have names that begin so. (The main thread is called `lanebench`.)
 pub const LANE_THREAD_PREFIX: &str = "lane-";
 
-/// How often memory and load are sampled, unless asked otherwise: a sample reads the whole process table, some
+/// How often memory is sampled, unless asked otherwise: a sample reads the whole process table, some
 /// milliseconds of CPU time, which at a shorter tick would show in what is measured.
 pub const TICK_DEFAULT: Duration = Duration::from_secs(1);
 
@@ -84,7 +84,6 @@ struct State {
     cpu_ticks: Vec<u64>,
     /// The largest seen since the last mark.
     rss_bytes: Vec<u64>,
-    load_max: f64,
     /// A sample that failed since the last mark: the maxima may be too small.
     failed: Option<ProcError>,
 }
@@ -160,11 +159,6 @@ impl Meter {
         };
         Ok(self.components.iter().enumerate().map(resource).collect())
     }
-
-    /// The highest one-minute load average since the start.
-    pub fn load_max(&self) -> f64 {
-        lock(&self.state).load_max
-    }
 }
 
 impl Drop for Meter {
@@ -184,13 +178,11 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 fn sample(components: &[Component], state: &Mutex<State>) -> Result<(), ProcError> {
     let usages = usages(components)?;
-    let load = f64::from(LoadAverage::current()?.one);
     let mut state = lock(state);
     for (index, usage) in usages.into_iter().enumerate() {
         state.cpu_ticks[index] = usage.cpu_ticks.max(state.cpu_ticks[index]);
         state.rss_bytes[index] = usage.rss_bytes.max(state.rss_bytes[index]);
     }
-    state.load_max = load.max(state.load_max);
     Ok(())
 }
 
@@ -264,7 +256,6 @@ mod tests {
         assert!(harness >= lanes + 0.08, "{used:?}");
         assert!(host >= harness - 0.03, "{used:?}");
         assert!(used[0].cores_busy > 0.1 && used[0].rss_bytes_max > 1 << 20 && used[1].rss_bytes_max == 0);
-        assert!(meter.load_max() > 0.0);
     }
 
     #[test]
