@@ -154,6 +154,18 @@ fn what_is_broken_on_purpose_is_found_here_too() {
     assert_eq!(result.configurations[0].trials[0].verification.resent, 1);
 }
 
+#[test]
+fn a_reader_of_progress_who_leaves_ends_nothing() {
+    let newcomer = Newcomer::new();
+    let mut command = newcomer.command(SMALL);
+    command.args(["--rounds", "1", "--configs", "1p1c", "--out", "report"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let output = child.wait_with_output().unwrap();
+    newcomer.ended(&output, 0);
+    assert!(newcomer.result().complete);
+}
+
 /// Waits until the child has saved a trial.
 fn a_trial_is_saved(report: &Path, child: &mut Child) {
     let begun = Instant::now();

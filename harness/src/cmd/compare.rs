@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::exit::Exit;
-use super::out::UsageError;
+use super::out::{UsageError, tell};
 use crate::record::RunResult;
 use crate::record::file::{OutputDir, create_output_dir};
 use crate::report;
@@ -274,7 +274,7 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     let stack = match start(&args, external, &console, &cancel).await {
         Err(error) if cancel.is_cancelled() => {
             tracing::debug!(%error, "interrupted while the stack started");
-            eprintln!("interrupted; everything is stopped");
+            tell("interrupted; everything is stopped");
             return Ok(Exit::Interrupted);
         }
         started => started?,
@@ -286,7 +286,7 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     let Ended { result, interrupted } = ended?;
     let Some(result) = result else {
         drop(console);
-        eprintln!("interrupted before a trial was finished; everything is stopped");
+        tell("interrupted before a trial was finished; everything is stopped");
         return Ok(Exit::Interrupted);
     };
     console.phase("writing the report");
@@ -294,7 +294,7 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     drop(console);
     print(&args, &result, &out)?;
     if interrupted {
-        eprintln!("interrupted; the finished trials are in {}", out.path().display());
+        tell(&format!("interrupted; the finished trials are in {}", out.path().display()));
         return Ok(Exit::Interrupted);
     }
     Ok(if result.passed { Exit::Held } else { Exit::TruthFailed })

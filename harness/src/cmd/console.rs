@@ -12,6 +12,7 @@ use console::Term;
 use indicatif::style::ProgressTracker;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
+use super::out::tell;
 use crate::report::units::{count, number};
 use crate::scenario::{Progress, Pulse};
 
@@ -68,7 +69,7 @@ impl Progress for Console {
             Self::Lines(last) => {
                 let mut last = lock(last);
                 if *last != text {
-                    eprintln!("{text}");
+                    tell(text);
                     text.clone_into(&mut last);
                 }
             }

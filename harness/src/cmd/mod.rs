@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime could not be started: {error}");
+            out::tell(&format!("error: the runtime could not be started: {error}"));
             return Exit::CouldNotRun.into();
         }
     };

@@ -1,6 +1,7 @@
 //! Errors as a user reads them: what is wrong, and after a blank line what to do next.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::exit::Exit;
 
@@ -12,6 +13,11 @@ pub(super) struct UsageError {
     pub(super) hint: String,
 }
 
+/// A line on stderr. That nobody reads it any more, as behind `2>&1 | head`, is no reason to end a run.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Prints `error`, its causes and its hint to stderr, and chooses the exit code.
 pub(super) fn explain(error: &anyhow::Error) -> Exit {
     let mut text = format!("error: {error}");
@@ -21,9 +27,9 @@ pub(super) fn explain(error: &anyhow::Error) -> Exit {
             let _ = write!(text, ": {cause}");
         }
     }
-    eprintln!("{text}");
+    tell(&text);
     if let Some(hint) = error.chain().find_map(hint_of) {
-        eprintln!("\nhint: {hint}");
+        tell(&format!("\nhint: {hint}"));
     }
     if error.chain().any(|e| e.is::<UsageError>()) { Exit::Usage } else { Exit::CouldNotRun }
 }

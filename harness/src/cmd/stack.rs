@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
+use super::out::tell;
 use crate::stack::{
     Endpoints, External, Facts, NativeOptions, NativeStack, Presence, Progress, Requirement, StackError,
     StackKind, requirements,
@@ -124,19 +125,19 @@ async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
         redis_port: args.redis_port,
         ..NativeOptions::default()
     };
-    let progress = |step: Progress| eprintln!("{step}");
+    let progress = |step: Progress| tell(&step.to_string());
     let stack = match NativeStack::start(options, &progress, cancel.clone()).await {
         Ok(stack) => stack,
         Err(StackError::Interrupted) => {
-            eprintln!("interrupted; everything is stopped");
+            tell("interrupted; everything is stopped");
             return Ok(Exit::Interrupted);
         }
         Err(error) => return Err(error.into()),
     };
     print_lines(&shell_lines(stack.endpoints()))?;
-    eprintln!("up; Ctrl-C stops it");
+    tell("up; Ctrl-C stops it");
     hold(&stack, &cancel).await;
-    eprintln!("stopping");
+    tell("stopping");
     stack.stop().await;
     Ok(Exit::Held)
 }
@@ -149,7 +150,7 @@ async fn hold(stack: &NativeStack, cancel: &CancellationToken) {
         if ended.len() > told {
             told = ended.len();
             for (component, status) in ended {
-                eprintln!("warning: {component} has ended ({status})");
+                tell(&format!("warning: {component} has ended ({status})"));
             }
         }
     }
