@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::Case;
 use crate::bed::{Bed, check, evidence};
 use crate::compare::run;
-use crate::tools::{lanebench, shown};
+use crate::tools::{self, shown};
 
 pub(crate) const CASES: &[Case] = &[
     ("a worker short of CPU is named the bottleneck", worker),
@@ -28,32 +28,8 @@ fn store(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let scratch = tempfile::tempdir()?;
         let out = scratch.path().join("report");
-        let ended = lanebench(bed)
-            .args([
-                "compare",
-                "--stack",
-                "native",
-                "--configs",
-                "1p1c",
-                "--rounds",
-                "1",
-                "--throttle",
-                "store",
-            ])
-            .args([
-                "--quiet",
-                "--no-surge",
-                "--drain-events",
-                "1500",
-                "--duration",
-                "1s",
-                "--rate",
-                "300",
-                "--out",
-            ])
-            .arg(&out)
-            .output()
-            .await?;
+        let flags = "--configs 1p1c --rounds 1 --throttle store --drain-events 1500 --duration 1s --rate 300";
+        let ended = tools::compare(bed, "native", &out, flags).output().await?;
         check(ended.status.code() == Some(0), shown(&ended))?;
         let result = file::load(&out.join(RESULT_FILE))?;
         let bottleneck = &result.configurations[0].trials[0].bottleneck;

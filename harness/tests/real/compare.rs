@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::Case;
 use crate::bed::{Bed, check, evidence, until};
-use crate::tools::{describe_group, lanebench, psql, redis_cli, shown};
+use crate::tools::{self, describe_group, psql, redis_cli, shown};
 
 pub(crate) const CASES: &[Case] = &[
     ("kafka's own tool, psql and redis-cli agree with a comparison", others_agree),
@@ -23,34 +23,9 @@ fn others_agree(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let scratch = tempfile::tempdir()?;
         let out = scratch.path().join("report");
-        let child = lanebench(bed)
-            .args([
-                "compare",
-                "--stack",
-                "external",
-                "--configs",
-                "3p3c",
-                "--rounds",
-                "1",
-                "--keep",
-                "--quiet",
-            ])
-            .args([
-                "--duration",
-                "20s",
-                "--rate",
-                "300",
-                "--drain-events",
-                "2000",
-                "--no-surge",
-                "--replication",
-                "3",
-                "--out",
-            ])
-            .arg(&out)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()?;
+        let flags =
+            "--configs 3p3c --rounds 1 --keep --duration 20s --rate 300 --drain-events 2000 --replication 3";
+        let child = tools::compare(bed, "external", &out, flags).spawn()?;
         let watched = watch(bed).await;
         let ended = child.wait_with_output().await?;
         check(ended.status.code() == Some(0), shown(&ended))?;
@@ -142,24 +117,8 @@ fn idle_consumers(bed: &Bed) -> Result<(), Failed> {
 pub(crate) async fn run(bed: &Bed, flags: &[&str], exit: i32) -> Result<RunResult, Failed> {
     let scratch = tempfile::tempdir()?;
     let out = scratch.path().join("report");
-    let ended = lanebench(bed)
-        .args([
-            "compare",
-            "--stack",
-            "external",
-            "--rounds",
-            "1",
-            "--quiet",
-            "--no-surge",
-            "--drain-events",
-            "2000",
-        ])
-        .args(["--duration", "1s", "--rate", "300", "--replication", "3"])
-        .args(flags)
-        .arg("--out")
-        .arg(&out)
-        .output()
-        .await?;
+    let short = "--rounds 1 --drain-events 2000 --duration 1s --rate 300 --replication 3";
+    let ended = tools::compare(bed, "external", &out, short).args(flags).output().await?;
     check(ended.status.code() == Some(exit), format!("exit {exit} was expected: {}", shown(&ended)))?;
     for picture in ["throughput.png", "latency.png", "lag.png", "order.png"] {
         let bytes = std::fs::read(out.join(picture))?;

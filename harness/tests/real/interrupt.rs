@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::Case;
 use crate::bed::{Bed, check, evidence, until};
 use crate::compare::removed;
-use crate::tools::{lanebench, shown, signal};
+use crate::tools::{self, shown, signal};
 
 pub(crate) const CASES: &[Case] = &[
     ("ctrl-c keeps the finished trials and leaves nothing behind", ctrl_c),
@@ -22,33 +22,8 @@ fn ctrl_c_external(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let scratch = tempfile::tempdir()?;
         let out = scratch.path().join("report");
-        let child = lanebench(bed)
-            .args([
-                "compare",
-                "--stack",
-                "external",
-                "--configs",
-                "3p3c",
-                "--rounds",
-                "50",
-                "--quiet",
-                "--no-surge",
-            ])
-            .args([
-                "--drain-events",
-                "1500",
-                "--duration",
-                "1s",
-                "--rate",
-                "300",
-                "--replication",
-                "3",
-                "--out",
-            ])
-            .arg(&out)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()?;
+        let flags = "--configs 3p3c --rounds 50 --drain-events 1500 --duration 1s --rate 300 --replication 3";
+        let child = tools::compare(bed, "external", &out, flags).spawn()?;
         until(Duration::from_secs(90), "no trial was finished", async || Ok(finished(&out) > 0)).await?;
         tokio::time::sleep(Duration::from_secs(2)).await; // into the next trial
         signal(&child, Signal::SIGINT)?;
@@ -71,14 +46,8 @@ fn ctrl_c(bed: &Bed) -> Result<(), Failed> {
         // PostgreSQL runs as a user of its own, who must be able to enter.
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755))?;
-        let child = lanebench(bed)
-            .env("TMPDIR", &temp)
-            .args(["compare", "--stack", "native", "--configs", "1p1c", "--rounds", "50", "--quiet", "--no-surge"])
-            .args(["--drain-events", "1500", "--duration", "1s", "--rate", "300", "--out"])
-            .arg(&out)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()?;
+        let flags = "--configs 1p1c --rounds 50 --drain-events 1500 --duration 1s --rate 300";
+        let child = tools::compare(bed, "native", &out, flags).env("TMPDIR", &temp).spawn()?;
         until(Duration::from_secs(90), "no trial was finished", async || Ok(finished(&out) > 0)).await?;
         let begun = Instant::now();
         signal(&child, Signal::SIGINT)?;

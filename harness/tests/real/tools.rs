@@ -1,6 +1,7 @@
 //! The programs that the tests run: lanebench itself, Kafka's own tools, psql and redis-cli.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use libtest_mimic::Failed;
@@ -20,6 +21,15 @@ pub(crate) fn lanebench(bed: &Bed) -> Command {
         .env("LANEBENCH_REDIS_URL", &endpoints.redis_url)
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    command
+}
+
+/// `lanebench compare` on a stack (`external` is the shared one), without a surge and without progress; its report goes
+/// to `out`. `flags` are separated by blanks.
+pub(crate) fn compare(bed: &Bed, stack: &str, out: &Path, flags: &str) -> Command {
+    let mut command = lanebench(bed);
+    command.args(["compare", "--quiet", "--no-surge", "--stack", stack, "--out"]).arg(out);
+    command.args(flags.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
