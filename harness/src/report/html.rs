@@ -177,3 +177,8 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
         })
         .collect()
 }
+
+/// A message cut at its backticks; what stood between two of them is code.
+fn pieces(message: &str) -> impl Iterator<Item = (bool, &str)> {
+    message.split('`').enumerate().map(|(i, piece)| (i % 2 == 1, piece))
+}

@@ -252,3 +252,12 @@ fn the_series_is_tidy() {
     assert_eq!(lines.next().map(|l| l.split(',').count()), Some(7));
     assert_eq!(lines.count() + 1, samples);
 }
+
+#[test]
+fn a_flag_in_a_warning_is_code_and_stays_escaped() {
+    let mut result = fixture::ordinary();
+    let message = "Lower `--rate` or `<b>`.".to_owned();
+    result.warnings = vec![crate::record::Warning { code: "x".into(), message }];
+    let page = html::page(&result).unwrap();
+    assert!(page.contains("Lower <code>--rate</code> or <code>&#60;b&#62;</code>."), "{page}");
+}
