@@ -1,6 +1,5 @@
 //! `lanebench compare`: the main job.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,9 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{UsageError, tell};
-use crate::record::RunResult;
-use crate::record::file::{OutputDir, create_output_dir};
+use super::out::{Format, UsageError, print, tell};
+use crate::record::file::create_output_dir;
 use crate::report;
 use crate::scenario::Progress as _;
 use crate::scenario::compare::{self, Ended, Setup};
@@ -167,17 +165,6 @@ enum Mode {
     Record,
 }
 
-/// What is printed on stdout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// A table to read.
-    Text,
-    /// The whole result.
-    Json,
-    /// The summary for a pull request.
-    Markdown,
-}
-
 fn nodes(text: &str) -> Result<u8, String> {
     match text {
         "1" => Ok(1),
@@ -292,7 +279,7 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     console.phase("writing the report");
     report::render(&result, out.path()).context("the report could not be written")?;
     drop(console);
-    print(&args, &result, &out)?;
+    print(&args.format.run(&result, &out.file("index.html"))?)?;
     if interrupted {
         tell(&format!("interrupted; the finished trials are in {}", out.path().display()));
         return Ok(Exit::Interrupted);
@@ -349,16 +336,6 @@ async fn start(
         ..NativeOptions::default()
     };
     Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
-}
-
-fn print(args: &CompareArgs, result: &RunResult, out: &OutputDir) -> anyhow::Result<()> {
-    let text = match args.format {
-        Format::Text => report::text::render(result, Some(&out.file("index.html"))),
-        Format::Json => serde_json::to_string_pretty(result).context("the result as JSON")?,
-        Format::Markdown => report::markdown::summary(result),
-    };
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", text.trim_end()).context("writing to stdout")
 }
 
 /// The command line that repeats this run. Secrets come by environment or are left out.

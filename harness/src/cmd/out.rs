@@ -1,9 +1,16 @@
-//! Errors as a user reads them: what is wrong, and after a blank line what to do next.
+//! What goes to stdout, which is data, and to stderr: errors as a user reads them, what is wrong and, after a blank line, what
+//! to do next.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context;
+use clap::ValueEnum;
 
 use super::exit::Exit;
+use crate::record::RunResult;
+use crate::report;
 
 /// An error of the command line's own making: what is wrong and, after a blank line, what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +18,34 @@ use super::exit::Exit;
 pub(super) struct UsageError {
     pub(super) what: String,
     pub(super) hint: String,
+}
+
+/// What is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A table to read.
+    Text,
+    /// The whole result.
+    Json,
+    /// The summary for a pull request.
+    Markdown,
+}
+
+impl Format {
+    /// A run's result in this form; `page` is where its report was written.
+    pub(super) fn run(self, result: &RunResult, page: &Path) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Text => report::text::render(result, Some(page)),
+            Self::Json => serde_json::to_string_pretty(result).context("the result as JSON")?,
+            Self::Markdown => report::markdown::summary(result),
+        })
+    }
+}
+
+/// Data on stdout, ending in one newline; an error instead of a panic when nobody reads stdout any more.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()).context("writing to stdout")
 }
 
 /// A line on stderr. That nobody reads it any more, as behind `2>&1 | head`, is no reason to end a run.

@@ -1,14 +1,12 @@
 //! `lanebench report`: a saved result rendered again, or two beside each other.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 
-use super::compare::Format;
 use super::exit::Exit;
-use super::out::UsageError;
+use super::out::{Format, UsageError, print};
 use crate::record::RunResult;
 use crate::record::file::{FileError, create_output_dir, load};
 use crate::report::pair::Pair;
@@ -57,8 +55,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         }
         Some(second) => beside(&args.first, second, args.format)?,
     };
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", text.trim_end()).context("writing to stdout")?;
+    print(&text)?;
     Ok(Exit::Held)
 }
 
@@ -78,11 +75,7 @@ fn again(args: &ReportArgs) -> anyhow::Result<String> {
             rendered(&result, out.path())?
         }
     };
-    Ok(match args.format {
-        Format::Text => report::text::render(&result, Some(&page)),
-        Format::Json => serde_json::to_string_pretty(&result).context("the result as JSON")?,
-        Format::Markdown => report::markdown::summary(&result),
-    })
+    args.format.run(&result, &page)
 }
 
 fn rendered(result: &RunResult, dir: &Path) -> anyhow::Result<PathBuf> {

@@ -1,7 +1,5 @@
 //! `lanebench stack`: what the native stack needs, and one to hold and to play with.
 
-use std::io::Write;
-
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
@@ -9,7 +7,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
-use super::out::tell;
+use super::out::{print, tell};
 use crate::stack::{
     Endpoints, External, Facts, NativeOptions, NativeStack, Presence, Progress, Requirement, StackError,
     StackKind, requirements,
@@ -113,7 +111,7 @@ async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
         Format::Text => report.text(),
         Format::Json => serde_json::to_string_pretty(&report).context("writing JSON")?,
     };
-    print_lines(&text)?;
+    print(&text)?;
     Ok(if report.ready { Exit::Held } else { Exit::CouldNotRun })
 }
 
@@ -134,7 +132,7 @@ async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
-    print_lines(&shell_lines(stack.endpoints()))?;
+    print(&shell_lines(stack.endpoints()))?;
     tell("up; Ctrl-C stops it");
     hold(&stack, &cancel).await;
     tell("stopping");
@@ -164,12 +162,6 @@ fn shell_lines(endpoints: &Endpoints) -> String {
         endpoints.database_url,
         endpoints.redis_url
     )
-}
-
-/// With an error instead of a panic when nobody reads stdout any more.
-fn print_lines(text: &str) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).context("writing to stdout")
 }
 
 /// What `check` found.

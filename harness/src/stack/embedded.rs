@@ -44,10 +44,7 @@ impl EmbeddedStack {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Self, StackError> {
         let temp = std::env::temp_dir();
-        let swept = scratch::sweep(&temp).await;
-        if swept.directories > 0 {
-            progress(Progress::Swept { directories: swept.directories, processes: swept.processes });
-        }
+        scratch::sweep_and_tell(&temp, progress).await;
         let scratch = Scratch::create(&temp)?;
         let runtime = BrokerRuntime::start().map_err(failed)?;
         let options = ClusterOptions { nodes, ..ClusterOptions::default() };

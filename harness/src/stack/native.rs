@@ -76,10 +76,7 @@ impl NativeStack {
         let programs = Programs::find()?;
         let temp = std::env::temp_dir();
         let work = async {
-            let swept = scratch::sweep(&temp).await;
-            if swept.directories > 0 {
-                progress(Progress::Swept { directories: swept.directories, processes: swept.processes });
-            }
+            scratch::sweep_and_tell(&temp, progress).await;
             // Boxed: a start is a large future, and who awaits it should not have to be one too.
             match Box::pin(Self::attempt(options, &programs, &temp, progress)).await {
                 // The ports that were asked for were looked at before; one of ours was taken meanwhile.

@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 
-use super::StackError;
+use super::{Progress, StackError};
 
 /// Set in the environment of every child to the directory that it runs for: the proof, for a later sweep, that a
 /// process is one of ours. Nobody else's process has it, whatever its name or id. Redis alone needs another proof, see
@@ -98,6 +98,14 @@ pub(super) async fn sweep(parent: &Path) -> Swept {
         swept.processes += processes;
     }
     swept
+}
+
+/// [`sweep`]s, and tells of what was found.
+pub(super) async fn sweep_and_tell(parent: &Path, progress: &(dyn Fn(Progress) + Send + Sync)) {
+    let Swept { directories, processes } = sweep(parent).await;
+    if directories > 0 {
+        progress(Progress::Swept { directories, processes });
+    }
 }
 
 /// Directories without an owner, each with its lock, now held by us: a second sweep passes it by.

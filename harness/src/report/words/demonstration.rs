@@ -27,8 +27,7 @@ pub const DEMONSTRATION: &str = "DEMONSTRATION";
 
 /// What must stand beside every chart of a run whose costs are not all real.
 pub fn demonstration_in_short(result: &RunResult) -> Option<String> {
-    let ms = result.workload.service_time_ms;
-    let modelled = (ms > 0.0).then(|| format!("{} ms of service time an event", units::tick(ms)));
+    let modelled = cost(result);
     if result.stack.demonstration.is_empty() {
         return modelled.map(|cost| format!("Modelled: {cost}."));
     }
@@ -38,8 +37,13 @@ pub fn demonstration_in_short(result: &RunResult) -> Option<String> {
 
 /// The modelled cost, if there is one.
 pub fn modelled(result: &RunResult) -> Option<String> {
+    cost(result).map(|cost| format!("{cost}{}", as_measured(result)))
+}
+
+/// The modelled cost as it was asked for.
+fn cost(result: &RunResult) -> Option<String> {
     let ms = result.workload.service_time_ms;
-    (ms > 0.0).then(|| format!("{} ms of service time an event{}", units::tick(ms), as_measured(result)))
+    (ms > 0.0).then(|| format!("{} ms of service time an event", units::tick(ms)))
 }
 
 /// How the modelled call was distributed, from the slowest and the fastest trial; empty where no trial says.

@@ -265,8 +265,7 @@ impl<'a> Run<'a> {
     fn keep_control(&mut self) -> Result<(), ScenarioError> {
         if let (Some(result), Some(control)) = (&mut self.result, &self.control) {
             let record = control.record();
-            let verifications = record.configurations.iter().flat_map(|c| &c.verifications);
-            result.passed &= verifications.map(|v| v.passed).fold(true, |all, one| all & one);
+            result.passed &= record.configurations.iter().flat_map(|c| &c.verifications).all(|v| v.passed);
             result.control = Some(record);
         }
         self.save()
