@@ -5,6 +5,7 @@ pub mod clock;
 pub mod environment;
 pub mod lag;
 pub mod noise;
+pub mod outside;
 pub mod resources;
 pub mod timeline;
 
