@@ -6,6 +6,7 @@ pub mod environment;
 pub mod lag;
 pub mod noise;
 pub mod resources;
+pub mod run_file;
 pub mod timeline;
 
 pub use clock::Clock;
