@@ -7,6 +7,7 @@ pub mod lag;
 pub mod noise;
 pub mod outside;
 pub mod resources;
+pub mod run_file;
 pub mod timeline;
 
 pub use clock::Clock;
