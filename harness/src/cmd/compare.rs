@@ -19,6 +19,7 @@ use crate::scenario::rates::Sizes;
 use crate::stack::{
     EmbeddedStack, Endpoints, External, NativeOptions, NativeStack, Stack, StackError, StackKind, redact,
 };
+use crate::stack::worker::WorkerCommand;
 use crate::workload::{Arrivals, Keys};
 
 /// Modelled call an event on the embedded stack, whose store costs next to nothing to write.
@@ -100,6 +101,12 @@ pub struct CompareArgs {
     /// Slow something down on purpose, to see the bottleneck's name change
     #[arg(long, value_enum)]
     throttle: Option<Throttle>,
+    /// Where consumers run; `process` is one `lanebench worker` a trial
+    #[arg(long, value_enum, default_value_t = WorkerPlace::InProcess, conflicts_with = "worker_cmd")]
+    worker: WorkerPlace,
+    /// Your own worker, one process a trial, measured from outside; docs/worker.md says what it is given
+    #[arg(long, value_name = "CMD")]
+    worker_cmd: Option<String>,
     /// Directory for the report [default: reports/, named by the time in UTC and the command]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -165,6 +172,15 @@ enum Mode {
     Record,
 }
 
+/// Where consumers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WorkerPlace {
+    /// In the harness's process.
+    InProcess,
+    /// In a process of their own.
+    Process,
+}
+
 fn nodes(text: &str) -> Result<u8, String> {
     match text {
         "1" => Ok(1),
@@ -213,6 +229,19 @@ impl CompareArgs {
                 hint: "name each configuration once; more rounds give more trials".into(),
             });
         }
+        let process = self.worker_cmd.is_some() || self.worker == WorkerPlace::Process;
+        if process && self.throttle == Some(Throttle::Worker) {
+            return Err(UsageError {
+                what: "`--throttle worker` slows consumers of this process, and these run in one of their own".into(),
+                hint: "leave out `--throttle worker`, or `--worker` and `--worker-cmd`".into(),
+            });
+        }
+        if self.worker_cmd.is_some() && !self.service_time.unwrap_or_default().is_zero() {
+            return Err(UsageError {
+                what: "`--service-time` is a call that our own consumers model; yours makes its own".into(),
+                hint: "leave `--service-time` out".into(),
+            });
+        }
         if self.throttle == Some(Throttle::Store) && self.stack != StackKind::Native {
             return Err(UsageError {
                 what: "`--throttle store` stops PostgreSQL's processes, and this stack has none of ours"
@@ -222,7 +251,8 @@ impl CompareArgs {
         }
         self.addresses.fit(self.stack)?;
         let embedded = self.stack == StackKind::Embedded;
-        let service_time = self.service_time.unwrap_or(if embedded { SERVICE_TIME } else { Duration::ZERO });
+        let modelled = embedded && self.worker_cmd.is_none();
+        let service_time = self.service_time.unwrap_or(if modelled { SERVICE_TIME } else { Duration::ZERO });
         Ok(Options {
             configs: self.configs.clone(),
             rounds: self.rounds,
@@ -242,6 +272,7 @@ impl CompareArgs {
             min_isr,
             inject: self.inject,
             throttle: self.throttle,
+            worker: self.worker()?,
             drain_events: self.drain_events,
             keep: self.keep,
         })
@@ -288,6 +319,24 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
 }
 
 impl CompareArgs {
+    /// The worker that is a process of its own, if one is asked for.
+    fn worker(&self) -> Result<Option<WorkerCommand>, UsageError> {
+        match &self.worker_cmd {
+            Some(line) if line.trim().is_empty() => Err(UsageError {
+                what: "`--worker-cmd` is empty".into(),
+                hint: "give the command line of your worker, such as `java -jar worker.jar`".into(),
+            }),
+            Some(line) => Ok(Some(WorkerCommand::Foreign { line: line.clone() })),
+            None if self.worker == WorkerPlace::Process => {
+                WorkerCommand::this_binary().map(Some).map_err(|error| UsageError {
+                    what: format!("this program's own file can't be found: {error}"),
+                    hint: "start it by its path".into(),
+                })
+            }
+            None => Ok(None),
+        }
+    }
+
     /// The addresses of the external stack, if that is asked for.
     fn external(&self) -> Result<Option<Endpoints>, UsageError> {
         if self.stack != StackKind::External {

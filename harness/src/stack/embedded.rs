@@ -60,7 +60,7 @@ impl EmbeddedStack {
             store: part("sqlite", settings.remove("version"), settings),
             view: part("in-process", own(), [].into()),
         };
-        let backing = Backing::InProcess { database, store: Arc::new(store) };
+        let backing = Backing::InProcess { database, store: Arc::new(store), statuses: None };
         let place = Place { bootstrap: cluster.bootstrap(), backing };
         Ok(Self { place, facts, cluster, runtime, _scratch: scratch })
     }

@@ -57,6 +57,7 @@ impl ControlDrains {
             plans: &plans,
             rates: None,
             service_time: SERVICE_TIME,
+            worker: bench.options.worker.as_ref(),
         };
         let trial = bench.trial(&spec).await?;
         self.configurations[index].trials.push(trial);

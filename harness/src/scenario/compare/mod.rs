@@ -203,6 +203,7 @@ impl<'a> Run<'a> {
             plans,
             rates: Some(rates),
             service_time: options.service_time,
+            worker: options.worker.as_ref(),
         };
         self.bench.trial(&spec).await
     }

@@ -87,6 +87,7 @@ async fn drain(
         plans: &plans,
         rates: None,
         service_time,
+        worker: bench.options.worker.as_ref(),
     };
     let trial = bench.trial(&spec).await?;
     if trial.throughput_per_s > 0.0 {
