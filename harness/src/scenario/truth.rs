@@ -41,16 +41,16 @@ pub(super) async fn check(
     let orders: Vec<OrderId> = orders.into_iter().collect();
     let shown = trial.view().get(&orders).await?;
     let log: Vec<Logged> = scan(site, trial, &trial.topic).await?.into_iter().map(logged).collect();
-    let (deliveries, watched) = match reports {
-        None => (deliveries(timeline), true),
-        Some(Reports { taken: Some(taken), .. }) => (reported(taken, &log), true),
-        Some(Reports { taken: None, .. }) => (Vec::new(), false),
+    let (deliveries, outside) = match reports {
+        None => (deliveries(timeline), false),
+        Some(Reports { taken: Some(taken), .. }) => (reported(taken, &log), false),
+        Some(Reports { taken: None, .. }) => (Vec::new(), true),
     };
     let evidence = Evidence {
         sent,
         log,
         deliveries,
-        watched,
+        outside,
         rows,
         parked: site.store().parked().await?,
         dead_letters: dead_letters(site, trial).await?,

@@ -12,7 +12,7 @@ use crate::record::{OrderCount, Verification};
 
 pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &mut Verification) {
     let mut gates = vec![("log", log(index, findings)), ("row", rows(index, findings))];
-    if index.evidence.watched {
+    if !index.evidence.outside {
         gates.push(("consumer", consumer(index, findings)));
     }
     let orderable = index
@@ -29,7 +29,7 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &m
         verification.order_violations += count.violations;
         verification.order_by_gate.insert(gate.into(), count);
     }
-    if index.evidence.watched {
+    if !index.evidence.outside {
         unseen(index, findings);
     }
 }

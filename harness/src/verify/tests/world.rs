@@ -81,7 +81,6 @@ pub(super) fn build(plans: &[Plan], choices: &[u8]) -> World {
     let mut choose = || choices.next().unwrap();
     let mut world = World { evidence: Evidence::default(), acked: 0, resent: 0, redelivered: 0, pairs: 0 };
     world.evidence.keyed = true;
-    world.evidence.watched = true;
 
     let mut partitions: [Vec<(usize, Revision)>; 3] = Default::default();
     let mut next = vec![1; plans.len()];
