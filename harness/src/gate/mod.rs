@@ -1,0 +1,5 @@
+//! Candidate against baseline.
+pub mod decision;
+pub mod design;
+pub mod replay;
+pub mod walk;
