@@ -24,6 +24,7 @@ pub mod summary;
 mod throttle;
 mod trial;
 mod truth;
+mod warm_up;
 pub mod warnings;
 
 use std::time::Duration;

@@ -55,7 +55,7 @@ pub(super) fn trial(
         worker: reports.map(|reports| worker(timeline, &measured, reports, visible)),
         lag: lag(&measured),
         verification,
-        partitions: partitions(timeline, spec.lanes.partitions),
+        partitions: partitions(timeline, spec.contender.lanes.partitions),
         consumers,
         resources: measured.drain.resources,
         bottleneck,

@@ -53,13 +53,31 @@ pub(super) struct Bench<'a> {
     pub(super) cancel: &'a CancellationToken,
 }
 
+/// One of those that are compared.
+pub(super) struct Contender<'a> {
+    /// Tells it from the others; part of names on the stack.
+    pub(super) name: String,
+    pub(super) lanes: Lanes,
+    /// Its worker, where that is a process of its own.
+    pub(super) worker: Option<&'a WorkerCommand>,
+}
+
+impl<'a> Contender<'a> {
+    /// The configurations of a comparison, with the one worker that all of them have.
+    pub(super) fn all(options: &'a Options) -> Vec<Self> {
+        let contender =
+            |lanes: &Lanes| Self { name: lanes.to_string(), lanes: *lanes, worker: options.worker.as_ref() };
+        options.configs.iter().map(contender).collect()
+    }
+}
+
 /// Which trial.
 pub(super) struct Spec<'a> {
     /// Part of the names of its topic, group and keys.
     pub(super) name: String,
     /// For people.
     pub(super) title: String,
-    pub(super) lanes: Lanes,
+    pub(super) contender: &'a Contender<'a>,
     pub(super) round: u32,
     pub(super) position: u32,
     pub(super) seed: u64,
@@ -68,14 +86,12 @@ pub(super) struct Spec<'a> {
     pub(super) rates: Option<&'a Rates>,
     /// Modelled downstream call an event.
     pub(super) service_time: Duration,
-    /// The worker, where it is a process of its own.
-    pub(super) worker: Option<&'a WorkerCommand>,
 }
 
 impl Bench<'_> {
     /// Runs one trial and removes what it made, however it ends.
     pub(super) async fn trial(&self, spec: &Spec<'_>) -> Result<Trial, ScenarioError> {
-        let site = self.site.trial(&spec.name, spec.lanes.partitions, self.options).await?;
+        let site = self.site.trial(&spec.name, spec.contender.lanes.partitions, self.options).await?;
         let cancel = self.cancel.child_token();
         let _ended = cancel.clone().drop_guard(); // ends the sender's wait, whichever way this is left
         let outcome = Box::pin(self.run(spec, &site, &cancel)).await;
@@ -124,8 +140,8 @@ impl Bench<'_> {
         site: &TrialSite,
         timeline: &Arc<Timeline>,
     ) -> Result<Running, ScenarioError> {
-        if let Some(command) = spec.worker {
-            let started = RunningProcess::start(command, site, spec.lanes, spec.service_time, timeline);
+        if let Some(command) = spec.contender.worker {
+            let started = RunningProcess::start(command, site, spec.contender.lanes, spec.service_time, timeline);
             return Ok(Running::Process(Box::new(started.await?)));
         }
         let probe: Arc<dyn Probe> = match self.options.throttle {
@@ -134,14 +150,14 @@ impl Bench<'_> {
         };
         let settings =
             LaneSettings { service_time: spec.service_time, commit_interval: describe::COMMIT_INTERVAL };
-        RunningLanes::start(self.runtime, site, spec.lanes, &settings, &probe).await.map(Running::Here)
+        RunningLanes::start(self.runtime, site, spec.contender.lanes, &settings, &probe).await.map(Running::Here)
     }
 
     fn timeline(&self, spec: &Spec<'_>) -> Result<Arc<Timeline>, ScenarioError> {
         let mut phases = vec![(DRAIN.to_owned(), Arc::clone(&spec.plans.drain))];
         phases.extend(spec.plans.steady.iter().map(|plan| (STEADY.to_owned(), Arc::clone(plan))));
         phases.extend(spec.plans.surge.iter().map(|plan| (SURGE.to_owned(), Arc::clone(plan))));
-        let partitions = NonZeroU32::new(spec.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
+        let partitions = NonZeroU32::new(spec.contender.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
         let keyed = self.options.key == Key::OrderId;
         let place = |id: &payment_delivery::event::OrderId| {
             keyed.then(|| partition_for_key(id.as_str().as_bytes(), partitions))
@@ -246,8 +262,8 @@ impl Phases {
 
     /// Waits until every partition has its owner.
     async fn shared(&self, spec: &Spec<'_>) -> Result<(), ScenarioError> {
-        let consumers = spec.lanes.consumers as usize;
-        Ok(self.timeline.all_assigned(consumers, spec.lanes.partitions, JOIN_WITHIN).await?)
+        let consumers = spec.contender.lanes.consumers as usize;
+        Ok(self.timeline.all_assigned(consumers, spec.contender.lanes.partitions, JOIN_WITHIN).await?)
     }
 
     /// Opens the gate and waits until all of the backlog is visible. Where there is no gate the backlog comes now, all at once:
