@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{RunResult, SCHEMA_VERSION};
 
@@ -132,7 +132,23 @@ impl OutputDir {
     /// # Errors
     /// [`FileError::Write`]; [`FileError::NotANumber`] after the file was written all the same.
     pub fn save(&self, result: &RunResult) -> Result<PathBuf, FileError> {
-        let path = save(result, &self.path)?;
+        let path = self.save_as(RESULT_FILE, result)?;
+        // JSON has no NaN: serde_json writes null there, which can't be read back. Better said now than a month later.
+        let written = fs::read(&path).map_err(|source| FileError::Read { path: path.clone(), source })?;
+        match serde_json::from_slice::<RunResult>(&written) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(FileError::NotANumber { path, message: error.to_string() }),
+        }
+    }
+
+    /// Saves `value` as JSON under this name, in place of what was saved under it before. Returns the file's path.
+    ///
+    /// At any moment the file is either the old value or the new one, whole, and on disk when this returns.
+    ///
+    /// # Errors
+    /// [`FileError::Write`].
+    pub fn save_as(&self, name: &str, value: &impl Serialize) -> Result<PathBuf, FileError> {
+        let path = save(&self.path, name, value)?;
         if let Some(latest) = &self.latest
             && let Err(error) = self.point_from(latest)
         {
@@ -177,11 +193,11 @@ impl Drop for OutputDir {
     }
 }
 
-/// Writes `result.json` into `dir` through a temporary file, and syncs both.
-fn save(result: &RunResult, dir: &Path) -> Result<PathBuf, FileError> {
-    let path = dir.join(RESULT_FILE);
+/// Writes a file into `dir` through a temporary one, and syncs both.
+fn save(dir: &Path, name: &str, value: &impl Serialize) -> Result<PathBuf, FileError> {
+    let path = dir.join(name);
     let failed = |source| FileError::Write { path: path.clone(), source };
-    let json = serde_json::to_vec(result).map_err(|e| failed(e.into()))?;
+    let json = serde_json::to_vec(value).map_err(|e| failed(e.into()))?;
     let mut file = tempfile::Builder::new()
         .prefix(".result-")
         // The umask applies, as for any new file; the default would keep others from reading it.
@@ -191,11 +207,7 @@ fn save(result: &RunResult, dir: &Path) -> Result<PathBuf, FileError> {
     file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(&path).map_err(|e| failed(e.error))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
-    // JSON has no NaN: serde_json writes null there, which can't be read back. Better said now than a month later.
-    match serde_json::from_slice::<RunResult>(&json) {
-        Ok(_) => Ok(path),
-        Err(error) => Err(FileError::NotANumber { path, message: error.to_string() }),
-    }
+    Ok(path)
 }
 
 /// Only what every version of the schema has.

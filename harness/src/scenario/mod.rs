@@ -9,6 +9,7 @@
 pub mod compare;
 mod describe;
 mod feed;
+pub mod gate;
 mod inject;
 mod lanes;
 mod observe;

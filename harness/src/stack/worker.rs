@@ -47,10 +47,27 @@ impl WorkerCommand {
         Ok(Self::Own { program: std::env::current_exe()?, arguments: Vec::new() })
     }
 
+    /// The same worker, measured from outside whatever it could tell.
+    pub fn from_outside(&self) -> Self {
+        match self {
+            Self::Own { program, arguments } => {
+                let words = [program.display().to_string(), "worker".into()];
+                let line = words.iter().chain(arguments).map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+                Self::Foreign { line }
+            }
+            Self::Foreign { .. } => self.clone(),
+        }
+    }
+
     /// Whether it tells of each gate itself.
     pub fn reports(&self) -> bool {
         matches!(self, Self::Own { .. })
     }
+}
+
+/// A word that the shell leaves as it is.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// As it would be typed.
@@ -184,6 +201,13 @@ fn ended_as_told(status: ExitStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_can_be_seen_from_outside_too() {
+        let own = WorkerCommand::Own { program: "/a b/lanebench".into(), arguments: vec!["it's".into()] };
+        let line = r"'/a b/lanebench' 'worker' 'it'\''s'".into();
+        assert_eq!(own.from_outside(), WorkerCommand::Foreign { line });
+    }
 
     fn foreign(line: &str) -> WorkerProcess {
         let (worker, hold) = WorkerProcess::start(

@@ -21,7 +21,7 @@ use crate::record::file::OutputDir;
 use crate::record::{Configuration, RunResult, SCHEMA_VERSION, Trial};
 use crate::stack::Stack;
 
-mod cautions;
+pub(super) mod cautions;
 mod control;
 mod outlook;
 
