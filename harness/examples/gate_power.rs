@@ -16,7 +16,9 @@ fn main() {
         for cv in [0.02, 0.03, 0.05, 0.08] {
             for effect in [0.0f64, 0.05, 0.10, 0.20] {
                 let mut limits = vec![-(1.0 - tol).ln()];
-                if k == 3 { limits.extend([tol.ln_1p(), mem.ln_1p()]); }
+                if k == 3 {
+                    limits.extend([tol.ln_1p(), mem.ln_1p()]);
+                }
                 let replay = Replay::new(limits);
                 let noise = Normal::new(0.0, cv * SQRT_2).unwrap();
                 let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -27,7 +29,10 @@ fn main() {
                         }
                     })
                 });
-                println!("k {k} cv {cv} effect {effect}: reg {:.4} held {:.4} und {:.4} rounds {:.1}", r.regressed, r.held, r.undecided, r.mean_rounds);
+                println!(
+                    "k {k} cv {cv} effect {effect}: reg {:.4} held {:.4} und {:.4} rounds {:.1}",
+                    r.regressed, r.held, r.undecided, r.mean_rounds
+                );
             }
         }
     }

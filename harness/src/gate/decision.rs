@@ -53,7 +53,8 @@ pub fn conclude(required: impl IntoIterator<Item = MetricVerdict>) -> Option<Gat
 /// One round's log ratio of a metric, the worse direction being positive; `None` where a value is missing, zero or no
 /// number.
 pub fn worsening(rule: &GateRule, round: &GateRound) -> Option<f64> {
-    let (baseline, candidate) = (round.baseline.values.of(rule.metric)?, round.candidate.values.of(rule.metric)?);
+    let (baseline, candidate) =
+        (round.baseline.values.of(rule.metric)?, round.candidate.values.of(rule.metric)?);
     let log_ratio = (candidate / baseline).ln();
     Some(match rule.worse {
         Worse::Lower => -log_ratio,
@@ -72,14 +73,11 @@ pub fn look_at(design: &Design, rules: &[GateRule], rounds: &[GateRound]) -> Gat
 
 fn metric_at(design: &Design, rule: &GateRule, rounds: &[GateRound]) -> MetricLook {
     let metric = rule.metric;
-    let undecided = |why, measured| MetricLook {
-        metric,
-        verdict: MetricVerdict::Undecided,
-        measured,
-        why: Some(why),
-    };
+    let undecided =
+        |why, measured| MetricLook { metric, verdict: MetricVerdict::Undecided, measured, why: Some(why) };
     // What is missing was not left out blindly, so what is left proves nothing.
-    let Some(log_ratios) = rounds.iter().map(|round| worsening(rule, round)).collect::<Option<Vec<f64>>>() else {
+    let Some(log_ratios) = rounds.iter().map(|round| worsening(rule, round)).collect::<Option<Vec<f64>>>()
+    else {
         return undecided(Undecided::NotMeasured, None);
     };
     if log_ratios.len() < 2 {

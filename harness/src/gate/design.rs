@@ -80,8 +80,7 @@ impl Design {
     /// A design of other looks (rising, from 2 rounds on) and another error rate.
     pub fn with(looks: &[u32], error_rate: f64, required: usize) -> Self {
         let held_p = nominal_p(looks, error_rate);
-        let regressed_p =
-            if required > 1 { nominal_p(looks, error_rate / required as f64) } else { held_p };
+        let regressed_p = if required > 1 { nominal_p(looks, error_rate / required as f64) } else { held_p };
         let looks = looks.iter().map(|&n| look(n, regressed_p, held_p)).collect();
         Self { looks, required, error_rate, regressed_p, held_p }
     }

@@ -19,7 +19,7 @@ const HALVINGS: usize = 40;
 /// The one-sided level of a single look at which the chance of crossing at any look is `error_rate` under the null.
 ///
 /// `looks` are the sample sizes, rising. `error_rate` is within 0 to 0.5, both excluded.
-pub fn nominal_p(looks: &[u32], error_rate: f64) -> f64 {
+pub(super) fn nominal_p(looks: &[u32], error_rate: f64) -> f64 {
     let (mut low, mut high) = (0.0, TAIL);
     for _ in 0..HALVINGS {
         let middle = f64::midpoint(low, high);
@@ -44,8 +44,9 @@ fn crossing_in(looks: &[u32], bound: f64, steps: usize) -> f64 {
     let mut crossed = above(bound);
     let mut spread = f64::from(first).sqrt();
     // The walks that have not crossed: (where, how many of them).
-    let mut walking: Vec<(f64, f64)> =
-        grid(bound, spread, steps).map(|(sum, weight)| (sum, weight * density(sum / spread) / spread)).collect();
+    let mut walking: Vec<(f64, f64)> = grid(bound, spread, steps)
+        .map(|(sum, weight)| (sum, weight * density(sum / spread) / spread))
+        .collect();
     let mut so_far = first;
     for &look in later {
         let step = f64::from(look - so_far).sqrt();

@@ -261,7 +261,7 @@ impl Metric {
     pub const ALL: [Self; 4] = [Self::Throughput, Self::CpuPerEvent, Self::PeakMemory, Self::SteadyP99];
 
     /// As written in `gate.toml` and `gate.json`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Throughput => "throughput",
             Self::CpuPerEvent => "cpu-per-event",
@@ -275,6 +275,29 @@ impl Metric {
         match self {
             Self::Throughput => Worse::Lower,
             Self::CpuPerEvent | Self::PeakMemory | Self::SteadyP99 => Worse::Higher,
+        }
+    }
+}
+
+impl Worse {
+    /// As written in `gate.toml` and `gate.json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lower => "lower",
+            Self::Higher => "higher",
+        }
+    }
+}
+
+impl OnUndecided {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Fail, Self::Warn];
+
+    /// As written in `gate.toml` and `gate.json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Warn => "warn",
         }
     }
 }

@@ -28,9 +28,6 @@ use crate::stack::worker::WorkerCommand;
 use crate::stack::{Stack, StackError};
 use crate::verify;
 
-/// The file in the run's directory.
-pub const GATE_FILE: &str = "gate.json";
-
 /// One of the two that are compared.
 pub struct Contestant {
     /// What the record says of it.
@@ -239,7 +236,7 @@ impl<'a> Run<'a> {
             warnings: cautions.iter().map(Caution::record).collect(),
         };
         let record = self.gate.record(about);
-        self.setup.out.save_as(GATE_FILE, &record)?;
+        self.setup.out.save_gate(&record)?;
         self.record = Some(record);
         Ok(())
     }

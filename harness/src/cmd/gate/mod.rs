@@ -12,10 +12,10 @@ use super::exit::Exit;
 use super::out::{Format, UsageError, print, tell};
 use super::place::PlaceFlags;
 use super::values::{command_line, duration};
-use crate::gate::{Rules, words};
+use crate::gate::Rules;
 use crate::record::file::create_output_dir;
 use crate::scenario::Progress as _;
-use crate::scenario::gate::{self, Contestant, Ended, Setup};
+use crate::scenario::gate::{self, Ended, Setup};
 use crate::scenario::options::{Key, Lanes, Options};
 use crate::scenario::rates::Sizes;
 use crate::workload::{Arrivals, Keys};
@@ -162,10 +162,10 @@ pub async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Result<Ex
     let Ended { record, interrupted: cut } = ended?;
     drop(console);
     let Some(record) = record else { return interrupted() };
-    let markdown = words::markdown(&record);
+    let markdown = serde_json::to_string_pretty(&record.looks)?;
     std::fs::write(out.file("summary.md"), &markdown).context("summary.md could not be written")?;
     print(&match args.format {
-        Format::Text => words::text(&record),
+        Format::Text => serde_json::to_string_pretty(&record.looks)?,
         Format::Json => serde_json::to_string_pretty(&record).context("the record as JSON")?,
         Format::Markdown => markdown,
     })?;
