@@ -1,0 +1,174 @@
+package lanebench.worker;
+
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import org.apache.kafka.clients.consumer.CloseOptions;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import redis.clients.jedis.exceptions.JedisException;
+
+/** One member of the group: takes its partitions' messages one at a time, each stored, then visible, then the next. */
+final class Member implements Callable<Void>, ConsumerRebalanceListener {
+    private static final Logger LOG = LoggerFactory.getLogger(Member.class);
+    /** Whoever measures from outside sees work when it is committed. */
+    private static final long COMMIT_INTERVAL_NS = Duration.ofMillis(100).toNanos();
+    private static final Duration PATIENCE = Duration.ofSeconds(2);
+    private static final long BACKOFF_MIN_MS = 20;
+    private static final long BACKOFF_MAX_MS = 1_000;
+
+    private final String topic;
+    private final Store store;
+    private final View view;
+    private final DeadLetters deadLetters;
+    private final KafkaConsumer<byte[], byte[]> consumer;
+    /** By partition the offset after the last message that is done, where that is not known to be committed. */
+    private final Map<TopicPartition, OffsetAndMetadata> done = new HashMap<>();
+    private long committedAt = System.nanoTime();
+    private long backoffMs = BACKOFF_MIN_MS;
+    private volatile boolean stopped;
+
+    Member(Settings settings, String name) {
+        topic = settings.topic();
+        store = new Store(settings.databaseUrl(), settings.schema());
+        view = new View(settings.redisUrl(), settings.keyPrefix());
+        deadLetters = new DeadLetters(settings.bootstrap());
+        consumer = new KafkaConsumer<>(Map.of(
+            ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, settings.bootstrap(),
+            ConsumerConfig.GROUP_ID_CONFIG, settings.group(),
+            ConsumerConfig.CLIENT_ID_CONFIG, name,
+            ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false,
+            ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest",
+            // A member that was killed is missed after this long; 6 s is the least that brokers allow by default.
+            ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, 6_000,
+            ConsumerConfig.HEARTBEAT_INTERVAL_MS_CONFIG, 300,
+            // So little that a poll is never far away: a rebalance waits for it.
+            ConsumerConfig.MAX_POLL_RECORDS_CONFIG, 100),
+            new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
+    /** Finishes the message in hand, commits and leaves. From any thread. */
+    void stop() {
+        stopped = true; // seen within a poll, which is short; a wakeup() would also hit the last commit
+    }
+
+    @Override
+    public Void call() throws InterruptedException {
+        try (store; view; deadLetters) {
+            consumer.subscribe(List.of(topic), this);
+            while (!stopped) {
+                work(consumer.poll(untilNextCommit()));
+                commitIfDue();
+            }
+            commitNow();
+        } finally {
+            consumer.close(CloseOptions.timeout(PATIENCE));
+        }
+        return null;
+    }
+
+    /**
+     * Works through what a poll brought. Where a message can't be dealt with now, its partition is set back to it, so that
+     * a later poll brings it again: polling goes on, and with it the membership, however long a store is away.
+     */
+    private void work(ConsumerRecords<byte[], byte[]> records) throws InterruptedException {
+        for (TopicPartition partition : records.partitions()) {
+            for (ConsumerRecord<byte[], byte[]> record : records.records(partition)) {
+                if (stopped || !handled(record)) {
+                    consumer.seek(partition, record.offset());
+                    break;
+                }
+                done.put(partition, new OffsetAndMetadata(record.offset() + 1));
+                commitIfDue();
+            }
+        }
+    }
+
+    private boolean handled(ConsumerRecord<byte[], byte[]> record) throws InterruptedException {
+        try {
+            handle(record);
+            backoffMs = BACKOFF_MIN_MS;
+            return true;
+        } catch (SQLException | JedisException | KafkaException | ExecutionException failed) {
+            LOG.warn("offset {} of {} again in {} ms: {}", record.offset(), record.partition(), backoffMs,
+                failed.toString());
+            Thread.sleep(backoffMs);
+            backoffMs = Math.min(2 * backoffMs, BACKOFF_MAX_MS);
+            return false;
+        }
+    }
+
+    private void handle(ConsumerRecord<byte[], byte[]> record)
+        throws SQLException, ExecutionException, InterruptedException {
+        try {
+            Event event = Event.decode(record.value());
+            Status status = store.apply(event, record.partition(), record.offset());
+            // A redelivery writes the view too: whoever had the message before may have died between row and view.
+            if (status != null) {
+                view.advance(status);
+            }
+        } catch (Rejected fault) {
+            deadLetters.send(record, fault.getMessage());
+        }
+    }
+
+    /** How long a poll may wait without making a commit late. */
+    private Duration untilNextCommit() {
+        long left = COMMIT_INTERVAL_NS - (System.nanoTime() - committedAt);
+        return Duration.ofNanos(done.isEmpty() ? COMMIT_INTERVAL_NS : Math.max(0, left));
+    }
+
+    private void commitIfDue() {
+        if (done.isEmpty() || System.nanoTime() - committedAt < COMMIT_INTERVAL_NS) {
+            return;
+        }
+        committedAt = System.nanoTime();
+        // Requests of one member reach the coordinator in order, so that a later commit never yields to an earlier one.
+        consumer.commitAsync(Map.copyOf(done), (offsets, failed) -> {
+            if (failed == null) {
+                done.entrySet().removeAll(offsets.entrySet());
+            } else {
+                LOG.warn("a commit was not taken, the next one says it again: {}", failed.toString());
+            }
+        });
+    }
+
+    private void commitNow() {
+        try {
+            consumer.commitSync(done, PATIENCE);
+        } catch (KafkaException failed) {
+            LOG.warn("the last commit was not taken, so its messages come again: {}", failed.toString());
+        }
+    }
+
+    @Override
+    public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+        commitNow();
+        done.keySet().removeAll(partitions);
+    }
+
+    /** Somebody else may have them already: nothing is committed. */
+    @Override
+    public void onPartitionsLost(Collection<TopicPartition> partitions) {
+        done.keySet().removeAll(partitions);
+    }
+
+    @Override
+    public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
+        LOG.info("assigned {}", partitions);
+    }
+}
