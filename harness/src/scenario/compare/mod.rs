@@ -159,6 +159,8 @@ impl<'a> Run<'a> {
             }
             order.shuffle(&mut draws);
             let plans = Plans::of_round(options, &rates, seed)?;
+            // All contenders have the same worker.
+            let plans = self.bench.plans(plans, &self.contenders[0], seed)?;
             for (position, turn) in order.into_iter().enumerate() {
                 self.bench.progress.left(outlook.left());
                 let began = Instant::now();
