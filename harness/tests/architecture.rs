@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const ROOMS: [&str; 11] = [
-    "broker", "cmd", "load", "measure", "record", "report", "scenario", "stack", "stats", "verify",
+const ROOMS: [&str; 12] = [
+    "broker", "cmd", "load", "measure", "record", "report", "scenario", "stack", "stats", "verify", "worker",
     "workload",
 ];
 
@@ -44,8 +44,9 @@ fn arrows_point_one_way() {
     check("verify", &["record"]);
     check("report", &["record"]);
     check("measure", &["record", "workload"]);
+    check("worker", &["measure"]);
     check("load", &["measure", "workload"]);
-    check("scenario", &["load", "measure", "record", "stack", "stats", "verify", "workload"]);
+    check("scenario", &["load", "measure", "record", "stack", "stats", "verify", "worker", "workload"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod interrupt;
 mod out;
 pub mod report;
 pub mod stack;
+pub mod worker;
 
 use exit::Exit;
 
@@ -47,6 +48,8 @@ enum Command {
     Report(report::ReportArgs),
     /// See what a stack needs, or hold one up
     Stack(stack::StackArgs),
+    /// Work as one consumer process: read the topic in a group, write rows and statuses
+    Worker(worker::WorkerArgs),
 }
 
 /// Parses, dispatches, prints the error.
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
             Command::Compare(args) => compare::run(*args, cancel).await,
             Command::Report(args) => report::run(&args),
             Command::Stack(args) => stack::run(args, cancel).await,
+            Command::Worker(args) => worker::run(args, cancel).await,
         }
     });
     // What still runs by now was told to stop; a task that does not hear must not hold the exit up.
