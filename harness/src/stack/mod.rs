@@ -23,6 +23,7 @@ pub mod error;
 pub mod external;
 pub mod native;
 pub mod requirements;
+pub mod statuses;
 
 mod checks;
 mod kafka;
@@ -40,6 +41,7 @@ pub use error::StackError;
 pub use external::External;
 pub use native::{NativeOptions, NativeStack};
 pub use requirements::{Presence, Requirement, requirements};
+pub use statuses::StatusServer;
 pub use url::redact;
 
 /// Which stack.
