@@ -12,6 +12,8 @@ use std::time::Duration;
 use payment_delivery::kafka::admin::Admin;
 use payment_delivery::mode::record::Parts;
 use payment_delivery::probe::Probe;
+use payment_delivery::store::DeliveryStore;
+use payment_delivery::view::StatusView;
 use payment_delivery::worker::{self, WorkerConfig};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -73,6 +75,13 @@ pub async fn run(
     gate: watch::Receiver<bool>,
     stop: CancellationToken,
 ) -> Result<(), ProcessError> {
+    let stop = stop.child_token();
+    // Boxed: connecting to three kinds of servers makes a large future.
+    let Some(parts) = stop.run_until_cancelled(Box::pin(open(&settings))).await else {
+        return Ok(()); // told to stop before it had begun
+    };
+    let parts = parts?;
+    // Made last, so that a start that was refused leaves none, and who sees its header knows that all was found.
     let recorder = match &settings.run_file {
         Some(path) => Some(Arc::new(Recorder::create(path)?)),
         None => None,
@@ -81,48 +90,43 @@ pub async fn run(
         Some(recorder) => recorder.clone(),
         None => Arc::new(()),
     };
-    let stop = stop.child_token();
-    // Boxed: connecting to three kinds of servers makes a large future.
-    let opened = stop.run_until_cancelled(Box::pin(open(&settings, &probe))).await;
-    let Some(opened) = opened else {
-        return Ok(()); // told to stop before it had begun
-    };
-    let consumers = opened?.into_iter().map(|(config, parts)| {
-        tracing::debug!(consumer = config.name, "starting");
-        worker::run(config, parts, gate.clone(), stop.clone())
-    });
-    let worked = until_all_ended(consumers.collect(), &stop).await;
+    let handicaps = Handicaps::new(&settings.handicaps);
+    let probe = handicaps.probe(probe);
+    let mut consumers = Vec::new();
+    for (number, (store, view)) in (0..).zip(parts) {
+        let parts = Parts { store: handicaps.store(store), view, probe: Arc::clone(&probe) };
+        consumers.push(worker::run(settings.consumer(number), parts, gate.clone(), stop.clone()));
+    }
+    let worked = until_all_ended(consumers, &stop).await;
     let recorded = recorder.map_or(Ok(()), |recorder| recorder.finish());
     worked?;
     Ok(recorded?)
 }
 
-/// Connects to everything, each consumer to store and view by connections of its own.
-async fn open(
-    settings: &Settings,
-    probe: &Arc<dyn Probe>,
-) -> Result<Vec<(WorkerConfig, Parts)>, ProcessError> {
+impl Settings {
+    fn consumer(&self, number: u16) -> WorkerConfig {
+        let Self { bootstrap, topic, group, .. } = self.clone();
+        WorkerConfig {
+            service_time: self.service_time,
+            commit_interval: self.commit_interval,
+            ..WorkerConfig::new(consumer_name(number), bootstrap, topic, group)
+        }
+    }
+}
+
+/// Where a consumer keeps what it makes of events.
+type Places = (Arc<dyn DeliveryStore>, Arc<dyn StatusView>);
+
+/// Finds everything, and connects each consumer to store and view.
+async fn open(settings: &Settings) -> Result<Vec<Places>, ProcessError> {
     topic_exists(settings).await?;
     let stores = Stores::open(&settings.database).await?;
-    let handicaps = Handicaps::new(&settings.handicaps);
-    let probe = handicaps.probe(Arc::clone(probe));
-    let mut consumers = Vec::new();
-    for number in 0..settings.consumers.get() {
-        let parts = Parts {
-            store: handicaps.store(stores.consumer().await?),
-            view: view(&settings.redis_url, &settings.key_prefix).await?,
-            probe: Arc::clone(&probe),
-        };
-        let name = consumer_name(number);
-        let Settings { bootstrap, topic, group, .. } = settings.clone();
-        let config = WorkerConfig {
-            service_time: settings.service_time,
-            commit_interval: settings.commit_interval,
-            ..WorkerConfig::new(name, bootstrap, topic, group)
-        };
-        consumers.push((config, parts));
+    let mut places = Vec::new();
+    for _ in 0..settings.consumers.get() {
+        let view = view(&settings.redis_url, &settings.key_prefix).await?;
+        places.push((stores.consumer().await?, view));
     }
-    Ok(consumers)
+    Ok(places)
 }
 
 /// Asked first, since a consumer waits for a topic that isn't there, and a typing error would look like no load.

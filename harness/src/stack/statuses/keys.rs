@@ -28,11 +28,13 @@ struct Kept {
 
 #[derive(Debug)]
 enum Value {
-    /// Fields in the order in which they came. They are two, so that to look through them beats a hash.
-    Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    Hash(Fields),
     /// Its text is never read.
     Text,
 }
+
+/// Fields with their values, in the order in which they came. They are two, so that to look through them beats a hash.
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Why a key can't be used.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,7 +104,7 @@ impl Keys {
         (range.next().map_or(0, |(number, _)| *number), found)
     }
 
-    fn hash(&mut self, key: &[u8]) -> Result<&mut Vec<(Vec<u8>, Vec<u8>)>, KeyError> {
+    fn hash(&mut self, key: &[u8]) -> Result<&mut Fields, KeyError> {
         match &mut self.entry(key, || Value::Hash(Vec::with_capacity(2))).value {
             Value::Hash(fields) => Ok(fields),
             Value::Text => Err(KeyError::WrongKind),
@@ -126,7 +128,7 @@ fn field<'a>(fields: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'a [u8]> 
 }
 
 /// Sets a field; whether it is new.
-fn put(fields: &mut Vec<(Vec<u8>, Vec<u8>)>, name: &[u8], value: &[u8]) -> bool {
+fn put(fields: &mut Fields, name: &[u8], value: &[u8]) -> bool {
     if let Some((_, held)) = fields.iter_mut().find(|(known, _)| known == name) {
         held.clear();
         held.extend_from_slice(value);
