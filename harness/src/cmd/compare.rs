@@ -155,7 +155,9 @@ impl CompareArgs {
         let process = self.worker_cmd.is_some() || self.worker == WorkerPlace::Process;
         if process && self.throttle == Some(Throttle::Worker) {
             return Err(UsageError {
-                what: "`--throttle worker` slows consumers of this process, and these run in one of their own".into(),
+                what:
+                    "`--throttle worker` slows consumers of this process, and these run in one of their own"
+                        .into(),
                 hint: "leave out `--throttle worker`, or `--worker` and `--worker-cmd`".into(),
             });
         }

@@ -91,7 +91,12 @@ pub(super) struct Spec<'a> {
 
 impl Bench<'_> {
     /// The plans of a trial of this contender.
-    pub(super) fn plans(&self, plans: Plans, contender: &Contender<'_>, seed: u64) -> Result<Plans, ScenarioError> {
+    pub(super) fn plans(
+        &self,
+        plans: Plans,
+        contender: &Contender<'_>,
+        seed: u64,
+    ) -> Result<Plans, ScenarioError> {
         let held = contender.worker.is_none_or(WorkerCommand::reports);
         Ok(if held { plans } else { plans.warmed_up(self.options, seed)? })
     }
@@ -136,7 +141,8 @@ impl Bench<'_> {
         let reports = stopped?;
         self.progress.phase(&format!("{}: checks of truth", spec.title));
         let keyed = self.options.key == Key::OrderId;
-        let truth = truth::check(self.site, site, &timeline, &failures, &measured.extra, reports.as_ref(), keyed);
+        let truth =
+            truth::check(self.site, site, &timeline, &failures, &measured.extra, reports.as_ref(), keyed);
         let verification = Box::pin(truth).await?;
         Ok(outcome::trial(spec, &timeline, measured, reports.as_ref(), verification))
     }
@@ -148,7 +154,8 @@ impl Bench<'_> {
         timeline: &Arc<Timeline>,
     ) -> Result<Running, ScenarioError> {
         if let Some(command) = spec.contender.worker {
-            let started = RunningProcess::start(command, site, spec.contender.lanes, spec.service_time, timeline);
+            let started =
+                RunningProcess::start(command, site, spec.contender.lanes, spec.service_time, timeline);
             return Ok(Running::Process(Box::new(started.await?)));
         }
         let probe: Arc<dyn Probe> = match self.options.throttle {
@@ -157,7 +164,9 @@ impl Bench<'_> {
         };
         let settings =
             LaneSettings { service_time: spec.service_time, commit_interval: describe::COMMIT_INTERVAL };
-        RunningLanes::start(self.runtime, site, spec.contender.lanes, &settings, &probe).await.map(Running::Here)
+        RunningLanes::start(self.runtime, site, spec.contender.lanes, &settings, &probe)
+            .await
+            .map(Running::Here)
     }
 
     fn timeline(&self, spec: &Spec<'_>) -> Result<Arc<Timeline>, ScenarioError> {
@@ -166,7 +175,8 @@ impl Bench<'_> {
         phases.push((DRAIN.to_owned(), Arc::clone(&spec.plans.drain)));
         phases.extend(spec.plans.steady.iter().map(|plan| (STEADY.to_owned(), Arc::clone(plan))));
         phases.extend(spec.plans.surge.iter().map(|plan| (SURGE.to_owned(), Arc::clone(plan))));
-        let partitions = NonZeroU32::new(spec.contender.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
+        let partitions =
+            NonZeroU32::new(spec.contender.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
         let keyed = self.options.key == Key::OrderId;
         let place = |id: &payment_delivery::event::OrderId| {
             keyed.then(|| partition_for_key(id.as_str().as_bytes(), partitions))
