@@ -120,13 +120,14 @@ fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, ScenarioErro
 }
 
 /// A gate that releases the hold when it is opened.
-fn release_when_opened(hold: Hold) -> Gate {
+fn release_when_opened(mut hold: Hold) -> Gate {
     let (gate, mut opened) = watch::channel(false);
     tokio::spawn(async move {
-        // Dropped unopened, the worker's input ends, and it goes on holding until it is stopped.
         if opened.wait_for(|open| *open).await.is_ok() {
             hold.release();
         }
+        // Kept until nobody has the gate any more: at the end of its input the worker stops.
+        while opened.changed().await.is_ok() {}
     });
     gate
 }

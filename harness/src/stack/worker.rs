@@ -93,13 +93,13 @@ pub struct WorkerProcess {
     _scratch: Scratch,
 }
 
-/// Lets a held worker fetch.
+/// Lets a held worker fetch. Dropped, it tells the worker to stop: so none outlives a harness that was killed.
 #[derive(Debug)]
 pub struct Hold(ChildStdin);
 
 impl Hold {
     /// Lets it fetch. One that has ended meanwhile hears nothing, which its exit says better.
-    pub fn release(mut self) {
+    pub fn release(&mut self) {
         if let Err(error) = self.0.write_all(b"go\n") {
             tracing::debug!(%error, "the worker could not be told to go on");
         }
