@@ -60,17 +60,23 @@ impl Replay {
 
     /// Many runs.
     pub fn rates(&self, runs: u32, mut run: impl FnMut(&Self) -> (GateVerdict, u32)) -> Rates {
-        let mut rates = Rates { runs, ..Rates::default() };
-        let part = 1.0 / f64::from(runs.max(1));
+        let (mut regressed, mut held, mut undecided, mut rounds) = (0_u32, 0_u32, 0_u32, 0_u64);
         for _ in 0..runs {
-            let (verdict, rounds) = run(self);
-            rates.mean_rounds += f64::from(rounds) * part;
+            let (verdict, took) = run(self);
+            rounds += u64::from(took);
             match verdict {
-                GateVerdict::Regressed => rates.regressed += part,
-                GateVerdict::Held => rates.held += part,
-                _ => rates.undecided += part,
+                GateVerdict::Regressed => regressed += 1,
+                GateVerdict::Held => held += 1,
+                _ => undecided += 1,
             }
         }
-        rates
+        let part = |count: u32| f64::from(count) / f64::from(runs.max(1));
+        Rates {
+            runs,
+            regressed: part(regressed),
+            held: part(held),
+            undecided: part(undecided),
+            mean_rounds: rounds as f64 / f64::from(runs.max(1)),
+        }
     }
 }
