@@ -21,7 +21,7 @@ use rand::{Rng, RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use statrs::distribution::{Beta, ContinuousCDF};
 
-use super::decision::{limit, log_ratio};
+use super::decision::log_ratio;
 use super::replay::{Rates, Replay};
 use super::rules::Rules;
 use crate::record::gate::{Metric, Values};
@@ -109,7 +109,7 @@ impl Pool {
                 .collect::<Result<Vec<f64>, _>>()
         };
         Ok(Self {
-            replay: Replay::new(rules.required().map(limit).collect()),
+            replay: Replay::of(rules, usize::MAX),
             rounds: rounds.iter().enumerate().map(ratios).collect::<Result<_, _>>()?,
         })
     }
