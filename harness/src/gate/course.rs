@@ -210,3 +210,6 @@ impl Gate {
         warnings
     }
 }
+
+#[cfg(test)]
+mod tests;

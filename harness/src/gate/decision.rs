@@ -2,7 +2,7 @@
 
 use super::design::{Design, Look, Sample};
 use crate::record::gate::{
-    GateLook, GateRound, GateRule, GateVerdict, Measured, MetricLook, MetricVerdict, Undecided, Worse,
+    GateLook, GateRound, GateRule, GateVerdict, Measured, MetricLook, MetricVerdict, Undecided, Values, Worse,
 };
 
 /// The worsening that a rule tolerates, as a log ratio with the worse direction positive.
@@ -50,12 +50,10 @@ pub fn conclude(required: impl IntoIterator<Item = MetricVerdict>) -> Option<Gat
     all_held.then_some(GateVerdict::Held)
 }
 
-/// One round's log ratio of a metric, the worse direction being positive; `None` where a value is missing, zero or no
+/// The log ratio of a metric in one round, the worse direction being positive; `None` where a value is missing, zero or no
 /// number.
-pub fn worsening(rule: &GateRule, round: &GateRound) -> Option<f64> {
-    let (baseline, candidate) =
-        (round.baseline.values.of(rule.metric)?, round.candidate.values.of(rule.metric)?);
-    let log_ratio = (candidate / baseline).ln();
+pub fn log_ratio(rule: &GateRule, baseline: &Values, candidate: &Values) -> Option<f64> {
+    let log_ratio = (candidate.of(rule.metric)? / baseline.of(rule.metric)?).ln();
     Some(match rule.worse {
         Worse::Lower => -log_ratio,
         Worse::Higher => log_ratio,
@@ -76,7 +74,10 @@ fn metric_at(design: &Design, rule: &GateRule, rounds: &[GateRound]) -> MetricLo
     let undecided =
         |why, measured| MetricLook { metric, verdict: MetricVerdict::Undecided, measured, why: Some(why) };
     // What is missing was not left out blindly, so what is left proves nothing.
-    let Some(log_ratios) = rounds.iter().map(|round| worsening(rule, round)).collect::<Option<Vec<f64>>>()
+    let Some(log_ratios) = rounds
+        .iter()
+        .map(|round| log_ratio(rule, &round.baseline.values, &round.candidate.values))
+        .collect::<Option<Vec<f64>>>()
     else {
         return undecided(Undecided::NotMeasured, None);
     };
@@ -106,9 +107,11 @@ fn measured(design: &Design, rule: &GateRule, rounds: &[GateRound], sample: &Sam
     let bounds = design.quantiles(sample.n).bounds(sample);
     let limit = limit(rule);
     let deviation = sample.deviation();
+    // A bound beyond all numbers, as two wild rounds can give, could not be written as JSON.
+    let ratio = |log_ratio: f64| log_ratio.exp().min(f64::MAX);
     let (ratio, low, high) = match rule.worse {
-        Worse::Lower => ((-bounds.estimate).exp(), (-bounds.upper).exp(), (-bounds.lower).exp()),
-        Worse::Higher => (bounds.estimate.exp(), bounds.lower.exp(), bounds.upper.exp()),
+        Worse::Lower => (ratio(-bounds.estimate), ratio(-bounds.upper), ratio(-bounds.lower)),
+        Worse::Higher => (ratio(bounds.estimate), ratio(bounds.lower), ratio(bounds.upper)),
     };
     let baseline = geometric_mean(rounds.iter().filter_map(|r| r.baseline.values.of(rule.metric)));
     Measured {
@@ -126,3 +129,6 @@ fn measured(design: &Design, rule: &GateRule, rounds: &[GateRound], sample: &Sam
 fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
     values.map(f64::ln).collect::<Sample>().mean.exp()
 }
+
+#[cfg(test)]
+mod tests;

@@ -199,3 +199,6 @@ impl FromIterator<f64> for Sample {
         sample
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,7 @@
 mod course;
 pub mod decision;
 pub mod design;
+pub mod pool;
 pub mod replay;
 pub mod rules;
 mod walk;

@@ -1,7 +1,14 @@
 //! The design run on made-up or drawn rounds, as often as it takes to know its rates.
 
-use super::decision::{conclude, judge};
+use std::f64::consts::SQRT_2;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::decision::{conclude, judge, limit};
 use super::design::{Design, Sample};
+use super::rules::Rules;
 use crate::record::gate::GateVerdict;
 
 /// The design, and the tolerances of the required metrics as log ratios.
@@ -27,7 +34,12 @@ pub struct Rates {
 }
 
 impl Replay {
-    /// For required metrics with these tolerances as log ratios (see [`limit`](super::decision::limit)).
+    /// For the required metrics of these rules, or the first `metrics` of them.
+    pub fn of(rules: &Rules, metrics: usize) -> Self {
+        Self::new(rules.required().take(metrics).map(limit).collect())
+    }
+
+    /// For required metrics with these tolerances as log ratios (see [`limit`]).
     pub fn new(limits: Vec<f64>) -> Self {
         Self { design: Design::new(limits.len()), limits }
     }
@@ -58,19 +70,42 @@ impl Replay {
         (GateVerdict::Undecided, rounds)
     }
 
+    /// Many runs on made-up noise: log-normal, with the same spread `cv` of single trials in every metric, and independent
+    /// among metrics. The first metric's cost is greater by `more` (0.1 is 10 %), the others are unchanged.
+    pub fn simulate(&self, cv: f64, more: f64, runs: u32, seed: u64) -> Rates {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        self.rates(runs, |replay| {
+            replay.run(|log_ratios| {
+                for (i, to) in log_ratios.iter_mut().enumerate() {
+                    let z: f64 = StandardNormal.sample(&mut rng);
+                    *to = z * cv * SQRT_2 + if i == 0 { more.ln_1p() } else { 0.0 };
+                }
+            })
+        })
+    }
+
     /// Many runs.
     pub fn rates(&self, runs: u32, mut run: impl FnMut(&Self) -> (GateVerdict, u32)) -> Rates {
-        let mut rates = Rates { runs, ..Rates::default() };
-        let part = 1.0 / f64::from(runs.max(1));
+        let (mut regressed, mut held, mut undecided, mut rounds) = (0_u32, 0_u32, 0_u32, 0_u64);
         for _ in 0..runs {
-            let (verdict, rounds) = run(self);
-            rates.mean_rounds += f64::from(rounds) * part;
+            let (verdict, took) = run(self);
+            rounds += u64::from(took);
             match verdict {
-                GateVerdict::Regressed => rates.regressed += part,
-                GateVerdict::Held => rates.held += part,
-                _ => rates.undecided += part,
+                GateVerdict::Regressed => regressed += 1,
+                GateVerdict::Held => held += 1,
+                _ => undecided += 1,
             }
         }
-        rates
+        let part = |count: u32| f64::from(count) / f64::from(runs.max(1));
+        Rates {
+            runs,
+            regressed: part(regressed),
+            held: part(held),
+            undecided: part(undecided),
+            mean_rounds: rounds as f64 / f64::from(runs.max(1)),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub mod file;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod gate;
 mod trial;
 

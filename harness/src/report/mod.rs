@@ -10,6 +10,7 @@ use crate::record::RunResult;
 
 pub mod chart;
 pub mod csv;
+pub mod gate;
 pub mod html;
 pub mod markdown;
 pub mod pair;

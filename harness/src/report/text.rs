@@ -118,11 +118,26 @@ fn pieces(word: &str, room: usize) -> Vec<String> {
     characters.chunks(room).map(|piece| piece.iter().collect()).collect()
 }
 
+/// The words of a text; a percent sign stays with its number.
+fn words_of(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match words.last_mut() {
+            Some(number) if word.starts_with('%') => {
+                number.push(' ');
+                number.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
 /// Breaks text between words so that it fits; later lines start with `indent`.
 pub(super) fn wrap(text: &str, indent: &str) -> String {
     let mut out = String::new();
     let mut line = String::new();
-    for word in text.split_whitespace().flat_map(|word| pieces(word, WIDTH - indent.len())) {
+    for word in words_of(text).iter().flat_map(|word| pieces(word, WIDTH - indent.len())) {
         if !line.trim().is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
             out.push_str(&line);
             out.push('\n');

@@ -6,7 +6,7 @@ use crate::report::units::{self, confidence, count, counted, number, ratio, spre
 mod demonstration;
 
 pub use demonstration::{
-    DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short, modelled,
+    DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short, modelled, not_all_real,
 };
 
 /// The metric of the main comparison.
@@ -187,7 +187,7 @@ fn on_purpose(result: &RunResult) -> Option<String> {
 }
 
 /// The kinds of failure in `v`, each with its denominator.
-fn what_failed(v: &Verification) -> String {
+pub(super) fn what_failed(v: &Verification) -> String {
     let mut wrong = Vec::new();
     if v.lost > 0 {
         wrong.push(format!("{} of {} acknowledged events lost", count(v.lost), count(v.acked)));

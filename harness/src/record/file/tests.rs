@@ -1,59 +1,16 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::record::{Component, Environment, Kafka, Stack, Workload};
+use crate::record::fixture;
 
 fn result() -> RunResult {
-    let component = || Component { name: "c".into(), version: "1".into(), settings: BTreeMap::new() };
     RunResult {
         schema_version: SCHEMA_VERSION,
         command: "compare".into(),
         command_line: "lanebench compare".into(),
         started_at: "2026-01-01T00:00:00Z".into(),
         complete: false,
-        environment: Environment {
-            version: "0.1.0".into(),
-            commit: "unknown".into(),
-            dirty: false,
-            profile: "debug".into(),
-            rustc: String::new(),
-            cpu: String::new(),
-            cores: 2,
-            memory_bytes: 1,
-            kernel: String::new(),
-            load_before: 0.0,
-            load_max: 0.0,
-        },
-        stack: Stack {
-            name: "native".into(),
-            demonstration: Vec::new(),
-            kafka: Kafka {
-                version: "4.1.1".into(),
-                nodes: 1,
-                replication: 1,
-                min_isr: 1,
-                acks: "all".into(),
-            },
-            store: component(),
-            view: component(),
-            clients: BTreeMap::new(),
-        },
-        workload: Workload {
-            seed: 7,
-            rounds: 3,
-            key: "order-id".into(),
-            keys: "uniform".into(),
-            events_per_order: 3,
-            value_bytes: 300,
-            arrivals: "poisson".into(),
-            service_time_ms: 0.0,
-            drain_events: 0,
-            steady_per_s: 0.0,
-            steady_s: 0.0,
-            surge: None,
-            commit_interval_ms: 100,
-            inject: None,
-        },
+        environment: fixture::environment(),
+        stack: fixture::stack(),
+        workload: fixture::workload(),
         warnings: Vec::new(),
         passed: true,
         configurations: Vec::new(),

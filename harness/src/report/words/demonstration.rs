@@ -1,6 +1,6 @@
 //! What stands in for what, and what is modelled: said wherever its numbers are.
 
-use crate::record::{Control, Distribution, RunResult};
+use crate::record::{Control, Distribution, RunResult, Stack, Workload};
 use crate::report::{units, words};
 
 /// What a demonstration opens with: that it is one, what stands in for what, and what is modelled. `None` where the
@@ -27,22 +27,27 @@ pub const DEMONSTRATION: &str = "DEMONSTRATION";
 
 /// What must stand beside every chart of a run whose costs are not all real.
 pub fn demonstration_in_short(result: &RunResult) -> Option<String> {
-    let modelled = cost(result);
-    if result.stack.demonstration.is_empty() {
+    not_all_real(&result.stack, &result.workload)
+}
+
+/// The same for anything that ran on a stack: that it is a demonstration, or what is modelled; `None` where all is real.
+pub fn not_all_real(stack: &Stack, workload: &Workload) -> Option<String> {
+    let modelled = cost(workload);
+    if stack.demonstration.is_empty() {
         return modelled.map(|cost| format!("Modelled: {cost}."));
     }
     let cost = modelled.map_or(String::new(), |cost| format!(", modelled: {cost}"));
-    Some(format!("{DEMONSTRATION} on the {} stack{cost}.", result.stack.name))
+    Some(format!("{DEMONSTRATION} on the {} stack{cost}.", stack.name))
 }
 
 /// The modelled cost, if there is one.
 pub fn modelled(result: &RunResult) -> Option<String> {
-    cost(result).map(|cost| format!("{cost}{}", as_measured(result)))
+    cost(&result.workload).map(|cost| format!("{cost}{}", as_measured(result)))
 }
 
 /// The modelled cost as it was asked for.
-fn cost(result: &RunResult) -> Option<String> {
-    let ms = result.workload.service_time_ms;
+fn cost(workload: &Workload) -> Option<String> {
+    let ms = workload.service_time_ms;
     (ms > 0.0).then(|| format!("{} ms of service time an event", units::tick(ms)))
 }
 
