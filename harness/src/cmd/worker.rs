@@ -117,7 +117,8 @@ pub async fn run(args: WorkerArgs, cancel: CancellationToken) -> anyhow::Result<
         tell(&format!("handicapped on purpose: {handicap}"));
     }
     let Settings { consumers, topic, group, .. } = &settings;
-    tell(&format!("{consumers} of group {group} on {topic}; Ctrl-C stops"));
+    let noun = if consumers.get() == 1 { "consumer" } else { "consumers" };
+    tell(&format!("{consumers} {noun} of group {group} on topic {topic}; Ctrl-C stops"));
     let (gate, opened) = watch::channel(!hold);
     if hold {
         on_stdin(gate.clone(), cancel.clone())?;

@@ -12,6 +12,7 @@ mod contracts;
 mod controls;
 mod group;
 mod interrupt;
+mod process;
 mod tools;
 mod trouble;
 mod worker;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         contracts::CASES,
         group::CASES,
         worker::CASES,
+        process::CASES,
         trouble::CASES,
         compare::CASES,
         controls::CASES,
