@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod cmd;
+pub mod gate;
 pub mod load;
 pub mod measure;
 pub mod record;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const ROOMS: [&str; 11] = [
-    "broker", "cmd", "load", "measure", "record", "report", "scenario", "stack", "stats", "verify",
+const ROOMS: [&str; 12] = [
+    "broker", "cmd", "gate", "load", "measure", "record", "report", "scenario", "stack", "stats", "verify",
     "workload",
 ];
 
@@ -43,6 +43,7 @@ fn arrows_point_one_way() {
     check("stats", &["record"]);
     check("verify", &["record"]);
     check("report", &["record"]);
+    check("gate", &["record"]);
     check("measure", &["record", "workload"]);
     check("load", &["measure", "workload"]);
     check("scenario", &["load", "measure", "record", "stack", "stats", "verify", "workload"]);

@@ -10,15 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::console::Console;
 use super::exit::Exit;
 use super::out::{Format, UsageError, print, tell};
+use super::place::PlaceFlags;
+use super::values::{command_line, duration};
 use crate::record::file::create_output_dir;
 use crate::report;
 use crate::scenario::Progress as _;
 use crate::scenario::compare::{self, Ended, Setup};
 use crate::scenario::options::{Inject, Key, Lanes, Options, Throttle};
 use crate::scenario::rates::Sizes;
-use crate::stack::{
-    EmbeddedStack, Endpoints, External, NativeOptions, NativeStack, Stack, StackError, StackKind, redact,
-};
+use crate::stack::StackKind;
+use crate::stack::worker::WorkerCommand;
 use crate::workload::{Arrivals, Keys};
 
 /// Modelled call an event on the embedded stack, whose store costs next to nothing to write.
@@ -40,18 +41,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
-    /// Where broker, store and view come from
-    #[arg(long, value_enum, default_value_t = StackKind::Embedded)]
-    stack: StackKind,
-    /// Broker nodes that the embedded or native stack starts: 1 or 3
-    #[arg(long, default_value_t = 1, value_parser = nodes)]
-    nodes: u8,
-    /// Replicas of each partition [default: the nodes, at most 3]
-    #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
-    replication: Option<i16>,
-    /// min.insync.replicas of the topic [default: one below the replicas, at least 1]
-    #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
-    min_isr: Option<i16>,
+    #[command(flatten)]
+    place: PlaceFlags,
     /// What is compared, the baseline first; 3p1c is three partitions and one consumer
     #[arg(long, value_delimiter = ',', default_value = "1p1c,3p3c")]
     configs: Vec<Lanes>,
@@ -100,6 +91,12 @@ pub struct CompareArgs {
     /// Slow something down on purpose, to see the bottleneck's name change
     #[arg(long, value_enum)]
     throttle: Option<Throttle>,
+    /// Where consumers run; `process` is one `lanebench worker` a trial
+    #[arg(long, value_enum, default_value_t = WorkerPlace::InProcess, conflicts_with = "worker_cmd")]
+    worker: WorkerPlace,
+    /// Your own worker, one process a trial, measured from outside; docs/worker.md says what it is given
+    #[arg(long, value_name = "CMD")]
+    worker_cmd: Option<String>,
     /// Directory for the report [default: reports/, named by the time in UTC and the command]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -112,50 +109,6 @@ pub struct CompareArgs {
     /// No progress on stderr
     #[arg(long, short)]
     quiet: bool,
-    #[command(flatten)]
-    addresses: Addresses,
-}
-
-/// Where things are (external), or shall be (native).
-#[derive(Args)]
-struct Addresses {
-    /// Port of the first Kafka node of the native stack [default: a free one]
-    #[arg(long)]
-    kafka_port: Option<u16>,
-    /// Port of PostgreSQL of the native stack [default: a free one]
-    #[arg(long)]
-    postgres_port: Option<u16>,
-    /// Port of Redis of the native stack [default: a free one]
-    #[arg(long)]
-    redis_port: Option<u16>,
-    /// Brokers of the external stack, such as 10.0.0.1:9092,10.0.0.2:9092
-    #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',')]
-    bootstrap: Vec<String>,
-    /// PostgreSQL of the external stack; prefer the environment, which keeps a password out of `ps`
-    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true)]
-    database_url: Option<String>,
-    /// Redis of the external stack
-    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true)]
-    redis_url: Option<String>,
-}
-
-impl Addresses {
-    /// Refuses what the stack would not heed. Addresses may also come by environment, for every run of a shell, so they
-    /// are no mistake on another stack.
-    fn fit(&self, stack: StackKind) -> Result<(), UsageError> {
-        let ports = [
-            ("--kafka-port", self.kafka_port),
-            ("--postgres-port", self.postgres_port),
-            ("--redis-port", self.redis_port),
-        ];
-        match ports.into_iter().find(|(_, port)| port.is_some()) {
-            Some((flag, _)) if stack != StackKind::Native => Err(UsageError {
-                what: format!("`{flag}` is for the native stack; the {stack} one starts no server there"),
-                hint: format!("leave `{flag}` out, or add `--stack native`"),
-            }),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// How a consumer works through its events.
@@ -165,12 +118,13 @@ enum Mode {
     Record,
 }
 
-fn nodes(text: &str) -> Result<u8, String> {
-    match text {
-        "1" => Ok(1),
-        "3" => Ok(3),
-        _ => Err("a cluster has 1 node or 3".into()),
-    }
+/// Where consumers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WorkerPlace {
+    /// In the harness's process.
+    InProcess,
+    /// In a process of their own.
+    Process,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -182,30 +136,9 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("`{text}` is not a duration; write it like 5s, 2ms or 1m"))?;
-    Duration::try_from(parsed).map_err(|_| "a duration is not negative".into())
-}
-
 impl CompareArgs {
     fn options(&self) -> Result<Options, UsageError> {
-        let nodes = i16::from(self.nodes);
-        let external = self.stack == StackKind::External;
-        let replication = self.replication.unwrap_or(if external { 1 } else { nodes });
-        if !external && replication > nodes {
-            return Err(UsageError {
-                what: format!("{replication} replicas need {replication} nodes; the stack has {nodes}"),
-                hint: "raise `--nodes` or lower `--replication`".into(),
-            });
-        }
-        let min_isr = self.min_isr.unwrap_or((replication - 1).max(1));
-        if min_isr > replication {
-            return Err(UsageError {
-                what: format!("{min_isr} replicas in sync can't be had from {replication}"),
-                hint: "lower `--min-isr` or raise `--replication`".into(),
-            });
-        }
+        let (replication, min_isr) = self.place.replicas()?;
         let mut seen = std::collections::BTreeSet::new();
         if let Some(twice) = self.configs.iter().find(|lanes| !seen.insert(**lanes)) {
             return Err(UsageError {
@@ -213,16 +146,30 @@ impl CompareArgs {
                 hint: "name each configuration once; more rounds give more trials".into(),
             });
         }
-        if self.throttle == Some(Throttle::Store) && self.stack != StackKind::Native {
+        let process = self.worker_cmd.is_some() || self.worker == WorkerPlace::Process;
+        if process && self.throttle == Some(Throttle::Worker) {
+            return Err(UsageError {
+                what: "`--throttle worker` slows consumers of this process, and these run in one of their own".into(),
+                hint: "leave out `--throttle worker`, or `--worker` and `--worker-cmd`".into(),
+            });
+        }
+        if self.worker_cmd.is_some() && !self.service_time.unwrap_or_default().is_zero() {
+            return Err(UsageError {
+                what: "`--service-time` is a call that our own consumers model; yours makes its own".into(),
+                hint: "leave `--service-time` out".into(),
+            });
+        }
+        if self.throttle == Some(Throttle::Store) && self.place.stack != StackKind::Native {
             return Err(UsageError {
                 what: "`--throttle store` stops PostgreSQL's processes, and this stack has none of ours"
                     .into(),
                 hint: "use it with `--stack native`".into(),
             });
         }
-        self.addresses.fit(self.stack)?;
-        let embedded = self.stack == StackKind::Embedded;
-        let service_time = self.service_time.unwrap_or(if embedded { SERVICE_TIME } else { Duration::ZERO });
+        self.place.fit()?;
+        let embedded = self.place.stack == StackKind::Embedded;
+        let modelled = embedded && self.worker_cmd.is_none();
+        let service_time = self.service_time.unwrap_or(if modelled { SERVICE_TIME } else { Duration::ZERO });
         Ok(Options {
             configs: self.configs.clone(),
             rounds: self.rounds,
@@ -242,6 +189,7 @@ impl CompareArgs {
             min_isr,
             inject: self.inject,
             throttle: self.throttle,
+            worker: self.worker()?,
             drain_events: self.drain_events,
             keep: self.keep,
         })
@@ -254,11 +202,11 @@ impl CompareArgs {
 /// What keeps it from running, with a hint where there is one.
 pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     let options = args.options()?;
-    let external = args.external()?;
+    let external = args.place.external()?;
     // Before minutes of work: can the report be written at all?
     let out = create_output_dir(args.out.clone(), "compare")?;
     let console = Console::new(args.quiet);
-    let stack = match start(&args, external, &console, &cancel).await {
+    let stack = match args.place.start(external, options.worker.is_some(), &console, &cancel).await {
         Err(error) if cancel.is_cancelled() => {
             tracing::debug!(%error, "interrupted while the stack started");
             tell("interrupted; everything is stopped");
@@ -288,67 +236,21 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
 }
 
 impl CompareArgs {
-    /// The addresses of the external stack, if that is asked for.
-    fn external(&self) -> Result<Option<Endpoints>, UsageError> {
-        if self.stack != StackKind::External {
-            return Ok(None);
+    /// The worker that is a process of its own, if one is asked for.
+    fn worker(&self) -> Result<Option<WorkerCommand>, UsageError> {
+        match &self.worker_cmd {
+            Some(line) if line.trim().is_empty() => Err(UsageError {
+                what: "`--worker-cmd` is empty".into(),
+                hint: "give the command line of your worker, such as `java -jar worker.jar`".into(),
+            }),
+            Some(line) => Ok(Some(WorkerCommand::Foreign { line: line.clone() })),
+            None if self.worker == WorkerPlace::Process => {
+                WorkerCommand::this_binary().map(Some).map_err(|error| UsageError {
+                    what: format!("this program's own file can't be found: {error}"),
+                    hint: "start it by its path".into(),
+                })
+            }
+            None => Ok(None),
         }
-        let missing = |flag: &str, variable: &str| UsageError {
-            what: format!("the external stack needs {flag}"),
-            hint: format!("give it, or set {variable}; `lanebench stack up` prints all three variables"),
-        };
-        let at = &self.addresses;
-        if at.bootstrap.is_empty() {
-            return Err(missing("--bootstrap", "LANEBENCH_BOOTSTRAP"));
-        }
-        Ok(Some(Endpoints {
-            bootstrap: at.bootstrap.clone(),
-            database_url: at
-                .database_url
-                .clone()
-                .ok_or_else(|| missing("--database-url", "LANEBENCH_DATABASE_URL"))?,
-            redis_url: at.redis_url.clone().ok_or_else(|| missing("--redis-url", "LANEBENCH_REDIS_URL"))?,
-        }))
     }
-}
-
-async fn start(
-    args: &CompareArgs,
-    external: Option<Endpoints>,
-    console: &Console,
-    cancel: &CancellationToken,
-) -> anyhow::Result<Stack> {
-    if let Some(endpoints) = external {
-        console.phase("looking for the external stack");
-        let checked = cancel.run_until_cancelled(External::new(endpoints).check()).await;
-        return Ok(checked.ok_or(StackError::Interrupted)??.into());
-    }
-    let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
-    if args.stack == StackKind::Embedded {
-        console.phase("starting the embedded stack");
-        return Ok(EmbeddedStack::start(args.nodes.into(), &tell).await?.into());
-    }
-    let options = NativeOptions {
-        nodes: args.nodes.into(),
-        kafka_port: args.addresses.kafka_port,
-        postgres_port: args.addresses.postgres_port,
-        redis_port: args.addresses.redis_port,
-        ..NativeOptions::default()
-    };
-    Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
-}
-
-/// The command line that repeats this run. Secrets come by environment or are left out.
-fn command_line() -> String {
-    let mut words = vec!["lanebench".to_owned()];
-    let mut secret = false;
-    for word in std::env::args().skip(1) {
-        let hidden = std::mem::replace(&mut secret, word == "--database-url" || word == "--redis-url");
-        words.push(match word.split_once('=') {
-            Some((flag @ ("--database-url" | "--redis-url"), url)) => format!("{flag}={}", redact(url)),
-            _ if hidden => redact(&word),
-            _ => word,
-        });
-    }
-    words.join(" ")
 }

@@ -13,6 +13,10 @@ pub enum Exit {
     Usage,
     /// A check of truth failed.
     TruthFailed,
+    /// The gate found a regression.
+    Regressed,
+    /// The gate could not decide, or had nothing to compare with.
+    Undecided,
     /// Interrupted by a signal.
     Interrupted,
 }
@@ -24,6 +28,8 @@ impl From<Exit> for ExitCode {
             Exit::CouldNotRun => 1,
             Exit::Usage => 2,
             Exit::TruthFailed => 3,
+            Exit::Regressed => 4,
+            Exit::Undecided => 5,
             Exit::Interrupted => 130,
         })
     }

@@ -9,9 +9,12 @@ pub mod compare;
 mod console;
 pub mod exit;
 mod interrupt;
+mod gate;
 mod out;
+mod place;
 pub mod report;
 pub mod stack;
+mod values;
 
 use exit::Exit;
 
@@ -33,7 +36,7 @@ Examples:
   lanebench report reports/latest/result.json renders a report again
 
 Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed;
-130 interrupted.";
+4 the gate found a regression; 5 it could not decide; 130 interrupted.";
 
 fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
@@ -43,6 +46,8 @@ fn version() -> &'static str {
 enum Command {
     /// Compare partition and consumer counts: throughput, response time, lag and order, checked for truth
     Compare(Box<compare::CompareArgs>),
+    /// Judge a worker against a baseline in paired rounds: regressed, held or undecided
+    Gate(Box<gate::GateArgs>),
     /// Render a saved result again, or lay two beside each other
     Report(report::ReportArgs),
     /// See what a stack needs, or hold one up
@@ -65,6 +70,7 @@ pub fn main() -> ExitCode {
         interrupt::cancel_on_signal(&cancel)?;
         match cli.command {
             Command::Compare(args) => compare::run(*args, cancel).await,
+            Command::Gate(args) => gate::run(*args, cancel).await,
             Command::Report(args) => report::run(&args),
             Command::Stack(args) => stack::run(args, cancel).await,
         }

@@ -84,6 +84,12 @@ pub fn bottleneck(consumers: &[ConsumerTime], resources: &[Resource], cores: usi
     Bottleneck { name: name.into(), evidence: format!("{spent}{used}") }
 }
 
+/// For a worker that is seen from outside only.
+pub fn unseen(resources: &[Resource], cores: usize) -> Bottleneck {
+    let evidence = format!("from outside it can't be seen what consumers wait for{}", usage(resources, cores));
+    Bottleneck { name: "unknown".into(), evidence }
+}
+
 /// "; PostgreSQL kept 1.1 cores busy, … ; 97 % of the host's 2 cores were busy".
 fn usage(resources: &[Resource], cores: usize) -> String {
     let (host, components): (Vec<&Resource>, Vec<&Resource>) =

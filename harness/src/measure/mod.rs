@@ -5,7 +5,9 @@ pub mod clock;
 pub mod environment;
 pub mod lag;
 pub mod noise;
+pub mod outside;
 pub mod resources;
+pub mod run_file;
 pub mod timeline;
 
 pub use clock::Clock;

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use super::gate::{GATE_SCHEMA_VERSION, GateRecord};
 use super::{RunResult, SCHEMA_VERSION};
 
 mod error;
@@ -16,6 +18,9 @@ pub use error::FileError;
 /// Name of the result in its directory.
 pub const RESULT_FILE: &str = "result.json";
 
+/// Name of a gate's record in its directory.
+pub const GATE_FILE: &str = "gate.json";
+
 /// Where results go unless `--out` says otherwise, from the working directory.
 pub const REPORTS_DIR: &str = "reports";
 
@@ -24,6 +29,24 @@ const LATEST: &str = "latest";
 
 /// How many runs of one command may start in one second.
 const SUFFIX_MAX: u32 = 100;
+
+/// What is saved as a file of its own.
+trait Saved: Serialize + DeserializeOwned {
+    /// The file's name.
+    const FILE: &str;
+    /// The version of the schema that is written, and the only one that is read.
+    const VERSION: u32;
+}
+
+impl Saved for RunResult {
+    const FILE: &str = RESULT_FILE;
+    const VERSION: u32 = SCHEMA_VERSION;
+}
+
+impl Saved for GateRecord {
+    const FILE: &str = GATE_FILE;
+    const VERSION: u32 = GATE_SCHEMA_VERSION;
+}
 
 /// The directory of one run's results.
 ///
@@ -132,7 +155,19 @@ impl OutputDir {
     /// # Errors
     /// [`FileError::Write`]; [`FileError::NotANumber`] after the file was written all the same.
     pub fn save(&self, result: &RunResult) -> Result<PathBuf, FileError> {
-        let path = save(result, &self.path)?;
+        self.save_any(result)
+    }
+
+    /// Saves a gate as it is now, as [`save`](Self::save) does a run.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn save_gate(&self, record: &GateRecord) -> Result<PathBuf, FileError> {
+        self.save_any(record)
+    }
+
+    fn save_any<T: Saved>(&self, saved: &T) -> Result<PathBuf, FileError> {
+        let path = save(saved, &self.path)?;
         if let Some(latest) = &self.latest
             && let Err(error) = self.point_from(latest)
         {
@@ -177,9 +212,9 @@ impl Drop for OutputDir {
     }
 }
 
-/// Writes `result.json` into `dir` through a temporary file, and syncs both.
-fn save(result: &RunResult, dir: &Path) -> Result<PathBuf, FileError> {
-    let path = dir.join(RESULT_FILE);
+/// Writes a file into `dir` through a temporary one, and syncs both.
+fn save<T: Saved>(result: &T, dir: &Path) -> Result<PathBuf, FileError> {
+    let path = dir.join(T::FILE);
     let failed = |source| FileError::Write { path: path.clone(), source };
     let json = serde_json::to_vec(result).map_err(|e| failed(e.into()))?;
     let mut file = tempfile::Builder::new()
@@ -192,7 +227,7 @@ fn save(result: &RunResult, dir: &Path) -> Result<PathBuf, FileError> {
     file.persist(&path).map_err(|e| failed(e.error))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
     // JSON has no NaN: serde_json writes null there, which can't be read back. Better said now than a month later.
-    match serde_json::from_slice::<RunResult>(&json) {
+    match serde_json::from_slice::<T>(&json) {
         Ok(_) => Ok(path),
         Err(error) => Err(FileError::NotANumber { path, message: error.to_string() }),
     }
@@ -209,18 +244,34 @@ struct Head {
 /// # Errors
 /// A [`FileError`] that says what the path is instead: missing, a directory, cut off, not a result, of another version.
 pub fn load(path: &Path) -> Result<RunResult, FileError> {
+    load_any(path)
+}
+
+/// Loads a gate's record.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_gate(path: &Path) -> Result<GateRecord, FileError> {
+    load_any(path)
+}
+
+fn load_any<T: Saved>(path: &Path) -> Result<T, FileError> {
     let bytes = fs::read(path).map_err(|source| {
         let path = path.to_path_buf();
         match source.kind() {
             io::ErrorKind::NotFound => FileError::NotFound { path },
-            io::ErrorKind::IsADirectory => FileError::IsADirectory { path },
+            io::ErrorKind::IsADirectory => FileError::IsADirectory { path, file: T::FILE },
             _ => FileError::Read { path, source },
         }
     })?;
     let head: Head = serde_json::from_slice(&bytes).map_err(|e| parse_error(path, &e))?;
     let found = head.schema_version.unwrap_or(serde_json::Value::Null);
-    if found != SCHEMA_VERSION {
-        return Err(FileError::UnknownVersion { path: path.into(), found: found.to_string() });
+    if found != T::VERSION {
+        return Err(FileError::UnknownVersion {
+            path: path.into(),
+            found: found.to_string(),
+            known: T::VERSION,
+        });
     }
     serde_json::from_slice(&bytes).map_err(|e| parse_error(path, &e))
 }

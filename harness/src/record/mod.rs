@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub mod file;
+pub mod gate;
 mod trial;
 
 pub use trial::*;

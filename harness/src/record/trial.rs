@@ -24,6 +24,9 @@ pub struct Trial {
     /// How long the modelled call really took an event, over the whole trial; none where none is modelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_time_ns: Option<Distribution>,
+    /// What is known of the worker as a process of its own; none where consumers are a part of the harness's process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerProcess>,
     /// Lag over the whole trial.
     pub lag: Lag,
     /// The checks of truth.
@@ -38,6 +41,30 @@ pub struct Trial {
     pub bottleneck: Bottleneck,
     /// Noise during the trial.
     pub noise: Noise,
+}
+
+/// A worker in a process of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerProcess {
+    /// `inside` where the trial's figures rest on what the worker itself reports, `outside` where they rest on what it committed.
+    pub measured_from: String,
+    /// CPU time of the process during the drain, an event.
+    pub cpu_ns_per_event: f64,
+    /// Largest resident set of the process since its start.
+    pub peak_memory_bytes: u64,
+    /// What is seen from outside, wherever the trial's figures are from.
+    pub outside: Outside,
+}
+
+/// A trial by the offsets that the worker's group committed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outside {
+    /// The sampler's tick: with the worker's commit interval, the resolution of what follows.
+    pub tick_ms: u64,
+    /// From the drain's start until its last event was committed; null if one never was.
+    pub drain_s: Option<f64>,
+    /// committed − due, in the steady phase.
+    pub response_time_ns: Distribution,
 }
 
 /// The steady phase: open loop, one rate for all configurations.

@@ -9,19 +9,23 @@
 pub mod compare;
 mod describe;
 mod feed;
+pub mod gate;
 mod inject;
 mod lanes;
 mod observe;
 pub mod options;
 mod outcome;
 mod phase;
+mod process;
 mod pulse;
 pub mod rates;
+mod running;
 mod site;
 pub mod summary;
 mod throttle;
 mod trial;
 mod truth;
+mod warm_up;
 pub mod warnings;
 
 use std::time::Duration;
@@ -88,6 +92,12 @@ pub enum ScenarioError {
     /// The consumers did not share the partitions among them in time.
     #[error(transparent)]
     Joining(#[from] crate::measure::timeline::WaitError),
+    /// A worker process could not be started, or ended.
+    #[error(transparent)]
+    Process(#[from] crate::stack::StackError),
+    /// What a worker process reports can't be read.
+    #[error(transparent)]
+    RunFile(#[from] crate::measure::run_file::RunFileError),
     /// What components use could not be read.
     #[error("measuring resources: {0}")]
     Resources(#[from] crate::measure::resources::ResourceError),
@@ -129,6 +139,7 @@ impl ScenarioError {
             Self::Load(_) | Self::Sender(_) => {
                 "see the producer's log with `LANEBENCH_LOG=payment_delivery=debug`"
             }
+            Self::Process(error) => return error.hint(),
             _ => return None,
         };
         Some(hint.into())

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::rates::Sizes;
+use crate::stack::worker::WorkerCommand;
 use crate::workload::{Arrivals, Keys};
 
 /// A configuration that is compared: `3p3c` is three partitions and three consumers.
@@ -109,6 +110,8 @@ pub struct Options {
     pub inject: Option<Inject>,
     /// What is slowed down on purpose.
     pub throttle: Option<Throttle>,
+    /// The worker that is measured, as a process of its own; `None` for consumers in this process.
+    pub worker: Option<WorkerCommand>,
     /// Events of the drain's backlog; `None` to size it in the warm-up.
     pub drain_events: Option<u64>,
     /// How long things last that no measurement fixes.

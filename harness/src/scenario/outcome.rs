@@ -6,12 +6,13 @@ use std::time::Duration;
 use payment_delivery::probe::Activity;
 
 use super::phase::{DRAIN, STEADY, SURGE};
+use super::process::Reports;
 use super::trial::{Measured, Spec};
 use crate::measure::bottleneck::{self, ConsumerTime};
 use crate::measure::timeline::{PhaseTimes, Timeline, activity_name};
 use crate::record::{
-    ConsumerShare, Distribution, Lag, LagSample, PartitionShare, Stages, Steady, Surge, SurgeOutcome, Trial,
-    Verification,
+    ConsumerShare, Distribution, Lag, LagSample, Outside, PartitionShare, Stages, Steady, Surge, SurgeOutcome, Trial,
+    Verification, WorkerProcess,
 };
 use crate::stats::{Durations, shape, slope};
 use crate::verify;
@@ -24,6 +25,7 @@ pub(super) fn trial(
     spec: &Spec<'_>,
     timeline: &Timeline,
     measured: Measured,
+    reports: Option<&Reports>,
     mut verification: Verification,
 ) -> Trial {
     for what in &measured.stuck {
@@ -32,7 +34,12 @@ pub(super) fn trial(
     let (drain_s, visible) = drain(timeline);
     let consumers = consumers(timeline, &measured, drain_s);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let bottleneck = bottleneck::bottleneck(&times(timeline, &measured), &measured.drain.resources, cores);
+    let resources = &measured.drain.resources;
+    let bottleneck = if reports.is_some_and(|reports| reports.taken.is_none()) {
+        bottleneck::unseen(resources, cores)
+    } else {
+        bottleneck::bottleneck(&times(timeline, &measured), resources, cores)
+    };
     Trial {
         round: spec.round,
         seed: spec.seed,
@@ -45,9 +52,10 @@ pub(super) fn trial(
             .and_then(|r| r.surge.as_ref())
             .and_then(|plan| surge(plan, timeline, &measured.watched.lag.samples)),
         service_time_ns: service_time(timeline),
+        worker: reports.map(|reports| worker(timeline, &measured, reports, visible)),
         lag: lag(&measured),
         verification,
-        partitions: partitions(timeline, spec.lanes.partitions),
+        partitions: partitions(timeline, spec.contender.lanes.partitions),
         consumers,
         resources: measured.drain.resources,
         bottleneck,
@@ -62,6 +70,27 @@ fn drain(timeline: &Timeline) -> (f64, usize) {
     let ended = timeline.range(phase).filter_map(|index| timeline.passed(index).visible).max();
     let length = ended.map_or(0, |ended| ended.saturating_sub(started));
     (length as f64 / 1e9, timeline.visible_count(phase))
+}
+
+/// What is known of a worker that is a process of its own.
+fn worker(timeline: &Timeline, measured: &Measured, reports: &Reports, events: usize) -> WorkerProcess {
+    let cpu_ns = measured.drain.worker_cpu.unwrap_or_default().as_nanos() as f64;
+    let drain = timeline.phase(DRAIN);
+    let drain_s = drain.and_then(|phase| {
+        let ended = timeline.last_committed_ns(phase, &reports.commits)?;
+        Some(ended.saturating_sub(timeline.started_ns(phase)?) as f64 / 1e9)
+    });
+    let response = timeline.phase(STEADY).map(|phase| timeline.committed_response_ns(phase, &reports.commits));
+    WorkerProcess {
+        measured_from: if reports.taken.is_some() { "inside" } else { "outside" }.into(),
+        cpu_ns_per_event: if events > 0 { cpu_ns / events as f64 } else { 0.0 },
+        peak_memory_bytes: measured.watched.worker_peak_bytes.unwrap_or(0),
+        outside: Outside {
+            tick_ms: crate::measure::outside::TICK.as_millis() as u64,
+            drain_s,
+            response_time_ns: distribution(&response.unwrap_or_default()),
+        },
+    }
 }
 
 fn partitions(timeline: &Timeline, count: i32) -> Vec<PartitionShare> {

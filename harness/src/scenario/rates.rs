@@ -36,6 +36,13 @@ impl Sizes {
         base: Duration::from_secs(2),
         peak: Duration::from_secs(3),
     };
+    /// Where many rounds must fit into few minutes: only the fastest drain's time counts, and there is no surge.
+    pub const GATE: Self = Self {
+        drain_margin: 1.1,
+        steady_events: STEADY_EVENTS_MIN,
+        base: Duration::ZERO,
+        peak: Duration::ZERO,
+    };
     /// Where two minutes must be enough: percentiles are shown, not compared, and a modelled call leaves little to warm.
     pub const DEMONSTRATION: Self = Self {
         drain_margin: 1.15,

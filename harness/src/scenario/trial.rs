@@ -16,7 +16,9 @@ use super::lanes::{Gate, LaneRuntime, LaneSettings, RunningLanes};
 use super::observe::{DrainObserved, Observed, Observer};
 use super::options::{Key, Lanes, Options, Throttle};
 use super::phase::{DRAIN, Plans, STEADY, SURGE};
+use super::process::RunningProcess;
 use super::rates::Rates;
+use super::running::Running;
 use super::site::{Site, TrialSite};
 use super::{Progress, ScenarioError, describe, outcome, pulse, throttle, truth};
 use crate::load::Load;
@@ -25,6 +27,7 @@ use crate::measure::lag::LagGauge;
 use crate::measure::timeline::{PhaseId, Timeline};
 use crate::record::Trial;
 use crate::stack::Pids;
+use crate::stack::worker::WorkerCommand;
 
 /// How long the consumers may take to join.
 const JOIN_WITHIN: Duration = Duration::from_secs(30);
@@ -50,13 +53,31 @@ pub(super) struct Bench<'a> {
     pub(super) cancel: &'a CancellationToken,
 }
 
+/// One of those that are compared.
+pub(super) struct Contender<'a> {
+    /// Tells it from the others; part of names on the stack.
+    pub(super) name: String,
+    pub(super) lanes: Lanes,
+    /// Its worker, where that is a process of its own.
+    pub(super) worker: Option<&'a WorkerCommand>,
+}
+
+impl<'a> Contender<'a> {
+    /// The configurations of a comparison, with the one worker that all of them have.
+    pub(super) fn all(options: &'a Options) -> Vec<Self> {
+        let contender =
+            |lanes: &Lanes| Self { name: lanes.to_string(), lanes: *lanes, worker: options.worker.as_ref() };
+        options.configs.iter().map(contender).collect()
+    }
+}
+
 /// Which trial.
 pub(super) struct Spec<'a> {
     /// Part of the names of its topic, group and keys.
     pub(super) name: String,
     /// For people.
     pub(super) title: String,
-    pub(super) lanes: Lanes,
+    pub(super) contender: &'a Contender<'a>,
     pub(super) round: u32,
     pub(super) position: u32,
     pub(super) seed: u64,
@@ -70,7 +91,7 @@ pub(super) struct Spec<'a> {
 impl Bench<'_> {
     /// Runs one trial and removes what it made, however it ends.
     pub(super) async fn trial(&self, spec: &Spec<'_>) -> Result<Trial, ScenarioError> {
-        let site = self.site.trial(&spec.name, spec.lanes.partitions, self.options).await?;
+        let site = self.site.trial(&spec.name, spec.contender.lanes.partitions, self.options).await?;
         let cancel = self.cancel.child_token();
         let _ended = cancel.clone().drop_guard(); // ends the sender's wait, whichever way this is left
         let outcome = Box::pin(self.run(spec, &site, &cancel)).await;
@@ -88,51 +109,55 @@ impl Bench<'_> {
     ) -> Result<Trial, ScenarioError> {
         let timeline = self.timeline(spec)?;
         // Boxed, as is what follows: nested futures of this size are more than the compiler lays out.
-        let mut lanes = Box::pin(self.lanes(spec, site, &timeline)).await?;
-        let gate = lanes.gate();
+        let mut running = Box::pin(self.consumers(spec, site, &timeline)).await?;
+        let (gate, pid) = (running.gate(), running.pid());
         let work = Box::pin(async {
-            let phases = Box::pin(Phases::new(self, site, Arc::clone(&timeline), gate, cancel)).await?;
+            let phases = Box::pin(Phases::new(self, site, Arc::clone(&timeline), gate, pid, cancel)).await?;
             let measured = Box::pin(phases.run(self, spec, site)).await?;
             Ok::<_, ScenarioError>((measured, phases.failures))
         });
         let worked = tokio::select! {
             worked = work => worked,
             // A consumer that died says more than the wait for its events.
-            died = lanes.failure() => Err(died),
+            died = running.failure() => Err(died),
             () = self.cancel.cancelled() => Err(ScenarioError::Interrupted),
             never = pulse::watch(self.progress, &timeline, &self.lag) => match never {},
         };
         // However that ended, the consumers leave the group: only then can it be removed.
-        let stopped = lanes.stop().await;
+        let stopped = Box::pin(running.stop()).await;
         let (measured, failures) = worked?;
-        stopped?;
+        let reports = stopped?;
         self.progress.phase(&format!("{}: checks of truth", spec.title));
         let keyed = self.options.key == Key::OrderId;
-        let truth = truth::check(self.site, site, &timeline, &failures, &measured.extra, keyed);
+        let truth = truth::check(self.site, site, &timeline, &failures, &measured.extra, reports.as_ref(), keyed);
         let verification = Box::pin(truth).await?;
-        Ok(outcome::trial(spec, &timeline, measured, verification))
+        Ok(outcome::trial(spec, &timeline, measured, reports.as_ref(), verification))
     }
 
-    async fn lanes(
+    async fn consumers(
         &self,
         spec: &Spec<'_>,
         site: &TrialSite,
         timeline: &Arc<Timeline>,
-    ) -> Result<RunningLanes, ScenarioError> {
+    ) -> Result<Running, ScenarioError> {
+        if let Some(command) = spec.contender.worker {
+            let started = RunningProcess::start(command, site, spec.contender.lanes, spec.service_time, timeline);
+            return Ok(Running::Process(Box::new(started.await?)));
+        }
         let probe: Arc<dyn Probe> = match self.options.throttle {
             Some(Throttle::Worker) => Arc::new(throttle::Busy(timeline.clone())),
             _ => timeline.clone(),
         };
         let settings =
             LaneSettings { service_time: spec.service_time, commit_interval: describe::COMMIT_INTERVAL };
-        RunningLanes::start(self.runtime, site, spec.lanes, &settings, &probe).await
+        RunningLanes::start(self.runtime, site, spec.contender.lanes, &settings, &probe).await.map(Running::Here)
     }
 
     fn timeline(&self, spec: &Spec<'_>) -> Result<Arc<Timeline>, ScenarioError> {
         let mut phases = vec![(DRAIN.to_owned(), Arc::clone(&spec.plans.drain))];
         phases.extend(spec.plans.steady.iter().map(|plan| (STEADY.to_owned(), Arc::clone(plan))));
         phases.extend(spec.plans.surge.iter().map(|plan| (SURGE.to_owned(), Arc::clone(plan))));
-        let partitions = NonZeroU32::new(spec.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
+        let partitions = NonZeroU32::new(spec.contender.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
         let keyed = self.options.key == Key::OrderId;
         let place = |id: &payment_delivery::event::OrderId| {
             keyed.then(|| partition_for_key(id.as_str().as_bytes(), partitions))
@@ -149,7 +174,10 @@ struct Phases {
     producer: Arc<Producer<Ticket>>,
     failures: Failures,
     sink: ProducerSink,
-    gate: Gate,
+    /// Holds the consumers back from fetching; none where nothing can.
+    gate: Option<Gate>,
+    /// The worker's process, where it has one of its own.
+    pid: Option<u32>,
     cancel: CancellationToken,
 }
 
@@ -170,7 +198,8 @@ impl Phases {
         bench: &Bench<'_>,
         site: &TrialSite,
         timeline: Arc<Timeline>,
-        gate: Gate,
+        gate: Option<Gate>,
+        pid: Option<u32>,
         cancel: &CancellationToken,
     ) -> Result<Self, ScenarioError> {
         let config = ProducerConfig::default();
@@ -185,7 +214,7 @@ impl Phases {
             runtime: tokio::runtime::Handle::current(),
             cancel: cancel.clone(),
         };
-        Ok(Self { timeline, producer, failures, sink, gate, cancel: cancel.clone() })
+        Ok(Self { timeline, producer, failures, sink, gate, pid, cancel: cancel.clone() })
     }
 
     async fn run(
@@ -199,9 +228,12 @@ impl Phases {
         let Some(drain) = self.timeline.phase(DRAIN) else {
             return Err(ScenarioError::Load("a trial without a drain".into()));
         };
-        self.fill(drain, spec).await?;
+        if self.gate.is_some() {
+            self.fill(drain).await?;
+        }
+        self.shared(spec).await?;
         let owned = self.timeline.owned();
-        let observer = Observer::start(bench, site, &self.timeline, &self.cancel).await?;
+        let observer = Observer::start(bench, site, &self.timeline, self.pid, &self.cancel).await?;
         let drained = self.drain(drain, bench, &observer, &mut stuck).await?;
         let mut extra = Vec::new();
         if let Some(steady) = self.timeline.phase(STEADY) {
@@ -221,16 +253,21 @@ impl Phases {
         Ok(Measured { watched: observer.stop().await?, drain: drained, owned, extra, stuck })
     }
 
-    /// Puts the whole backlog into the log and waits until every partition has its owner.
-    async fn fill(&self, drain: PhaseId, spec: &Spec<'_>) -> Result<(), ScenarioError> {
+    /// Puts the whole backlog into the log.
+    async fn fill(&self, drain: PhaseId) -> Result<(), ScenarioError> {
         let load = Load::backlog(Arc::clone(&self.timeline), drain, self.sink.clone(), &self.cancel)?;
         load.finished().await?;
-        self.flushed().await?;
-        let consumers = spec.lanes.consumers as usize;
-        Ok(self.timeline.all_assigned(consumers, spec.lanes.partitions, JOIN_WITHIN).await?)
+        self.flushed().await
     }
 
-    /// Opens the gate and waits until all of the backlog is visible.
+    /// Waits until every partition has its owner.
+    async fn shared(&self, spec: &Spec<'_>) -> Result<(), ScenarioError> {
+        let consumers = spec.contender.lanes.consumers as usize;
+        Ok(self.timeline.all_assigned(consumers, spec.contender.lanes.partitions, JOIN_WITHIN).await?)
+    }
+
+    /// Opens the gate and waits until all of the backlog is visible. Where there is no gate the backlog comes now, all at once:
+    /// it takes a small part of the time that its work does.
     async fn drain(
         &self,
         drain: PhaseId,
@@ -244,7 +281,10 @@ impl Phases {
         };
         let began = observer.drain_begins()?;
         self.timeline.start_phase(drain, self.timeline.clock().now_ns());
-        self.gate.send_replace(true);
+        match &self.gate {
+            Some(gate) => drop(gate.send_replace(true)),
+            None => self.fill(drain).await?,
+        }
         self.visible(drain, stuck).await;
         observer.drain_ended(&began)
     }

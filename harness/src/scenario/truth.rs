@@ -1,6 +1,6 @@
 //! Gathers, from the running system, what the checks of truth look at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use payment_delivery::mode::dead_letter_topic;
 use super::ScenarioError;
 use super::feed::Failures;
 use super::inject::Extra;
+use super::process::Reports;
 use super::site::{Site, TrialSite};
-use crate::measure::timeline::{Event, Timeline};
+use crate::measure::timeline::{Event, Taken, Timeline};
 use crate::record::Verification;
 use crate::verify::{self, DeadLetter, Evidence, Logged, Seen, SendOutcome, Sent};
 
@@ -30,6 +31,7 @@ pub(super) async fn check(
     timeline: &Timeline,
     failures: &Failures,
     extra: &[Extra],
+    reports: Option<&Reports>,
     keyed: bool,
 ) -> Result<Verification, ScenarioError> {
     let sent = sent(timeline, failures, extra);
@@ -38,10 +40,17 @@ pub(super) async fn check(
         sent.iter().map(|s| s.order_id.clone()).chain(rows.iter().map(|r| r.order_id.clone())).collect();
     let orders: Vec<OrderId> = orders.into_iter().collect();
     let shown = trial.view().get(&orders).await?;
+    let log: Vec<Logged> = scan(site, trial, &trial.topic).await?.into_iter().map(logged).collect();
+    let (deliveries, outside) = match reports {
+        None => (deliveries(timeline), false),
+        Some(Reports { taken: Some(taken), .. }) => (reported(taken, &log), false),
+        Some(Reports { taken: None, .. }) => (Vec::new(), true),
+    };
     let evidence = Evidence {
         sent,
-        log: scan(site, trial, &trial.topic).await?.into_iter().map(logged).collect(),
-        deliveries: deliveries(timeline),
+        log,
+        deliveries,
+        outside,
         rows,
         parked: site.store().parked().await?,
         dead_letters: dead_letters(site, trial).await?,
@@ -98,6 +107,17 @@ fn deliveries(timeline: &Timeline) -> Vec<Seen> {
             Seen { order_id, revision, origin: delivery.origin, consumer }
         })
         .collect()
+}
+
+/// What consumers of another process took in hand: they tell the place, the log which event lies there.
+fn reported(taken: &[Taken], log: &[Logged]) -> Vec<Seen> {
+    let events: HashMap<Origin, &(OrderId, Revision)> =
+        log.iter().filter_map(|logged| Some((logged.origin, logged.event.as_ref()?))).collect();
+    let seen = |taken: &Taken| {
+        let (order_id, revision) = (*events.get(&taken.origin)?).clone();
+        Some(Seen { order_id, revision, origin: taken.origin, consumer: Arc::clone(&taken.consumer) })
+    };
+    taken.iter().filter_map(seen).collect()
 }
 
 /// Every record of `topic`, from each partition's start to its end.

@@ -35,12 +35,14 @@ pub struct EmbeddedStack {
 }
 
 impl EmbeddedStack {
-    /// Sweeps what killed runs left, then starts a cluster of 1 or 3 `nodes` and opens store and view.
+    /// Sweeps what killed runs left, then starts a cluster of 1 or 3 `nodes` and opens store and view. For workers that are
+    /// processes of their own, `processes`, the view is one that they can reach.
     ///
     /// # Errors
     /// [`StackError`] where no port, thread or directory can be had.
     pub async fn start(
         nodes: usize,
+        processes: bool,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Self, StackError> {
         let temp = std::env::temp_dir();
@@ -60,7 +62,7 @@ impl EmbeddedStack {
             store: part("sqlite", settings.remove("version"), settings),
             view: part("in-process", own(), [].into()),
         };
-        let backing = Backing::InProcess { database, store: Arc::new(store) };
+        let backing = Backing::InProcess { database, store: Arc::new(store), statuses: None };
         let place = Place { bootstrap: cluster.bootstrap(), backing };
         Ok(Self { place, facts, cluster, runtime, _scratch: scratch })
     }

@@ -77,6 +77,22 @@ pub enum StackError {
         /// The last lines of its log.
         log_tail: String,
     },
+    /// A worker ended by itself, or badly.
+    #[error("the worker ended ({status}){}", indented(log_tail))]
+    WorkerEnded {
+        /// How.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log_tail: String,
+    },
+    /// A worker did not end when it was told to.
+    #[error("the worker did not end within {} s after SIGTERM, and was killed{}", within.as_secs(), indented(log_tail))]
+    WorkerStays {
+        /// How long was waited.
+        within: Duration,
+        /// The last lines of its log.
+        log_tail: String,
+    },
     /// A program did not become ready.
     #[error("{component} was not ready within {} s: {waiting_for}{}", limit.as_secs(), indented(log_tail))]
     NotReady {
@@ -145,6 +161,14 @@ impl StackError {
             | Self::Exited { component: Component::Postgres, .. } => {
                 "if PostgreSQL's user may not enter its directory, point TMPDIR at one that every user may enter"
                     .to_owned()
+            }
+            Self::WorkerEnded { .. } => "a worker runs until SIGTERM; docs/worker.md says what it is given".to_owned(),
+            Self::WorkerStays { .. } => {
+                "on SIGTERM a worker finishes the message in hand, commits, leaves its group and exits: docs/worker.md"
+                    .to_owned()
+            }
+            Self::Spawn { component: Component::Worker, .. } => {
+                "`--worker-cmd` takes one program with its arguments, as a shell would start it".to_owned()
             }
             Self::Spawn { .. } => "`lanebench stack check` says what is installed".to_owned(),
             Self::Exited { .. } => "its log above says why; `lanebench stack check` says what is installed".to_owned(),

@@ -23,6 +23,7 @@ pub mod error;
 pub mod external;
 pub mod native;
 pub mod requirements;
+pub mod worker;
 
 mod checks;
 mod kafka;
@@ -108,8 +109,10 @@ pub enum Backing {
     InProcess {
         /// The file.
         database: PathBuf,
-        /// The one store on it, which all consumers share.
+        /// The one store on it, which all consumers of this process share.
         store: Arc<SqliteStore>,
+        /// Where statuses can be reached from other processes, if they can: a stand-in for Redis.
+        statuses: Option<String>,
     },
 }
 
@@ -153,6 +156,8 @@ pub enum Component {
     Postgres,
     /// Redis.
     Redis,
+    /// The worker that is measured, as a process of its own.
+    Worker,
 }
 
 impl fmt::Display for Component {
@@ -161,6 +166,7 @@ impl fmt::Display for Component {
             Self::Kafka { node } => write!(f, "Kafka node {node}"),
             Self::Postgres => f.write_str("PostgreSQL"),
             Self::Redis => f.write_str("Redis"),
+            Self::Worker => f.write_str("the worker"),
         }
     }
 }

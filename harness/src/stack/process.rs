@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -62,10 +62,31 @@ impl Process {
         log: &Path,
         ending: Signal,
     ) -> Result<Self, StackError> {
+        command.stdin(Stdio::null());
+        Self::start(component, command, log, ending).map(|(process, _)| process)
+    }
+
+    /// The same, with a pipe to its standard input.
+    pub(super) fn spawn_with_stdin(
+        component: Component,
+        mut command: Command,
+        log: &Path,
+        ending: Signal,
+    ) -> Result<(Self, Option<ChildStdin>), StackError> {
+        command.stdin(Stdio::piped());
+        Self::start(component, command, log, ending)
+    }
+
+    fn start(
+        component: Component,
+        mut command: Command,
+        log: &Path,
+        ending: Signal,
+    ) -> Result<(Self, Option<ChildStdin>), StackError> {
         let log_error = |cause| StackError::Scratch { path: log.to_owned(), cause };
         let out = File::options().create(true).append(true).open(log).map_err(log_error)?;
         let err = out.try_clone().map_err(log_error)?;
-        command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
+        command.stdout(out).stderr(err).process_group(0);
         let program = command.get_program().to_string_lossy().into_owned();
         let spawn_error = |cause| StackError::Spawn { component, program: program.clone(), cause };
         let shared = Arc::new(Shared::default());
@@ -77,10 +98,10 @@ impl Process {
             .name(format!("watch {component}"))
             .spawn(move || taken.iter().for_each(|child| watch(child, &watched)))
             .map_err(spawn_error)?;
-        let child = command.spawn().map_err(spawn_error)?;
-        let group = group_of(&child);
+        let mut child = command.spawn().map_err(spawn_error)?;
+        let (group, stdin) = (group_of(&child), child.stdin.take());
         hand_over.send(child).expect("the watcher waits for a child until this sender is gone");
-        Ok(Self { component, group, log: log.to_owned(), ending, shared })
+        Ok((Self { component, group, log: log.to_owned(), ending, shared }, stdin))
     }
 
     /// Which part of the stack it is.

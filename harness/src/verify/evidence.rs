@@ -19,6 +19,9 @@ pub struct Evidence {
     pub log: Vec<Logged>,
     /// Every message a processing loop took in hand, in the one true order in which that happened.
     pub deliveries: Vec<Seen>,
+    /// Whether processing loops don't tell what they take in hand, as with a worker that is seen from outside only. Order at
+    /// the consumer is left out of the checks then.
+    pub outside: bool,
     /// Every row of the store.
     pub rows: Vec<Delivery>,
     /// Every event that waits in the store for what comes before it.

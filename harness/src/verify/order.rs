@@ -11,11 +11,10 @@ use super::index::{Event, Index, Order};
 use crate::record::{OrderCount, Verification};
 
 pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &mut Verification) {
-    let gates = [
-        ("log", log(index, findings)),
-        ("consumer", consumer(index, findings)),
-        ("row", rows(index, findings)),
-    ];
+    let mut gates = vec![("log", log(index, findings)), ("row", rows(index, findings))];
+    if !index.evidence.outside {
+        gates.push(("consumer", consumer(index, findings)));
+    }
     let orderable = index
         .orders
         .iter()
@@ -30,7 +29,9 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &m
         verification.order_violations += count.violations;
         verification.order_by_gate.insert(gate.into(), count);
     }
-    unseen(index, findings);
+    if !index.evidence.outside {
+        unseen(index, findings);
+    }
 }
 
 /// Adjacent pairs among the events of `order` that `gate` knows a place for.

@@ -17,8 +17,10 @@ use procfs::{CurrentSI, KernelStats, ProcError};
 
 use crate::record::Resource;
 
+mod process;
 mod table;
 
+pub use process::{cpu_time, peak_memory_bytes};
 use table::ProcessTable;
 pub use table::descendants;
 

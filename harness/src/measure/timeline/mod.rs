@@ -16,10 +16,12 @@ use tokio::sync::Notify;
 use super::Clock;
 use crate::workload::{Plan, Planned};
 
+mod committed;
 mod consumers;
 mod index;
 mod journal;
 mod oldest;
+mod replay;
 mod stages;
 mod wait;
 mod watch;
@@ -29,6 +31,7 @@ pub use consumers::{Spent, activity_name};
 use index::OrderIndex;
 pub use journal::{Commit, DeadLetter, Delivery, Event, Journal, Ownership, Retries, Skipped};
 pub use oldest::OldestNotVisible;
+pub use replay::{Replay, Taken};
 pub use stages::{ConsumerWork, PhaseTimes};
 pub use wait::WaitError;
 

@@ -20,37 +20,11 @@ impl Probe for Timeline {
     }
 
     fn stored(&self, seen: Seen<'_>) {
-        if let Some(order) = self.index.get(seen.order_id) {
-            self.pass_down(order, seen.revision, self.clock.now_ns(), |event| &event.stored, |_| ());
-        }
+        self.stored_at(seen, self.clock.now_ns());
     }
 
     fn visible(&self, seen: Seen<'_>, in_view: Revision) {
-        let now_ns = self.clock.now_ns();
-        let Some(order) = self.index.get(seen.order_id) else {
-            return;
-        };
-        if in_view > seen.revision {
-            // The view shows what a row holds: what lies above this event was a parked run, stored together with it.
-            let stored = order.event(seen.revision).and_then(|index| self.events[index].stored.get());
-            self.pass_down(order, in_view, stored.unwrap_or(now_ns), |event| &event.stored, |_| ());
-        }
-        let consumer = self.consumers.number(seen.consumer);
-        let mut count = 0;
-        self.pass_down(
-            order,
-            in_view,
-            now_ns,
-            |event| &event.visible,
-            |event| {
-                event.by.store(consumer, Ordering::Relaxed);
-                count += 1;
-            },
-        );
-        let phase = &self.phases[order.phase];
-        if count > 0 && phase.visible.fetch_add(count, Ordering::AcqRel) + count == phase.range.len() {
-            self.changed.notify_waiters();
-        }
+        self.visible_at(seen, in_view, self.clock.now_ns());
     }
 
     fn parked(&self, seen: Seen<'_>) {
@@ -110,6 +84,46 @@ impl Probe for Timeline {
 }
 
 impl Timeline {
+    /// A row of this revision was committed at `at_ns`.
+    pub(super) fn stored_at(&self, seen: Seen<'_>, at_ns: u64) {
+        if let Some(order) = self.index.get(seen.order_id) {
+            self.pass_down(order, seen.revision, at_ns, |event| &event.stored, |_| ());
+        }
+    }
+
+    /// The view acknowledged `in_view` at `at_ns`.
+    pub(super) fn visible_at(&self, seen: Seen<'_>, in_view: Revision, at_ns: u64) {
+        let Some(order) = self.index.get(seen.order_id) else {
+            return;
+        };
+        if in_view > seen.revision {
+            // The view shows what a row holds: what lies above this event was a parked run, stored together with it.
+            let stored = order.event(seen.revision).and_then(|index| self.events[index].stored.get());
+            self.pass_down(order, in_view, stored.unwrap_or(at_ns), |event| &event.stored, |_| ());
+        }
+        let consumer = self.consumers.number(seen.consumer);
+        let mut count = 0;
+        self.pass_down(
+            order,
+            in_view,
+            at_ns,
+            |event| &event.visible,
+            |event| {
+                event.by.store(consumer, Ordering::Relaxed);
+                count += 1;
+            },
+        );
+        self.count_visible(order.phase, count);
+    }
+
+    /// Counts events of a phase that have just become visible, and wakes who waits for the last of them.
+    pub(super) fn count_visible(&self, phase: usize, count: usize) {
+        let phase = &self.phases[phase];
+        if count > 0 && phase.visible.fetch_add(count, Ordering::AcqRel) + count == phase.range.len() {
+            self.changed.notify_waiters();
+        }
+    }
+
     /// Passes a gate for a revision and for all before it that have not passed it.
     ///
     /// A later revision supersedes the earlier ones, so what has passed is always a run from revision 1 and the walk

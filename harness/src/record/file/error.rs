@@ -3,8 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{LATEST, REPORTS_DIR, RESULT_FILE, SUFFIX_MAX};
-use crate::record::SCHEMA_VERSION;
+use super::{GATE_FILE, LATEST, REPORTS_DIR, RESULT_FILE, SUFFIX_MAX};
 
 /// Why a result can't be saved or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +61,8 @@ pub enum FileError {
     IsADirectory {
         /// The path.
         path: PathBuf,
+        /// The name of the file that was looked for.
+        file: &'static str,
     },
     /// The file could not be read.
     #[error("{} could not be read: {source}", .path.display())]
@@ -95,7 +96,7 @@ pub enum FileError {
     },
     /// The file says no schema version that this program knows.
     #[error(
-        "{} has schema_version {found}; this lanebench ({}) knows {SCHEMA_VERSION}",
+        "{} has schema_version {found}; this lanebench ({}) knows {known}",
         .path.display(), env!("CARGO_PKG_VERSION")
     )]
     UnknownVersion {
@@ -103,6 +104,8 @@ pub enum FileError {
         path: PathBuf,
         /// What it says, as JSON.
         found: String,
+        /// The version that is known.
+        known: u32,
     },
 }
 
@@ -127,15 +130,17 @@ impl FileError {
                 "this is a bug in lanebench; the file is kept, so please report it with the file".into()
             }
             Self::NotFound { .. } => {
-                format!("results are called {RESULT_FILE}; the last one is {REPORTS_DIR}/{LATEST}/{RESULT_FILE}")
+                format!(
+                    "results are called {RESULT_FILE}, a gate's {GATE_FILE}; the last one is in {REPORTS_DIR}/{LATEST}"
+                )
             }
-            Self::IsADirectory { path } => format!("name the file: {}", path.join(RESULT_FILE).display()),
+            Self::IsADirectory { path, file } => format!("name the file: {}", path.join(file).display()),
             Self::Read { .. } => "check that you may read the file".into(),
             Self::Truncated { .. } => {
                 "it was not copied as a whole, since lanebench never leaves a part of a result: copy it again".into()
             }
             Self::Invalid { .. } => {
-                format!("name a {RESULT_FILE} that lanebench wrote, unedited")
+                format!("name a {RESULT_FILE} (of a gate a {GATE_FILE}) that lanebench wrote, unedited")
             }
             Self::UnknownVersion { .. } => {
                 "load it with the lanebench that wrote it (environment.version and .commit in the file), or run again"

@@ -10,7 +10,7 @@ use crate::scenario::warnings::{self, Caution};
 const SHORT_DRAIN_S: f64 = 1.35;
 
 /// Cautions that are known from the options alone.
-pub(super) fn beforehand(options: &Options) -> Vec<Caution> {
+pub(in crate::scenario) fn beforehand(options: &Options) -> Vec<Caution> {
     let mut cautions = Vec::new();
     if cfg!(debug_assertions) {
         cautions.push(Caution::DebugBuild);

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Place, summary, warm_up};
+use super::{Place, summary};
 use crate::record::{Configuration, Control, ControlRow};
 use crate::scenario::ScenarioError;
 use crate::scenario::phase::Plans;
 use crate::scenario::rates;
-use crate::scenario::trial::{Bench, Spec};
+use crate::scenario::trial::{Bench, Contender, Spec};
+use crate::scenario::warm_up;
 
 /// No call at all.
 const SERVICE_TIME: Duration = Duration::ZERO;
@@ -26,8 +27,8 @@ pub(super) struct ControlDrains {
 
 impl ControlDrains {
     /// Sizes the backlog as that of a trial is sized.
-    pub(super) async fn size(bench: &Bench<'_>) -> Result<Self, ScenarioError> {
-        let glanced = warm_up::glance(bench, GLANCE_EVENTS, SERVICE_TIME).await?;
+    pub(super) async fn size(bench: &Bench<'_>, contenders: &[Contender<'_>]) -> Result<Self, ScenarioError> {
+        let glanced = warm_up::glance(bench, contenders, GLANCE_EVENTS, SERVICE_TIME).await?;
         let configurations = super::configurations(bench.options);
         Ok(Self { events: rates::backlog(&glanced, bench.options.sizes), configurations, glanced })
     }
@@ -41,16 +42,17 @@ impl ControlDrains {
     pub(super) async fn drain(
         &mut self,
         bench: &Bench<'_>,
+        contender: &Contender<'_>,
         index: usize,
         place: Place,
     ) -> Result<(), ScenarioError> {
         let Place { round, position, seed } = place;
-        let lanes = bench.options.configs[index];
+        let lanes = contender.lanes;
         let plans = Plans::backlog(bench.options, self.events, seed)?;
         let spec = Spec {
             name: format!("c{round}.{lanes}"),
             title: format!("round {round}/{}, {lanes} control", bench.options.rounds),
-            lanes,
+            contender,
             round,
             position,
             seed,

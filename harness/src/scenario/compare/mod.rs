@@ -12,19 +12,18 @@ use super::options::{Lanes, Options};
 use super::phase::Plans;
 use super::rates::{self, Asked, Rates};
 use super::site::Site;
-use super::trial::{Bench, Spec};
+use super::trial::{Bench, Contender, Spec};
 use super::warnings::{self, Caution};
-use super::{Progress, ScenarioError, describe, summary};
+use super::{Progress, ScenarioError, describe, summary, warm_up};
 use crate::measure::environment;
 use crate::measure::lag::LagGauge;
 use crate::record::file::OutputDir;
 use crate::record::{Configuration, RunResult, SCHEMA_VERSION, Trial};
 use crate::stack::Stack;
 
-mod cautions;
+pub(super) mod cautions;
 mod control;
 mod outlook;
-mod warm_up;
 
 use control::ControlDrains;
 use outlook::Outlook;
@@ -83,6 +82,7 @@ pub async fn run(
 struct Run<'a> {
     setup: &'a Setup<'a>,
     bench: Bench<'a>,
+    contenders: Vec<Contender<'a>>,
     started: jiff::Timestamp,
     cautions: Vec<Caution>,
     control: Option<ControlDrains>,
@@ -129,7 +129,8 @@ impl<'a> Run<'a> {
             cancel,
         };
         let cautions = cautions::beforehand(setup.options);
-        Self { setup, bench, started, cautions, control: None, result: None }
+        let contenders = Contender::all(setup.options);
+        Self { setup, bench, contenders, started, cautions, control: None, result: None }
     }
 
     async fn all(&mut self) -> Result<(), ScenarioError> {
@@ -140,11 +141,11 @@ impl<'a> Run<'a> {
             drain_events: options.drain_events,
             surge: options.surge && options.configs.len() > 1,
         };
-        let warm = Box::pin(warm_up::warm_up(&self.bench, asked, options.service_time)).await?;
+        let warm = Box::pin(warm_up::warm_up(&self.bench, &self.contenders, asked, options.service_time)).await?;
         let rates = rates::fix(&warm, asked, options.sizes);
         self.caution_rates(&rates, &warm, asked);
         if options.control {
-            self.control = Some(Box::pin(ControlDrains::size(&self.bench)).await?);
+            self.control = Some(Box::pin(ControlDrains::size(&self.bench, &self.contenders)).await?);
         }
         self.result = Some(self.empty_result(&rates)?);
         let mut outlook = Outlook::new(options, &rates, &warm, self.control.as_ref());
@@ -169,7 +170,7 @@ impl<'a> Run<'a> {
                     }
                     Turn::Control(index) => {
                         if let Some(control) = &mut self.control {
-                            Box::pin(control.drain(&self.bench, index, place)).await?;
+                            Box::pin(control.drain(&self.bench, &self.contenders[index], index, place)).await?;
                         }
                         self.keep_control()?;
                     }
@@ -191,12 +192,12 @@ impl<'a> Run<'a> {
         rates: &Rates,
     ) -> Result<Trial, ScenarioError> {
         let options = self.setup.options;
-        let lanes = options.configs[index];
+        let contender = &self.contenders[index];
         let Place { round, position, seed } = place;
         let spec = Spec {
-            name: format!("r{round}.{lanes}"),
-            title: format!("round {round}/{}, {lanes}", options.rounds),
-            lanes,
+            name: format!("r{round}.{}", contender.name),
+            title: format!("round {round}/{}, {}", options.rounds, contender.name),
+            contender,
             round,
             position,
             seed,

@@ -113,6 +113,18 @@ pub(super) struct TrialSite {
 }
 
 impl TrialSite {
+    /// What a worker in a process of its own is given in its environment, but for the number of its consumers (docs/worker.md).
+    pub(super) fn contract(&self) -> Result<Vec<(&'static str, String)>, ScenarioError> {
+        let mut variables = vec![
+            ("LANEBENCH_BOOTSTRAP", self.bootstrap.join(",")),
+            ("LANEBENCH_TOPIC", self.topic.clone()),
+            ("LANEBENCH_GROUP", self.group.clone()),
+        ];
+        variables.extend(self.rows.contract());
+        variables.extend(self.statuses.contract()?);
+        Ok(variables)
+    }
+
     /// The harness's own way to the statuses, for the checks.
     pub(super) fn view(&self) -> &dyn StatusView {
         self.statuses.own()

@@ -34,7 +34,7 @@ impl Rows {
                     Box::new(PostgresStore::connect(database_url, options(run_id, OWN_CONNECTIONS)).await?);
                 Ok(Self::Postgres { url: database_url.clone(), schema: run_id.into(), own })
             }
-            Backing::InProcess { database, store } => {
+            Backing::InProcess { database, store, .. } => {
                 Ok(Self::Sqlite { file: database.clone(), store: Arc::clone(store) })
             }
         }
@@ -55,6 +55,18 @@ impl Rows {
                 Ok(Arc::new(PostgresStore::connect(url, options(schema, 1)).await?))
             }
             Self::Sqlite { store, .. } => Ok(store.clone()),
+        }
+    }
+
+    /// How a worker in a process of its own is told of them.
+    pub(super) fn contract(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Postgres { url, schema, .. } => {
+                vec![("LANEBENCH_DATABASE_URL", url.clone()), ("LANEBENCH_SCHEMA", schema.clone())]
+            }
+            Self::Sqlite { file, .. } => {
+                vec![("LANEBENCH_DATABASE_URL", format!("sqlite:{}", file.display()))]
+            }
         }
     }
 

@@ -22,11 +22,11 @@ pub(in crate::scenario) enum Statuses {
 impl Statuses {
     pub(super) async fn open(backing: &Backing, prefix: String) -> Result<Self, ViewError> {
         match backing {
-            Backing::Servers { redis_url, .. } => {
+            Backing::Servers { redis_url, .. } | Backing::InProcess { statuses: Some(redis_url), .. } => {
                 let own = Box::new(RedisView::connect(redis_url, &prefix, RedisTimeouts::default()).await?);
                 Ok(Self::Redis { url: redis_url.clone(), prefix, own })
             }
-            Backing::InProcess { .. } => Ok(Self::Memory(MemoryView::new())),
+            Backing::InProcess { statuses: None, .. } => Ok(Self::Memory(MemoryView::new())),
         }
     }
 
@@ -45,6 +45,18 @@ impl Statuses {
                 Ok(Arc::new(RedisView::connect(url, prefix, RedisTimeouts::default()).await?))
             }
             Self::Memory(view) => Ok(Arc::new(view.clone())),
+        }
+    }
+
+    /// How a worker in a process of its own is told of them.
+    pub(super) fn contract(&self) -> Result<Vec<(&'static str, String)>, ScenarioError> {
+        match self {
+            Self::Redis { url, prefix, .. } => {
+                Ok(vec![("LANEBENCH_REDIS_URL", url.clone()), ("LANEBENCH_KEY_PREFIX", prefix.clone())])
+            }
+            Self::Memory(_) => {
+                Err(ScenarioError::Load("a map of this process can't be reached by another one".into()))
+            }
         }
     }
 

@@ -2,36 +2,36 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scenario::ScenarioError;
-use crate::scenario::options::Lanes;
-use crate::scenario::phase::Plans;
-use crate::scenario::rates::Asked;
-use crate::scenario::trial::{Bench, Spec};
+use super::ScenarioError;
+use super::options::Lanes;
+use super::phase::Plans;
+use super::rates::Asked;
+use super::trial::{Bench, Contender, Spec};
 
 /// Each later warm-up drain lasts about this long.
 const WARM_DRAIN: Duration = Duration::from_millis(1500);
-/// Warm-up goes on until no configuration's throughput changes by more than this part from one pass to the next …
+/// Warm-up goes on until no contender's throughput changes by more than this part from one pass to the next …
 const STEADY_WITHIN: f64 = 0.15;
 /// … or for this long: brokers on a small machine are warm by then, or never.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Drains of each configuration, pass by pass, until throughput no longer changes. The last pass, in events/s.
+/// Drains of each contender, pass by pass, until throughput no longer changes. The last pass, in events/s.
 pub(super) async fn warm_up(
     bench: &Bench<'_>,
+    contenders: &[Contender<'_>],
     asked: Asked,
     service_time: Duration,
 ) -> Result<Vec<f64>, ScenarioError> {
     let begun = Instant::now();
-    let configs = &bench.options.configs;
-    let mut rates: Vec<Option<f64>> = vec![None; configs.len()];
+    let mut rates: Vec<Option<f64>> = vec![None; contenders.len()];
     for pass in 1.. {
         let mut settled = true;
-        for (rate, lanes) in rates.iter_mut().zip(configs) {
+        for (rate, contender) in rates.iter_mut().zip(contenders) {
             let events = rate.map_or_else(
-                || first_events(service_time, *lanes),
+                || first_events(service_time, contender.lanes),
                 |rate| (rate * WARM_DRAIN.as_secs_f64()).clamp(500.0, 50_000.0) as u64,
             );
-            let now = drain(bench, *lanes, pass, events, service_time).await?;
+            let now = drain(bench, contender, pass, events, service_time).await?;
             settled &= rate.is_some_and(|before| (now / before - 1.0).abs() <= STEADY_WITHIN);
             *rate = Some(now);
         }
@@ -44,15 +44,16 @@ pub(super) async fn warm_up(
     Ok(rates.into_iter().flatten().collect())
 }
 
-/// One drain of each configuration, in events/s: enough to size a control's backlog on components that are warm.
+/// One drain of each contender, in events/s: enough to size a control's backlog on components that are warm.
 pub(super) async fn glance(
     bench: &Bench<'_>,
+    contenders: &[Contender<'_>],
     events: u64,
     service_time: Duration,
 ) -> Result<Vec<f64>, ScenarioError> {
     let mut rates = Vec::new();
-    for lanes in &bench.options.configs {
-        rates.push(drain(bench, *lanes, 0, events, service_time).await?);
+    for contender in contenders {
+        rates.push(drain(bench, contender, 0, events, service_time).await?);
     }
     Ok(rates)
 }
@@ -70,7 +71,7 @@ fn first_events(service_time: Duration, lanes: Lanes) -> u64 {
 
 async fn drain(
     bench: &Bench<'_>,
-    lanes: Lanes,
+    contender: &Contender<'_>,
     pass: u32,
     events: u64,
     service_time: Duration,
@@ -78,9 +79,9 @@ async fn drain(
     let seed = u64::from(pass);
     let plans = Plans::backlog(bench.options, events, seed)?;
     let spec = Spec {
-        name: format!("w{pass}.{lanes}"),
-        title: format!("warm-up, {lanes}"),
-        lanes,
+        name: format!("w{pass}.{}", contender.name),
+        title: format!("warm-up, {}", contender.name),
+        contender,
         round: 0,
         position: 0,
         seed,
@@ -92,7 +93,7 @@ async fn drain(
     if trial.throughput_per_s > 0.0 {
         Ok(trial.throughput_per_s)
     } else {
-        Err(ScenarioError::Load(format!("the warm-up of {lanes} made no event visible")))
+        Err(ScenarioError::Load(format!("the warm-up of {} made no event visible", contender.name)))
     }
 }
 

@@ -1,0 +1,182 @@
+//! `lanebench gate`: a candidate against its baseline, with an exit code.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{ArgGroup, Args};
+use tokio_util::sync::CancellationToken;
+
+use super::console::Console;
+use super::exit::Exit;
+use super::out::{Format, UsageError, print, tell};
+use super::place::PlaceFlags;
+use super::values::{command_line, duration};
+use crate::gate::Rules;
+use crate::record::file::create_output_dir;
+use crate::scenario::Progress as _;
+use crate::scenario::gate::{self, Ended, Setup};
+use crate::scenario::options::{Key, Lanes, Options};
+use crate::scenario::rates::Sizes;
+use crate::workload::{Arrivals, Keys};
+
+mod contestants;
+mod revision;
+
+pub(super) use revision::RevisionError;
+
+/// Length of the steady phase at least.
+const STEADY: Duration = Duration::from_millis(500);
+
+const EXAMPLES: &str = "\
+Examples:
+  lanebench gate --baseline main               this build against a git ref, built once
+  lanebench gate --baseline-bin old/lanebench  against another build
+  lanebench gate --worker-cmd 'java -jar new.jar' \\
+                 --baseline-cmd 'java -jar old.jar' --stack native
+                                               your own worker: docs/gate.md
+  lanebench gate --baseline main --format markdown >> $GITHUB_STEP_SUMMARY
+
+Exit codes: 0 held; 3 the candidate fails a check of truth; 4 regressed;
+5 undecided, or the baseline fails a check of truth; 1 could not run.";
+
+/// Flags of `gate`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("against").required(true)))]
+pub struct GateArgs {
+    /// Baseline: a git ref of this repository, built once and kept
+    #[arg(long, value_name = "REF", group = "against")]
+    baseline: Option<String>,
+    /// Baseline: another lanebench binary, whose `worker` is measured
+    #[arg(long, value_name = "PATH", group = "against")]
+    baseline_bin: Option<PathBuf>,
+    /// Baseline: any worker, by its command line; both sides are then measured from outside
+    #[arg(long, value_name = "CMD", group = "against")]
+    baseline_cmd: Option<String>,
+    /// Candidate: any worker, by its command line [default: this binary's own]
+    #[arg(long, value_name = "CMD")]
+    worker_cmd: Option<String>,
+    /// What is judged, and how [default: gate.toml where there is one, else built-in rules]
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceFlags,
+    /// Partitions of the topic and consumers of either side
+    #[arg(long, default_value = "1p1c")]
+    config: Lanes,
+    /// Seed of everything drawn: keys, gaps, which side comes first
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How orders are drawn: uniform, zipf:S or hot:SHARE
+    #[arg(long, default_value = "uniform")]
+    keys: Keys,
+    /// Mean events an order
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    events_per_order: u32,
+    /// Events of a drain's backlog [default: sized in the warm-up]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=2_000_000))]
+    drain_events: Option<u64>,
+    /// End undecided rather than begin a round that would end later than this, such as 10m [default: none]
+    #[arg(long, value_parser = duration)]
+    time_limit: Option<Duration>,
+    /// A regression on purpose in the candidate, for the proof of the gate: see the worker's own flag
+    #[arg(long, hide = true)]
+    handicap: Option<String>,
+    /// Directory for the record [default: reports/, named by the time in UTC and the command]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// What is printed on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// No progress on stderr
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl GateArgs {
+    fn options(&self) -> Result<Options, UsageError> {
+        let (replication, min_isr) = self.place.replicas()?;
+        self.place.fit()?;
+        Ok(Options {
+            configs: vec![self.config],
+            rounds: 0, // as many as the design takes
+            seed: self.seed,
+            key: Key::OrderId,
+            keys: self.keys,
+            orders: None,
+            events_per_order: self.events_per_order,
+            arrivals: Arrivals::Poisson,
+            rate_per_s: None,
+            duration: STEADY,
+            surge: false,
+            service_time: Duration::ZERO,
+            sizes: Sizes::GATE,
+            control: false,
+            replication,
+            min_isr,
+            inject: None,
+            throttle: None,
+            worker: None, // each side has its own
+            drain_events: self.drain_events,
+            keep: false,
+        })
+    }
+}
+
+/// Runs it; the exit code is the verdict.
+///
+/// # Errors
+/// What keeps it from running, with a hint where there is one.
+pub async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
+    let options = args.options()?;
+    let rules = Rules::find(args.rules.as_deref())?;
+    let external = args.place.external()?;
+    let out = create_output_dir(args.out.clone(), "gate")?;
+    let console = Console::new(args.quiet);
+    let interrupted = || {
+        tell("interrupted before a round was finished; everything is stopped");
+        Ok(Exit::Interrupted)
+    };
+    // Before a stack is up: a build takes minutes, and may fail.
+    let [baseline, candidate] = match contestants::both(&args, &console, &cancel).await {
+        Err(_) if cancel.is_cancelled() => return interrupted(),
+        both => both?,
+    };
+    let stack = match args.place.start(external, true, &console, &cancel).await {
+        Err(_) if cancel.is_cancelled() => return interrupted(),
+        started => started?,
+    };
+    let setup = Setup {
+        options: &options,
+        stack: &stack,
+        baseline: &baseline,
+        candidate: &candidate,
+        rules,
+        time_limit: args.time_limit,
+        command_line: command_line(),
+        out: &out,
+    };
+    let ended = gate::run(setup, &console, &cancel).await;
+    console.phase("stopping");
+    stack.stop().await;
+    let Ended { record, interrupted: cut } = ended?;
+    drop(console);
+    let Some(record) = record else { return interrupted() };
+    let markdown = serde_json::to_string_pretty(&record.looks)?;
+    std::fs::write(out.file("summary.md"), &markdown).context("summary.md could not be written")?;
+    print(&match args.format {
+        Format::Text => serde_json::to_string_pretty(&record.looks)?,
+        Format::Json => serde_json::to_string_pretty(&record).context("the record as JSON")?,
+        Format::Markdown => markdown,
+    })?;
+    if cut {
+        tell(&format!("interrupted; the finished rounds are in {}", out.path().display()));
+        return Ok(Exit::Interrupted);
+    }
+    Ok(match record.exit_code {
+        0 => Exit::Held,
+        3 => Exit::TruthFailed,
+        4 => Exit::Regressed,
+        _ => Exit::Undecided,
+    })
+}

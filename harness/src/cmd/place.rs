@@ -1,0 +1,159 @@
+//! The stack of a run: which one, and where its parts are or shall be. Flags that every measuring subcommand has.
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::console::Console;
+use super::out::UsageError;
+use crate::scenario::Progress as _;
+use crate::stack::{
+    EmbeddedStack, Endpoints, External, NativeOptions, NativeStack, Stack, StackError, StackKind,
+};
+
+/// Which stack, and where.
+#[derive(Args)]
+pub(super) struct PlaceFlags {
+    /// Where broker, store and view come from
+    #[arg(long, value_enum, default_value_t = StackKind::Embedded)]
+    pub(super) stack: StackKind,
+    /// Broker nodes that the embedded or native stack starts: 1 or 3
+    #[arg(long, default_value_t = 1, value_parser = nodes)]
+    nodes: u8,
+    /// Replicas of each partition [default: the nodes, at most 3]
+    #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
+    replication: Option<i16>,
+    /// min.insync.replicas of the topic [default: one below the replicas, at least 1]
+    #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
+    min_isr: Option<i16>,
+    #[command(flatten)]
+    addresses: Addresses,
+}
+
+/// Where things are (external), or shall be (native).
+#[derive(Args)]
+struct Addresses {
+    /// Port of the first Kafka node of the native stack [default: a free one]
+    #[arg(long)]
+    kafka_port: Option<u16>,
+    /// Port of PostgreSQL of the native stack [default: a free one]
+    #[arg(long)]
+    postgres_port: Option<u16>,
+    /// Port of Redis of the native stack [default: a free one]
+    #[arg(long)]
+    redis_port: Option<u16>,
+    /// Brokers of the external stack, such as 10.0.0.1:9092,10.0.0.2:9092
+    #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',')]
+    bootstrap: Vec<String>,
+    /// PostgreSQL of the external stack; prefer the environment, which keeps a password out of `ps`
+    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Redis of the external stack
+    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+}
+
+impl Addresses {
+    /// Refuses what the stack would not heed. Addresses may also come by environment, for every run of a shell, so they
+    /// are no mistake on another stack.
+    fn fit(&self, stack: StackKind) -> Result<(), UsageError> {
+        let ports = [
+            ("--kafka-port", self.kafka_port),
+            ("--postgres-port", self.postgres_port),
+            ("--redis-port", self.redis_port),
+        ];
+        match ports.into_iter().find(|(_, port)| port.is_some()) {
+            Some((flag, _)) if stack != StackKind::Native => Err(UsageError {
+                what: format!("`{flag}` is for the native stack; the {stack} one starts no server there"),
+                hint: format!("leave `{flag}` out, or add `--stack native`"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl PlaceFlags {
+    /// Refuses what the stack would not heed.
+    pub(super) fn fit(&self) -> Result<(), UsageError> {
+        self.addresses.fit(self.stack)
+    }
+
+    /// Replicas of each partition, and `min.insync.replicas`.
+    pub(super) fn replicas(&self) -> Result<(i16, i16), UsageError> {
+        let nodes = i16::from(self.nodes);
+        let external = self.stack == StackKind::External;
+        let replication = self.replication.unwrap_or(if external { 1 } else { nodes });
+        if !external && replication > nodes {
+            return Err(UsageError {
+                what: format!("{replication} replicas need {replication} nodes; the stack has {nodes}"),
+                hint: "raise `--nodes` or lower `--replication`".into(),
+            });
+        }
+        let min_isr = self.min_isr.unwrap_or((replication - 1).max(1));
+        if min_isr > replication {
+            return Err(UsageError {
+                what: format!("{min_isr} replicas in sync can't be had from {replication}"),
+                hint: "lower `--min-isr` or raise `--replication`".into(),
+            });
+        }
+        Ok((replication, min_isr))
+    }
+
+    /// The addresses of the external stack, if that is asked for.
+    pub(super) fn external(&self) -> Result<Option<Endpoints>, UsageError> {
+        if self.stack != StackKind::External {
+            return Ok(None);
+        }
+        let missing = |flag: &str, variable: &str| UsageError {
+            what: format!("the external stack needs {flag}"),
+            hint: format!("give it, or set {variable}; `lanebench stack up` prints all three variables"),
+        };
+        let at = &self.addresses;
+        if at.bootstrap.is_empty() {
+            return Err(missing("--bootstrap", "LANEBENCH_BOOTSTRAP"));
+        }
+        Ok(Some(Endpoints {
+            bootstrap: at.bootstrap.clone(),
+            database_url: at
+                .database_url
+                .clone()
+                .ok_or_else(|| missing("--database-url", "LANEBENCH_DATABASE_URL"))?,
+            redis_url: at.redis_url.clone().ok_or_else(|| missing("--redis-url", "LANEBENCH_REDIS_URL"))?,
+        }))
+    }
+
+    /// Starts it, or looks whether it is there. `processes`: whether workers are processes of their own.
+    pub(super) async fn start(
+        &self,
+    external: Option<Endpoints>,
+    processes: bool,
+    console: &Console,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Stack> {
+    if let Some(endpoints) = external {
+        console.phase("looking for the external stack");
+        let checked = cancel.run_until_cancelled(External::new(endpoints).check()).await;
+        return Ok(checked.ok_or(StackError::Interrupted)??.into());
+    }
+    let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
+    if self.stack == StackKind::Embedded {
+        console.phase("starting the embedded stack");
+        return Ok(EmbeddedStack::start(self.nodes.into(), processes, &tell).await?.into());
+    }
+    let options = NativeOptions {
+        nodes: self.nodes.into(),
+        kafka_port: self.addresses.kafka_port,
+        postgres_port: self.addresses.postgres_port,
+        redis_port: self.addresses.redis_port,
+        ..NativeOptions::default()
+    };
+    Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
+}
+}
+
+fn nodes(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("a cluster has 1 node or 3".into()),
+    }
+}

@@ -1,0 +1,27 @@
+//! Values of flags that several subcommands have, and the command line that repeats a run.
+
+use std::time::Duration;
+
+use crate::stack::redact;
+
+/// A duration as it is typed: 5s, 2ms, 1m.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("`{text}` is not a duration; write it like 5s, 2ms or 1m"))?;
+    Duration::try_from(parsed).map_err(|_| "a duration is not negative".into())
+}
+
+/// The command line that repeats this run. Secrets come by environment or are left out.
+pub(super) fn command_line() -> String {
+    let mut words = vec!["lanebench".to_owned()];
+    let mut secret = false;
+    for word in std::env::args().skip(1) {
+        let hidden = std::mem::replace(&mut secret, word == "--database-url" || word == "--redis-url");
+        words.push(match word.split_once('=') {
+            Some((flag @ ("--database-url" | "--redis-url"), url)) => format!("{flag}={}", redact(url)),
+            _ if hidden => redact(&word),
+            _ => word,
+        });
+    }
+    words.join(" ")
+}

@@ -1,0 +1,257 @@
+//! A worker as a process of its own: what is measured when it is not a part of this process.
+//!
+//! It gets all that it needs by environment (docs/worker.md), runs for a scratch directory by which a later start finds it
+//! should this process be killed, and has to end on SIGTERM.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, ExitStatus};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::process::Process;
+use super::scratch::Scratch;
+use super::{Component, StackError};
+
+/// How long a worker may take, once told to stop, to finish what it has in hand, commit and leave its group.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a JVM exits with on SIGTERM, its shutdown hooks having run: 128 + 15.
+const TERMINATED: i32 = 143;
+
+/// How a worker is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerCommand {
+    /// A lanebench's: `PROGRAM worker --hold …`. It waits with fetching until it is told to go on, and tells of each gate
+    /// in a run file: it is measured from inside.
+    Own {
+        /// The binary.
+        program: PathBuf,
+        /// More arguments.
+        arguments: Vec<String>,
+    },
+    /// Anybody's, as a shell would start it; it must be one program, not a list of commands. It is measured from outside.
+    Foreign {
+        /// The command line.
+        line: String,
+    },
+}
+
+impl WorkerCommand {
+    /// The worker of the very binary that asks.
+    ///
+    /// # Errors
+    /// Where the system doesn't say which binary that is.
+    pub fn this_binary() -> std::io::Result<Self> {
+        Ok(Self::Own { program: std::env::current_exe()?, arguments: Vec::new() })
+    }
+
+    /// The same worker, measured from outside whatever it could tell.
+    pub fn from_outside(&self) -> Self {
+        match self {
+            Self::Own { program, arguments } => {
+                let words = [program.display().to_string(), "worker".into()];
+                let line = words.iter().chain(arguments).map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+                Self::Foreign { line }
+            }
+            Self::Foreign { .. } => self.clone(),
+        }
+    }
+
+    /// Whether it tells of each gate itself.
+    pub fn reports(&self) -> bool {
+        matches!(self, Self::Own { .. })
+    }
+}
+
+/// A word that the shell leaves as it is.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// As it would be typed.
+impl std::fmt::Display for WorkerCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Own { program, arguments } => {
+                write!(f, "{} worker", program.file_name().unwrap_or_default().to_string_lossy())?;
+                arguments.iter().try_for_each(|argument| write!(f, " {argument}"))
+            }
+            Self::Foreign { line } => f.write_str(line),
+        }
+    }
+}
+
+/// A worker at work. Dropping it stops it and waits.
+#[derive(Debug)]
+pub struct WorkerProcess {
+    // Before the directory that it runs for.
+    process: Process,
+    run_file: Option<PathBuf>,
+    _scratch: Scratch,
+}
+
+/// Lets a held worker fetch.
+#[derive(Debug)]
+pub struct Hold(ChildStdin);
+
+impl Hold {
+    /// Lets it fetch. One that has ended meanwhile hears nothing, which its exit says better.
+    pub fn release(mut self) {
+        if let Err(error) = self.0.write_all(b"go\n") {
+            tracing::debug!(%error, "the worker could not be told to go on");
+        }
+    }
+}
+
+impl WorkerProcess {
+    /// Starts one with these variables in its environment. A held one fetches nothing until its [`Hold`] is released;
+    /// where there is none, it fetches at once.
+    ///
+    /// # Errors
+    /// [`StackError::Scratch`], [`StackError::Spawn`].
+    pub fn start(
+        command: &WorkerCommand,
+        environment: &[(&str, String)],
+    ) -> Result<(Self, Option<Hold>), StackError> {
+        let scratch = Scratch::create(&std::env::temp_dir())?;
+        let log = scratch.path().join("worker.log");
+        let run_file = command.reports().then(|| scratch.path().join("run"));
+        let mut started = match command {
+            WorkerCommand::Own { program, arguments } => {
+                let mut own = scratch.command(program);
+                own.args(["worker", "--hold"]).args(arguments);
+                own
+            }
+            // Replaced by the program, the shell is not there to keep signals from it.
+            WorkerCommand::Foreign { line } => {
+                let mut foreign = scratch.command(Path::new("sh"));
+                foreign.arg("-c").arg(format!("exec {line}"));
+                foreign
+            }
+        };
+        at_home(&mut started)?;
+        started.envs(environment.iter().map(|(name, value)| (name, value)));
+        started.envs(run_file.iter().map(|file| ("LANEBENCH_RUN_FILE", file)));
+        let (component, ending) = (Component::Worker, Signal::SIGTERM);
+        let (process, hold) = if command.reports() {
+            let (process, stdin) = Process::spawn_with_stdin(component, started, &log, ending)?;
+            (process, stdin.map(Hold))
+        } else {
+            (Process::spawn(component, started, &log, ending)?, None)
+        };
+        Ok((Self { process, run_file, _scratch: scratch }, hold))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// The file in which it tells of each gate, if it does. It may not be there yet.
+    pub fn run_file(&self) -> Option<&Path> {
+        self.run_file.as_deref()
+    }
+
+    /// Resolves with the error that tells of its end, should it end by itself.
+    pub async fn ended(&self) -> StackError {
+        let status = self.process.exited().await;
+        self.failed(status)
+    }
+
+    /// Tells it to stop, and waits until it has. Its run file is there until this is dropped.
+    ///
+    /// # Errors
+    /// [`StackError::WorkerEnded`] where it did not end well, [`StackError::WorkerStays`] where it did not end within
+    /// [`STOP_WITHIN`]; it is killed then.
+    pub async fn stop(&self) -> Result<(), StackError> {
+        if let Some(status) = self.process.exit_status() {
+            return Err(self.failed(status));
+        }
+        self.process.signal(Signal::SIGTERM);
+        match tokio::time::timeout(STOP_WITHIN, self.process.exited()).await {
+            Ok(status) if ended_as_told(status) => Ok(()),
+            Ok(status) => Err(self.failed(status)),
+            Err(_) => {
+                self.process.signal(Signal::SIGKILL);
+                self.process.exited().await;
+                Err(StackError::WorkerStays { within: STOP_WITHIN, log_tail: self.process.log_tail() })
+            }
+        }
+    }
+
+    fn failed(&self, status: ExitStatus) -> StackError {
+        StackError::WorkerEnded { status, log_tail: self.process.log_tail() }
+    }
+}
+
+/// Where the caller is: a command line names files as seen from there.
+fn at_home(command: &mut Command) -> Result<(), StackError> {
+    let home = std::env::current_dir().map_err(|cause| StackError::Scratch { path: ".".into(), cause })?;
+    command.current_dir(home);
+    Ok(())
+}
+
+/// A JVM can't exit with 0 on SIGTERM, whatever its hooks do.
+fn ended_as_told(status: ExitStatus) -> bool {
+    status.success() || status.code() == Some(TERMINATED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_can_be_seen_from_outside_too() {
+        let own = WorkerCommand::Own { program: "/a b/lanebench".into(), arguments: vec!["it's".into()] };
+        let line = r"'/a b/lanebench' 'worker' 'it'\''s'".into();
+        assert_eq!(own.from_outside(), WorkerCommand::Foreign { line });
+    }
+
+    fn foreign(line: &str) -> WorkerProcess {
+        let (worker, hold) = WorkerProcess::start(
+            &WorkerCommand::Foreign { line: line.into() },
+            &[("LANEBENCH_TOPIC", "payments".into())],
+        )
+        .unwrap();
+        assert!(hold.is_none(), "nothing holds a foreign worker");
+        worker
+    }
+
+    /// A program of the shell that says when it is ready to be stopped.
+    async fn ready(worker: &WorkerProcess) {
+        for _ in 0..500 {
+            if worker.process.log_tail().contains("ready") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never ready: {}", worker.process.log_tail());
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_when_told_to_has_done_well() {
+        for code in [0, TERMINATED] {
+            let worker = foreign(&format!(
+                "sh -c 'trap \"exit {code}\" TERM; echo ready $LANEBENCH_TOPIC; while :; do sleep 0.01; done'"
+            ));
+            ready(&worker).await;
+            assert_eq!(worker.process.log_tail(), "ready payments");
+            worker.stop().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_otherwise_is_an_error_with_its_log() {
+        let worker = foreign("sh -c 'trap \"exit 7\" TERM; echo ready; while :; do sleep 0.01; done'");
+        ready(&worker).await;
+        let error = worker.stop().await.unwrap_err();
+        assert!(error.to_string().contains("exit status: 7"), "{error}");
+
+        let worker = foreign("no-such-worker --flag");
+        let error = worker.ended().await;
+        assert!(error.to_string().contains("no-such-worker"), "{error}");
+        assert!(error.hint().is_some());
+    }
+}
