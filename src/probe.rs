@@ -3,6 +3,7 @@
 //! Architecture invariant: the pipeline reports what happened and never learns who listens. A probe must return
 //! quickly, since it runs on the consumer's own processing loop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{OrderId, Revision};
@@ -65,3 +66,49 @@ pub trait Probe: Send + Sync + 'static {
 
 /// The silent probe.
 impl Probe for () {}
+
+/// Two probes, of which the second hears everything after the first.
+pub struct Both(pub Arc<dyn Probe>, pub Arc<dyn Probe>);
+
+impl Both {
+    fn each(&self, tell: impl Fn(&dyn Probe)) {
+        tell(&*self.0);
+        tell(&*self.1);
+    }
+}
+
+impl Probe for Both {
+    fn fetched(&self, seen: Seen<'_>) {
+        self.each(|probe| probe.fetched(seen));
+    }
+    fn stored(&self, seen: Seen<'_>) {
+        self.each(|probe| probe.stored(seen));
+    }
+    fn visible(&self, seen: Seen<'_>, in_view: Revision) {
+        self.each(|probe| probe.visible(seen, in_view));
+    }
+    fn parked(&self, seen: Seen<'_>) {
+        self.each(|probe| probe.parked(seen));
+    }
+    fn dead_lettered(&self, consumer: &str, origin: Origin, reason: &str) {
+        self.each(|probe| probe.dead_lettered(consumer, origin, reason));
+    }
+    fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
+        self.each(|probe| probe.spent(consumer, activity, spent));
+    }
+    fn assigned(&self, consumer: &str, partitions: &[i32]) {
+        self.each(|probe| probe.assigned(consumer, partitions));
+    }
+    fn released(&self, consumer: &str, lost: bool) {
+        self.each(|probe| probe.released(consumer, lost));
+    }
+    fn committed(&self, consumer: &str, partition: i32, next_offset: i64) {
+        self.each(|probe| probe.committed(consumer, partition, next_offset));
+    }
+    fn skipped(&self, consumer: &str, partition: i32, from: i64, to: i64) {
+        self.each(|probe| probe.skipped(consumer, partition, from, to));
+    }
+    fn retried(&self, consumer: &str, part: &'static str, error: &str) {
+        self.each(|probe| probe.retried(consumer, part, error));
+    }
+}

@@ -14,4 +14,5 @@ pub mod scenario;
 pub mod stack;
 pub mod stats;
 pub mod verify;
+pub mod worker;
 pub mod workload;

@@ -25,6 +25,9 @@ use crate::workload::{Arrivals, Keys};
 /// Modelled call an event on the embedded stack, whose store costs next to nothing to write.
 const SERVICE_TIME: Duration = Duration::from_millis(2);
 
+/// Where a JVM has compiled most of a small worker.
+pub(super) const WORKER_WARM_UP: u64 = 2_000;
+
 const EXAMPLES: &str = "\
 Examples:
   lanebench compare                             a demonstration; needs nothing
@@ -97,6 +100,9 @@ pub struct CompareArgs {
     /// Your own worker, one process a trial, measured from outside; docs/worker.md says what it is given
     #[arg(long, value_name = "CMD")]
     worker_cmd: Option<String>,
+    /// Events that your own worker works through in each trial before anything is measured: a JVM is slow at first
+    #[arg(long, value_name = "EVENTS", default_value_t = WORKER_WARM_UP, requires = "worker_cmd", value_parser = clap::value_parser!(u64).range(..=2_000_000))]
+    worker_warm_up: u64,
     /// Directory for the report [default: reports/, named by the time in UTC and the command]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -149,7 +155,9 @@ impl CompareArgs {
         let process = self.worker_cmd.is_some() || self.worker == WorkerPlace::Process;
         if process && self.throttle == Some(Throttle::Worker) {
             return Err(UsageError {
-                what: "`--throttle worker` slows consumers of this process, and these run in one of their own".into(),
+                what:
+                    "`--throttle worker` slows consumers of this process, and these run in one of their own"
+                        .into(),
                 hint: "leave out `--throttle worker`, or `--worker` and `--worker-cmd`".into(),
             });
         }
@@ -190,6 +198,7 @@ impl CompareArgs {
             inject: self.inject,
             throttle: self.throttle,
             worker: self.worker()?,
+            worker_warm_up: self.worker_warm_up,
             drain_events: self.drain_events,
             keep: self.keep,
         })

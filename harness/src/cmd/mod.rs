@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 pub mod compare;
 mod console;
 pub mod exit;
-mod interrupt;
 mod gate;
+mod interrupt;
 mod out;
 mod place;
 pub mod report;
 pub mod stack;
 mod values;
+pub mod worker;
 
 use exit::Exit;
 
@@ -52,6 +53,8 @@ enum Command {
     Report(report::ReportArgs),
     /// See what a stack needs, or hold one up
     Stack(stack::StackArgs),
+    /// Work as one consumer process: read the topic in a group, write rows and statuses
+    Worker(worker::WorkerArgs),
 }
 
 /// Parses, dispatches, prints the error.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
             Command::Gate(args) => gate::run(*args, cancel).await,
             Command::Report(args) => report::run(&args),
             Command::Stack(args) => stack::run(args, cancel).await,
+            Command::Worker(args) => worker::run(args, cancel).await,
         }
     });
     // What still runs by now was told to stop; a task that does not hear must not hold the exit up.

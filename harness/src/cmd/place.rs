@@ -124,30 +124,30 @@ impl PlaceFlags {
     /// Starts it, or looks whether it is there. `processes`: whether workers are processes of their own.
     pub(super) async fn start(
         &self,
-    external: Option<Endpoints>,
-    processes: bool,
-    console: &Console,
-    cancel: &CancellationToken,
-) -> anyhow::Result<Stack> {
-    if let Some(endpoints) = external {
-        console.phase("looking for the external stack");
-        let checked = cancel.run_until_cancelled(External::new(endpoints).check()).await;
-        return Ok(checked.ok_or(StackError::Interrupted)??.into());
+        external: Option<Endpoints>,
+        processes: bool,
+        console: &Console,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Stack> {
+        if let Some(endpoints) = external {
+            console.phase("looking for the external stack");
+            let checked = cancel.run_until_cancelled(External::new(endpoints).check()).await;
+            return Ok(checked.ok_or(StackError::Interrupted)??.into());
+        }
+        let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
+        if self.stack == StackKind::Embedded {
+            console.phase("starting the embedded stack");
+            return Ok(EmbeddedStack::start(self.nodes.into(), processes, &tell).await?.into());
+        }
+        let options = NativeOptions {
+            nodes: self.nodes.into(),
+            kafka_port: self.addresses.kafka_port,
+            postgres_port: self.addresses.postgres_port,
+            redis_port: self.addresses.redis_port,
+            ..NativeOptions::default()
+        };
+        Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
     }
-    let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
-    if self.stack == StackKind::Embedded {
-        console.phase("starting the embedded stack");
-        return Ok(EmbeddedStack::start(self.nodes.into(), processes, &tell).await?.into());
-    }
-    let options = NativeOptions {
-        nodes: self.nodes.into(),
-        kafka_port: self.addresses.kafka_port,
-        postgres_port: self.addresses.postgres_port,
-        redis_port: self.addresses.redis_port,
-        ..NativeOptions::default()
-    };
-    Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
-}
 }
 
 fn nodes(text: &str) -> Result<u8, String> {

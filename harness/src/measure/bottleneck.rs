@@ -86,7 +86,8 @@ pub fn bottleneck(consumers: &[ConsumerTime], resources: &[Resource], cores: usi
 
 /// For a worker that is seen from outside only.
 pub fn unseen(resources: &[Resource], cores: usize) -> Bottleneck {
-    let evidence = format!("from outside it can't be seen what consumers wait for{}", usage(resources, cores));
+    let evidence =
+        format!("from outside it can't be seen what consumers wait for{}", usage(resources, cores));
     Bottleneck { name: "unknown".into(), evidence }
 }
 

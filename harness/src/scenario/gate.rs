@@ -187,7 +187,9 @@ impl<'a> Run<'a> {
         candidate_first: bool,
         rates: &Rates,
     ) -> Result<GateRound, ScenarioError> {
-        let mut plans = Plans::of_round(self.setup.options, rates, seed)?;
+        let plans = Plans::of_round(self.setup.options, rates, seed)?;
+        // Both are measured alike, so either may say whether the worker can be held.
+        let mut plans = self.bench.plans(plans, &self.contenders[CANDIDATE], seed)?;
         // Nobody asks for its figure: then its time is better spent on more rounds.
         let steady = self.gate.rules().as_slice().iter().any(|rule| rule.metric == Metric::SteadyP99);
         plans.steady = plans.steady.filter(|_| steady);

@@ -112,6 +112,8 @@ pub struct Options {
     pub throttle: Option<Throttle>,
     /// The worker that is measured, as a process of its own; `None` for consumers in this process.
     pub worker: Option<WorkerCommand>,
+    /// Events that a worker which can't be held works through in each trial before anything is measured.
+    pub worker_warm_up: u64,
     /// Events of the drain's backlog; `None` to size it in the warm-up.
     pub drain_events: Option<u64>,
     /// How long things last that no measurement fixes.

@@ -11,8 +11,8 @@ use super::trial::{Measured, Spec};
 use crate::measure::bottleneck::{self, ConsumerTime};
 use crate::measure::timeline::{PhaseTimes, Timeline, activity_name};
 use crate::record::{
-    ConsumerShare, Distribution, Lag, LagSample, Outside, PartitionShare, Stages, Steady, Surge, SurgeOutcome, Trial,
-    Verification, WorkerProcess,
+    ConsumerShare, Distribution, Lag, LagSample, Outside, PartitionShare, Stages, Steady, Surge,
+    SurgeOutcome, Trial, Verification, WorkerProcess,
 };
 use crate::stats::{Durations, shape, slope};
 use crate::verify;
@@ -80,7 +80,8 @@ fn worker(timeline: &Timeline, measured: &Measured, reports: &Reports, events: u
         let ended = timeline.last_committed_ns(phase, &reports.commits)?;
         Some(ended.saturating_sub(timeline.started_ns(phase)?) as f64 / 1e9)
     });
-    let response = timeline.phase(STEADY).map(|phase| timeline.committed_response_ns(phase, &reports.commits));
+    let response =
+        timeline.phase(STEADY).map(|phase| timeline.committed_response_ns(phase, &reports.commits));
     WorkerProcess {
         measured_from: if reports.taken.is_some() { "inside" } else { "outside" }.into(),
         cpu_ns_per_event: if events > 0 { cpu_ns / events as f64 } else { 0.0 },

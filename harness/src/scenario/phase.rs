@@ -7,6 +7,8 @@ use super::options::Options;
 use super::rates::Rates;
 use crate::workload::{Plan, PlanError, PlanSpec, Segment, due_times, plan::VALUE_BYTES_DEFAULT};
 
+/// What a worker that can't be held works through first; not measured.
+pub(super) const WARM_UP: &str = "warm-up";
 /// A phase's name, as it stands in a result's lag series.
 pub(super) const DRAIN: &str = "drain";
 /// Open loop at one rate.
@@ -17,6 +19,8 @@ pub(super) const SURGE: &str = "surge";
 /// The plans of one trial; the same in every configuration of a round, since they depend on its seed alone.
 #[derive(Clone)]
 pub(super) struct Plans {
+    /// Left out where a worker can be held, and where none was asked for.
+    pub(super) warm_up: Option<Arc<Plan>>,
     pub(super) drain: Arc<Plan>,
     /// Left out of a warm-up trial.
     pub(super) steady: Option<Arc<Plan>>,
@@ -50,7 +54,17 @@ impl Plans {
     pub(super) fn backlog(options: &Options, events: u64, seed: u64) -> Result<Self, PlanError> {
         let events = events as usize;
         let drain = Plan::backlog(&spec(options, "d", seed, events), events)?;
-        Ok(Self { drain: Arc::new(drain), steady: None, surge: None })
+        Ok(Self { warm_up: None, drain: Arc::new(drain), steady: None, surge: None })
+    }
+
+    /// The same with what the worker works through first.
+    pub(super) fn warmed_up(self, options: &Options, seed: u64) -> Result<Self, PlanError> {
+        let events = options.worker_warm_up as usize;
+        if events == 0 {
+            return Ok(self);
+        }
+        let warm_up = Plan::backlog(&spec(options, "w", seed, events), events)?;
+        Ok(Self { warm_up: Some(Arc::new(warm_up)), ..self })
     }
 }
 

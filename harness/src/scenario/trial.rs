@@ -15,7 +15,7 @@ use super::inject::{Extra, inject};
 use super::lanes::{Gate, LaneRuntime, LaneSettings, RunningLanes};
 use super::observe::{DrainObserved, Observed, Observer};
 use super::options::{Key, Lanes, Options, Throttle};
-use super::phase::{DRAIN, Plans, STEADY, SURGE};
+use super::phase::{DRAIN, Plans, STEADY, SURGE, WARM_UP};
 use super::process::RunningProcess;
 use super::rates::Rates;
 use super::running::Running;
@@ -28,6 +28,7 @@ use crate::measure::timeline::{PhaseId, Timeline};
 use crate::record::Trial;
 use crate::stack::Pids;
 use crate::stack::worker::WorkerCommand;
+use crate::workload::Plan;
 
 /// How long the consumers may take to join.
 const JOIN_WITHIN: Duration = Duration::from_secs(30);
@@ -89,6 +90,17 @@ pub(super) struct Spec<'a> {
 }
 
 impl Bench<'_> {
+    /// The plans of a trial of this contender.
+    pub(super) fn plans(
+        &self,
+        plans: Plans,
+        contender: &Contender<'_>,
+        seed: u64,
+    ) -> Result<Plans, ScenarioError> {
+        let held = contender.worker.is_none_or(WorkerCommand::reports);
+        Ok(if held { plans } else { plans.warmed_up(self.options, seed)? })
+    }
+
     /// Runs one trial and removes what it made, however it ends.
     pub(super) async fn trial(&self, spec: &Spec<'_>) -> Result<Trial, ScenarioError> {
         let site = self.site.trial(&spec.name, spec.contender.lanes.partitions, self.options).await?;
@@ -129,7 +141,8 @@ impl Bench<'_> {
         let reports = stopped?;
         self.progress.phase(&format!("{}: checks of truth", spec.title));
         let keyed = self.options.key == Key::OrderId;
-        let truth = truth::check(self.site, site, &timeline, &failures, &measured.extra, reports.as_ref(), keyed);
+        let truth =
+            truth::check(self.site, site, &timeline, &failures, &measured.extra, reports.as_ref(), keyed);
         let verification = Box::pin(truth).await?;
         Ok(outcome::trial(spec, &timeline, measured, reports.as_ref(), verification))
     }
@@ -141,7 +154,8 @@ impl Bench<'_> {
         timeline: &Arc<Timeline>,
     ) -> Result<Running, ScenarioError> {
         if let Some(command) = spec.contender.worker {
-            let started = RunningProcess::start(command, site, spec.contender.lanes, spec.service_time, timeline);
+            let started =
+                RunningProcess::start(command, site, spec.contender.lanes, spec.service_time, timeline);
             return Ok(Running::Process(Box::new(started.await?)));
         }
         let probe: Arc<dyn Probe> = match self.options.throttle {
@@ -150,14 +164,19 @@ impl Bench<'_> {
         };
         let settings =
             LaneSettings { service_time: spec.service_time, commit_interval: describe::COMMIT_INTERVAL };
-        RunningLanes::start(self.runtime, site, spec.contender.lanes, &settings, &probe).await.map(Running::Here)
+        RunningLanes::start(self.runtime, site, spec.contender.lanes, &settings, &probe)
+            .await
+            .map(Running::Here)
     }
 
     fn timeline(&self, spec: &Spec<'_>) -> Result<Arc<Timeline>, ScenarioError> {
-        let mut phases = vec![(DRAIN.to_owned(), Arc::clone(&spec.plans.drain))];
+        let mut phases: Vec<(String, Arc<Plan>)> = Vec::new();
+        phases.extend(spec.plans.warm_up.iter().map(|plan| (WARM_UP.to_owned(), Arc::clone(plan))));
+        phases.push((DRAIN.to_owned(), Arc::clone(&spec.plans.drain)));
         phases.extend(spec.plans.steady.iter().map(|plan| (STEADY.to_owned(), Arc::clone(plan))));
         phases.extend(spec.plans.surge.iter().map(|plan| (SURGE.to_owned(), Arc::clone(plan))));
-        let partitions = NonZeroU32::new(spec.contender.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
+        let partitions =
+            NonZeroU32::new(spec.contender.lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
         let keyed = self.options.key == Key::OrderId;
         let place = |id: &payment_delivery::event::OrderId| {
             keyed.then(|| partition_for_key(id.as_str().as_bytes(), partitions))
@@ -224,6 +243,13 @@ impl Phases {
         site: &TrialSite,
     ) -> Result<Measured, ScenarioError> {
         let mut stuck = Vec::new();
+        if let Some(warm_up) = self.timeline.phase(WARM_UP) {
+            bench.progress.phase(&format!("{}: the worker warms up", spec.title));
+            self.shared(spec).await?;
+            self.timeline.start_phase(warm_up, self.timeline.clock().now_ns());
+            self.fill(warm_up).await?;
+            self.visible(warm_up, &mut stuck).await;
+        }
         bench.progress.phase(&format!("{}: drain", spec.title));
         let Some(drain) = self.timeline.phase(DRAIN) else {
             return Err(ScenarioError::Load("a trial without a drain".into()));

@@ -77,7 +77,7 @@ async fn drain(
     service_time: Duration,
 ) -> Result<f64, ScenarioError> {
     let seed = u64::from(pass);
-    let plans = Plans::backlog(bench.options, events, seed)?;
+    let plans = bench.plans(Plans::backlog(bench.options, events, seed)?, contender, seed)?;
     let spec = Spec {
         name: format!("w{pass}.{}", contender.name),
         title: format!("warm-up, {}", contender.name),

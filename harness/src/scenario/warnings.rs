@@ -87,6 +87,8 @@ pub enum Caution {
         /// Events a trial, about.
         events: u64,
     },
+    /// The worker was seen from outside only.
+    MeasuredOutside,
     /// Something was broken on purpose.
     Injected {
         /// What.
@@ -116,6 +118,7 @@ impl Caution {
             Self::ShortDrain { .. } => "short-drain",
             Self::RateTooHigh { .. } => "rate-too-high",
             Self::FewSamples { .. } => "few-samples",
+            Self::MeasuredOutside => "measured-outside",
             Self::Injected { .. } => "injected",
             Self::Throttled { .. } => "throttled",
         }
@@ -195,6 +198,13 @@ impl fmt::Display for Caution {
                 "The steady phase has about {events} events a trial: its percentiles are shown, and compared only from \
                  3,000 on. Use a longer `--duration`."
             ),
+            Self::MeasuredOutside => write!(
+                f,
+                "The worker was seen from outside: a message counts as done once the group's committed offset has passed it, \
+                 sampled every {} ms. So figures are late by up to its commit interval and one sample; stages, the order at \
+                 its consumers and what held it back are not seen.",
+                crate::measure::outside::TICK.as_millis()
+            ),
             Self::Injected { what } => {
                 write!(f, "`{what}` was injected on purpose: this run tests the checker.")
             }
@@ -209,6 +219,9 @@ impl fmt::Display for Caution {
 /// Cautions that show in one trial.
 pub fn of_trial(config: &str, trial: &Trial) -> Vec<Caution> {
     let mut found = Vec::new();
+    if trial.worker.as_ref().is_some_and(|worker| worker.measured_from == "outside") {
+        found.push(Caution::MeasuredOutside);
+    }
     let ms = |ns: u64| ns as f64 / 1e6;
     let (slip, response) = (trial.steady.stages_ns.slip.p99, trial.steady.response_time_ns.p50);
     if trial.steady.response_time_ns.count > 0 && slip > 1_000_000.max(response / 20) {

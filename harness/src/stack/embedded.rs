@@ -12,6 +12,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinError;
 
 use super::scratch::{self, Scratch};
+use super::statuses::StatusServer;
 use super::{Backing, Facts, PartFacts, Place, Progress, StackError};
 use crate::broker::{Cluster, ClusterOptions};
 
@@ -30,6 +31,7 @@ pub struct EmbeddedStack {
     facts: Facts,
     // In this order: the cluster before what it runs on.
     cluster: Cluster,
+    statuses: Option<StatusServer>,
     runtime: BrokerRuntime,
     _scratch: Scratch,
 }
@@ -62,9 +64,14 @@ impl EmbeddedStack {
             store: part("sqlite", settings.remove("version"), settings),
             view: part("in-process", own(), [].into()),
         };
-        let backing = Backing::InProcess { database, store: Arc::new(store), statuses: None };
+        let server = match processes {
+            true => Some(runtime.run(StatusServer::start()).await.map_err(failed)?.map_err(failed)?),
+            false => None,
+        };
+        let statuses = server.as_ref().map(StatusServer::url);
+        let backing = Backing::InProcess { database, store: Arc::new(store), statuses };
         let place = Place { bootstrap: cluster.bootstrap(), backing };
-        Ok(Self { place, facts, cluster, runtime, _scratch: scratch })
+        Ok(Self { place, facts, cluster, statuses: server, runtime, _scratch: scratch })
     }
 
     /// What a run works on.
@@ -81,6 +88,9 @@ impl EmbeddedStack {
     pub async fn stop(self) {
         if let Backing::InProcess { store, .. } = &self.place.backing {
             store.close().await;
+        }
+        if let Some(statuses) = self.statuses {
+            statuses.stop().await;
         }
         self.cluster.stop().await;
         self.runtime.stop().await;

@@ -23,6 +23,7 @@ pub mod error;
 pub mod external;
 pub mod native;
 pub mod requirements;
+pub mod statuses;
 pub mod worker;
 
 mod checks;
@@ -41,6 +42,7 @@ pub use error::StackError;
 pub use external::External;
 pub use native::{NativeOptions, NativeStack};
 pub use requirements::{Presence, Requirement, requirements};
+pub use statuses::StatusServer;
 pub use url::redact;
 
 /// Which stack.

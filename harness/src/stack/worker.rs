@@ -52,7 +52,8 @@ impl WorkerCommand {
         match self {
             Self::Own { program, arguments } => {
                 let words = [program.display().to_string(), "worker".into()];
-                let line = words.iter().chain(arguments).map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+                let line =
+                    words.iter().chain(arguments).map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
                 Self::Foreign { line }
             }
             Self::Foreign { .. } => self.clone(),

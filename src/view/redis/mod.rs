@@ -28,6 +28,9 @@ const GET_CHUNK: usize = 500;
 /// Keys that Redis looks at in one step of a scan.
 const SCAN_COUNT: usize = 1_000;
 
+/// The Lua of every write. Its one key is the delivery's hash; its arguments are revision and status.
+pub const ADVANCE: &str = include_str!("advance.lua");
+
 /// How long a [`RedisView`] waits.
 #[derive(Clone, Copy, Debug)]
 pub struct RedisTimeouts {
@@ -61,7 +64,7 @@ impl RedisView {
         let view = Self {
             connection: Reconnecting::new(client, timeouts),
             prefix: prefix.into(),
-            advance: Script::new(include_str!("advance.lua")),
+            advance: Script::new(ADVANCE),
         };
         view.connection
             .call(|mut connection| async move { redis::cmd("PING").exec_async(&mut connection).await })

@@ -95,7 +95,8 @@ async fn has_worker(program: &Path, what: &str) -> Result<(), UsageError> {
     let asked = Command::new(program).args(["worker", "--help"]).output().await;
     let refused = |why: String| UsageError {
         what: format!("{what} has no `lanebench worker` to measure: {why}"),
-        hint: "choose a baseline that has one, or give any worker's command line with `--baseline-cmd`".into(),
+        hint: "choose a baseline that has one, or give any worker's command line with `--baseline-cmd`"
+            .into(),
     };
     match asked {
         Ok(answer) if answer.status.success() => Ok(()),

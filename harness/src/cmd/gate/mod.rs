@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use tokio_util::sync::CancellationToken;
 
+use super::compare::WORKER_WARM_UP;
 use super::console::Console;
 use super::exit::Exit;
 use super::out::{Format, UsageError, print, tell};
@@ -43,7 +44,7 @@ Exit codes: 0 held; 3 the candidate fails a check of truth; 4 regressed;
 /// Flags of `gate`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("against").required(true)))]
-pub struct GateArgs {
+pub(super) struct GateArgs {
     /// Baseline: a git ref of this repository, built once and kept
     #[arg(long, value_name = "REF", group = "against")]
     baseline: Option<String>,
@@ -56,6 +57,9 @@ pub struct GateArgs {
     /// Candidate: any worker, by its command line [default: this binary's own]
     #[arg(long, value_name = "CMD")]
     worker_cmd: Option<String>,
+    /// Events that workers by command line work through in each trial before anything is measured
+    #[arg(long, value_name = "EVENTS", default_value_t = WORKER_WARM_UP, value_parser = clap::value_parser!(u64).range(..=2_000_000))]
+    worker_warm_up: u64,
     /// What is judged, and how [default: gate.toml where there is one, else built-in rules]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -117,6 +121,7 @@ impl GateArgs {
             inject: None,
             throttle: None,
             worker: None, // each side has its own
+            worker_warm_up: self.worker_warm_up,
             drain_events: self.drain_events,
             keep: false,
         })
@@ -127,7 +132,7 @@ impl GateArgs {
 ///
 /// # Errors
 /// What keeps it from running, with a hint where there is one.
-pub async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     let options = args.options()?;
     let rules = Rules::find(args.rules.as_deref())?;
     let external = args.place.external()?;

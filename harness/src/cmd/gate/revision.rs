@@ -54,7 +54,8 @@ impl RevisionError {
     pub(in crate::cmd) fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unknown { .. } => {
-                "give a branch, tag or commit; in a shallow clone fetch it first: `git fetch origin REF`".into()
+                "give a branch, tag or commit; in a shallow clone fetch it first: `git fetch origin REF`"
+                    .into()
             }
             Self::Tool { .. } => "a baseline by ref needs git, cargo, and a clone to be run in".into(),
             Self::Unbuildable { .. } => {
@@ -110,7 +111,11 @@ impl Revision {
         if binary.exists() {
             return Ok(binary);
         }
-        console.phase(&format!("building the baseline, {} ({}): minutes, and only once", self.name, self.short()));
+        console.phase(&format!(
+            "building the baseline, {} ({}): minutes, and only once",
+            self.name,
+            self.short()
+        ));
         let tree = kept.join(format!("{}.tree", self.commit));
         self.remove(&tree).await; // what a killed build left
         let path = tree.display().to_string();
@@ -205,7 +210,8 @@ mod tests {
     fn of_a_failed_build_the_first_error_is_shown_and_not_much_more() {
         let log = "   Compiling a v1\nwarning: unused\n\nerror[E0425]: cannot find value `x`\n --> src/a.rs:1:1\n\n";
         assert_eq!(complaint(log), "    error[E0425]: cannot find value `x`\n     --> src/a.rs:1:1");
-        let long: String = std::iter::once("error: x\n".to_owned()).chain((0..99).map(|n| format!("line {n}\n"))).collect();
+        let long: String =
+            std::iter::once("error: x\n".to_owned()).chain((0..99).map(|n| format!("line {n}\n"))).collect();
         assert_eq!(complaint(&long).lines().count(), TAIL_LINES);
         assert_eq!(complaint("cargo: nothing known\n"), "    cargo: nothing known");
     }

@@ -17,7 +17,10 @@ pub fn cpu_time(pid: u32) -> Duration {
 /// Largest resident set since its start (VmHWM, proc_pid_status(5)) of a process, summed with those of its living descendants,
 /// in bytes. None if the process is gone.
 pub fn peak_memory_bytes(pid: u32) -> Option<u64> {
-    tree(pid).filter_map(|pid| Process::new(pid).ok()?.status().ok()?.vmhwm).map(|kib| kib * 1024).reduce(|a, b| a + b)
+    tree(pid)
+        .filter_map(|pid| Process::new(pid).ok()?.status().ok()?.vmhwm)
+        .map(|kib| kib * 1024)
+        .reduce(|a, b| a + b)
 }
 
 fn clock_of(pid: i32) -> Option<ClockId> {

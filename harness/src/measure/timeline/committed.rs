@@ -12,12 +12,7 @@ use crate::measure::outside::CommitSamples;
 impl Timeline {
     /// Events that lie below the committed offsets `next`, by partition, have been visible since `at_ns` at the latest.
     /// `owner` names who owns a partition.
-    pub fn committed_up_to(
-        &self,
-        next: &BTreeMap<i32, i64>,
-        at_ns: u64,
-        owner: &BTreeMap<i32, String>,
-    ) {
+    pub fn committed_up_to(&self, next: &BTreeMap<i32, i64>, at_ns: u64, owner: &BTreeMap<i32, String>) {
         let by: BTreeMap<i32, u32> =
             owner.iter().map(|(partition, name)| (*partition, self.consumers.number(name))).collect();
         for (number, phase) in self.phases.iter().enumerate() {

@@ -48,7 +48,7 @@ impl ControlDrains {
     ) -> Result<(), ScenarioError> {
         let Place { round, position, seed } = place;
         let lanes = contender.lanes;
-        let plans = Plans::backlog(bench.options, self.events, seed)?;
+        let plans = bench.plans(Plans::backlog(bench.options, self.events, seed)?, contender, seed)?;
         let spec = Spec {
             name: format!("c{round}.{lanes}"),
             title: format!("round {round}/{}, {lanes} control", bench.options.rounds),

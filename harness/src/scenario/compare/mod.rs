@@ -141,7 +141,8 @@ impl<'a> Run<'a> {
             drain_events: options.drain_events,
             surge: options.surge && options.configs.len() > 1,
         };
-        let warm = Box::pin(warm_up::warm_up(&self.bench, &self.contenders, asked, options.service_time)).await?;
+        let warm =
+            Box::pin(warm_up::warm_up(&self.bench, &self.contenders, asked, options.service_time)).await?;
         let rates = rates::fix(&warm, asked, options.sizes);
         self.caution_rates(&rates, &warm, asked);
         if options.control {
@@ -159,6 +160,8 @@ impl<'a> Run<'a> {
             }
             order.shuffle(&mut draws);
             let plans = Plans::of_round(options, &rates, seed)?;
+            // All contenders have the same worker.
+            let plans = self.bench.plans(plans, &self.contenders[0], seed)?;
             for (position, turn) in order.into_iter().enumerate() {
                 self.bench.progress.left(outlook.left());
                 let began = Instant::now();
@@ -170,7 +173,8 @@ impl<'a> Run<'a> {
                     }
                     Turn::Control(index) => {
                         if let Some(control) = &mut self.control {
-                            Box::pin(control.drain(&self.bench, &self.contenders[index], index, place)).await?;
+                            Box::pin(control.drain(&self.bench, &self.contenders[index], index, place))
+                                .await?;
                         }
                         self.keep_control()?;
                     }

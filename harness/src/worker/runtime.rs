@@ -1,0 +1,40 @@
+//! The threads on which consumers run.
+
+use std::io;
+
+use tokio::runtime::{Handle, Runtime};
+
+use crate::measure::resources::LANE_THREAD_PREFIX;
+
+/// A runtime for consumers alone, so that their CPU time can be told from that of whatever else the process does.
+///
+/// Dropping it ends what runs there, without waiting for it.
+#[derive(Debug)]
+pub struct LaneRuntime(Option<Runtime>);
+
+impl LaneRuntime {
+    /// As many threads as the machine has cores: a consumer is one loop, so more would not be used.
+    ///
+    /// # Errors
+    /// What the system says where it gives no threads.
+    pub fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name(format!("{LANE_THREAD_PREFIX}worker")) // by which its CPU time is told apart
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// By which tasks are put there.
+    pub fn handle(&self) -> &Handle {
+        self.0.as_ref().expect("the runtime is taken only by drop").handle()
+    }
+}
+
+impl Drop for LaneRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background(); // a plain drop would block, which async code must not
+        }
+    }
+}
