@@ -74,8 +74,8 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
                 work(consumer.poll(untilNextCommit()));
                 commitIfDue();
             }
-            commitNow();
         } finally {
+            // Revokes first, which commits what is done.
             consumer.close(CloseOptions.timeout(PATIENCE));
         }
         return null;
