@@ -10,6 +10,7 @@ use clap::ValueEnum;
 
 use super::exit::Exit;
 use crate::record::RunResult;
+use crate::record::gate::GateRecord;
 use crate::report;
 
 /// An error of the command line's own making: what is wrong and, after a blank line, what to do next.
@@ -38,6 +39,15 @@ impl Format {
             Self::Text => report::text::render(result, Some(page)),
             Self::Json => serde_json::to_string_pretty(result).context("the result as JSON")?,
             Self::Markdown => report::markdown::summary(result),
+        })
+    }
+
+    /// A gate's record in this form; `summary` is where it was written as Markdown.
+    pub(super) fn gate(self, record: &GateRecord, summary: &Path) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Text => report::gate::text::render(record, Some(summary)),
+            Self::Json => serde_json::to_string_pretty(record).context("the record as JSON")?,
+            Self::Markdown => report::gate::markdown::comment(record),
         })
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::gate::{GATE_SCHEMA_VERSION, GateRecord};
+use super::gate::{GATE_SCHEMA_VERSION, GateRecord, PoolRecord};
 use super::{RunResult, SCHEMA_VERSION};
 
 mod error;
@@ -45,6 +45,11 @@ impl Saved for RunResult {
 
 impl Saved for GateRecord {
     const FILE: &str = GATE_FILE;
+    const VERSION: u32 = GATE_SCHEMA_VERSION;
+}
+
+impl Saved for PoolRecord {
+    const FILE: &str = "pool.json";
     const VERSION: u32 = GATE_SCHEMA_VERSION;
 }
 
@@ -156,6 +161,14 @@ impl OutputDir {
     /// [`FileError::Write`]; [`FileError::NotANumber`] after the file was written all the same.
     pub fn save(&self, result: &RunResult) -> Result<PathBuf, FileError> {
         self.save_any(result)
+    }
+
+    /// Saves a pool of rounds as it is now, as [`save`](Self::save) does a run.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn save_pool(&self, record: &PoolRecord) -> Result<PathBuf, FileError> {
+        self.save_any(record)
     }
 
     /// Saves a gate as it is now, as [`save`](Self::save) does a run.

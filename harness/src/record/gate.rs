@@ -55,6 +55,29 @@ pub struct GateRecord {
     pub warnings: Vec<Warning>,
 }
 
+/// Rounds that were run without a look, from which the proof of the gate draws gates.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolRecord {
+    /// [`GATE_SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// The command line that repeats the run.
+    pub command_line: String,
+    /// The machine and the harness.
+    pub environment: Environment,
+    /// Broker, store and view.
+    pub stack: Stack,
+    /// What was offered.
+    pub workload: Workload,
+    /// What the candidate is compared with.
+    pub baseline: Side,
+    /// The candidate.
+    pub candidate: Side,
+    /// From the start of the first to the end of the last round.
+    pub took_s: f64,
+    /// Every round, in order.
+    pub rounds: Vec<GateRound>,
+}
+
 /// One of the two that are compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {

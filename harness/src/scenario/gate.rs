@@ -22,7 +22,9 @@ use crate::gate::{About, Gate, Rules};
 use crate::measure::environment;
 use crate::measure::lag::LagGauge;
 use crate::record::file::OutputDir;
-use crate::record::gate::{GateRecord, GateRound, GateTrial, Metric, Side, Values};
+use crate::record::gate::{
+    GATE_SCHEMA_VERSION, GateRecord, GateRound, GateTrial, Metric, PoolRecord, Side, Values,
+};
 use crate::record::{Trial, Verification};
 use crate::stack::worker::WorkerCommand;
 use crate::stack::{Stack, StackError};
@@ -50,6 +52,8 @@ pub struct Setup<'a> {
     pub rules: Rules,
     /// No round begins that would, by the mean of those before it, end later than this after the start.
     pub time_limit: Option<Duration>,
+    /// So many rounds without a look, whatever they show; kept as a pool.
+    pub pool: Option<u32>,
     /// The command line that repeats the run.
     pub command_line: String,
     /// Where the record is kept after every round.
@@ -108,6 +112,7 @@ struct Run<'a> {
     gate: Gate,
     cautions: Vec<Caution>,
     environment: Option<crate::record::Environment>,
+    pool: Vec<GateRound>,
     record: Option<GateRecord>,
 }
 
@@ -144,7 +149,17 @@ impl<'a> Run<'a> {
             [contender(NAMES[BASELINE], setup.baseline), contender(NAMES[CANDIDATE], setup.candidate)];
         let cautions = cautions::beforehand(setup.options);
         let gate = Gate::new(setup.rules.clone());
-        Self { setup, bench, contenders, began, gate, cautions, environment: None, record: None }
+        Self {
+            setup,
+            bench,
+            contenders,
+            began,
+            gate,
+            cautions,
+            environment: None,
+            pool: Vec::new(),
+            record: None,
+        }
     }
 
     async fn all(&mut self) -> Result<(), ScenarioError> {
@@ -160,12 +175,17 @@ impl<'a> Run<'a> {
         let rates = rates::fix(&Box::pin(warmed).await?, asked, options.sizes);
         let mut draws = ChaCha8Rng::seed_from_u64(options.seed);
         let first = Instant::now();
-        for round in 1..=self.gate.design().rounds_max() {
+        for round in 1..=self.setup.pool.unwrap_or(self.gate.design().rounds_max()) {
             if round > 1 && self.no_time_left(first, round - 1) {
                 break;
             }
             let (seed, candidate_first) = (draws.random(), draws.random());
             let done = Box::pin(self.round(round, seed, candidate_first, &rates)).await?;
+            if self.setup.pool.is_some() {
+                self.pool.push(done);
+                self.keep_pool(&rates, first.elapsed())?;
+                continue;
+            }
             let verdict = self.gate.add(done);
             self.keep(&rates)?;
             if verdict.is_some() {
@@ -219,6 +239,23 @@ impl<'a> Run<'a> {
         }
         let [baseline, candidate] = trials;
         Ok(GateRound { round, seed, candidate_first, baseline, candidate })
+    }
+
+    fn keep_pool(&self, rates: &Rates, took: Duration) -> Result<(), ScenarioError> {
+        let Some(environment) = &self.environment else { return Ok(()) };
+        let record = PoolRecord {
+            schema_version: GATE_SCHEMA_VERSION,
+            command_line: self.setup.command_line.clone(),
+            environment: environment.clone(),
+            stack: describe::stack(self.setup.stack, self.setup.options),
+            workload: describe::workload(self.setup.options, rates, 0.0),
+            baseline: self.setup.baseline.side.clone(),
+            candidate: self.setup.candidate.side.clone(),
+            took_s: took.as_secs_f64(),
+            rounds: self.pool.clone(),
+        };
+        self.setup.out.save_pool(&record)?;
+        Ok(())
     }
 
     fn keep(&mut self, rates: &Rates) -> Result<(), ScenarioError> {

@@ -15,6 +15,8 @@ use super::place::PlaceFlags;
 use super::values::{command_line, duration};
 use crate::gate::Rules;
 use crate::record::file::create_output_dir;
+use crate::record::gate::GateRecord;
+use crate::report;
 use crate::scenario::Progress as _;
 use crate::scenario::gate::{self, Ended, Setup};
 use crate::scenario::options::{Key, Lanes, Options};
@@ -86,6 +88,9 @@ pub(super) struct GateArgs {
     /// A regression on purpose in the candidate, for the proof of the gate: see the worker's own flag
     #[arg(long, hide = true)]
     handicap: Option<String>,
+    /// So many rounds without a look, kept in pool.json: what the proof of the gate draws gates from
+    #[arg(long, hide = true)]
+    pool: Option<u32>,
     /// Directory for the record [default: reports/, named by the time in UTC and the command]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -158,6 +163,7 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
         candidate: &candidate,
         rules,
         time_limit: args.time_limit,
+        pool: args.pool,
         command_line: command_line(),
         out: &out,
     };
@@ -166,22 +172,26 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
     stack.stop().await;
     let Ended { record, interrupted: cut } = ended?;
     drop(console);
+    if args.pool.is_some() {
+        return Ok(if cut { Exit::Interrupted } else { Exit::Held });
+    }
     let Some(record) = record else { return interrupted() };
-    let markdown = serde_json::to_string_pretty(&record.looks)?;
-    std::fs::write(out.file("summary.md"), &markdown).context("summary.md could not be written")?;
-    print(&match args.format {
-        Format::Text => serde_json::to_string_pretty(&record.looks)?,
-        Format::Json => serde_json::to_string_pretty(&record).context("the record as JSON")?,
-        Format::Markdown => markdown,
-    })?;
+    let summary = out.file("summary.md");
+    std::fs::write(&summary, report::gate::markdown::comment(&record))
+        .context("summary.md could not be written")?;
+    print(&args.format.gate(&record, &summary)?)?;
     if cut {
         tell(&format!("interrupted; the finished rounds are in {}", out.path().display()));
         return Ok(Exit::Interrupted);
     }
-    Ok(match record.exit_code {
+    Ok(exit(&record))
+}
+
+fn exit(record: &GateRecord) -> Exit {
+    match record.exit_code {
         0 => Exit::Held,
         3 => Exit::TruthFailed,
         4 => Exit::Regressed,
         _ => Exit::Undecided,
-    })
+    }
 }
