@@ -171,7 +171,8 @@ impl<'a> Run<'a> {
             surge: false,
         };
         self.environment = Some(environment::environment()?);
-        let warmed = warm_up::warm_up(&self.bench, &self.contenders, asked, options.service_time);
+        let settles = asked.drain_events.is_none() || self.steady();
+        let warmed = warm_up::warm_up(&self.bench, &self.contenders, settles, options.service_time);
         let rates = rates::fix(&Box::pin(warmed).await?, asked, options.sizes);
         let mut draws = ChaCha8Rng::seed_from_u64(options.seed);
         let first = Instant::now();
@@ -195,6 +196,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Whether anybody asks for a figure of the steady phase; if not, its time is better spent on more rounds.
+    fn steady(&self) -> bool {
+        self.gate.rules().as_slice().iter().any(|rule| rule.metric == Metric::SteadyP99)
+    }
+
     fn no_time_left(&self, first: Instant, rounds: u32) -> bool {
         let each = first.elapsed() / rounds.max(1);
         self.setup.time_limit.is_some_and(|limit| self.began.at.elapsed() + each > limit)
@@ -210,9 +216,7 @@ impl<'a> Run<'a> {
         let plans = Plans::of_round(self.setup.options, rates, seed)?;
         // Both are measured alike, so either may say whether the worker can be held.
         let mut plans = self.bench.plans(plans, &self.contenders[CANDIDATE], seed)?;
-        // Nobody asks for its figure: then its time is better spent on more rounds.
-        let steady = self.gate.rules().as_slice().iter().any(|rule| rule.metric == Metric::SteadyP99);
-        plans.steady = plans.steady.filter(|_| steady);
+        plans.steady = plans.steady.filter(|_| self.steady());
         let order = if candidate_first { [CANDIDATE, BASELINE] } else { [BASELINE, CANDIDATE] };
         let mut trials = [GateTrial::default(), GateTrial::default()];
         for (position, side) in (1..).zip(order) {

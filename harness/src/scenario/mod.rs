@@ -98,6 +98,14 @@ pub enum ScenarioError {
     /// What a worker process reports can't be read.
     #[error(transparent)]
     RunFile(#[from] crate::measure::run_file::RunFileError),
+    /// The same, for one of two that are compared.
+    #[error("{who}: {source}")]
+    Of {
+        /// Whose.
+        who: String,
+        /// What.
+        source: Box<ScenarioError>,
+    },
     /// What components use could not be read.
     #[error("measuring resources: {0}")]
     Resources(#[from] crate::measure::resources::ResourceError),
@@ -140,6 +148,7 @@ impl ScenarioError {
                 "see the producer's log with `LANEBENCH_LOG=payment_delivery=debug`"
             }
             Self::Process(error) => return error.hint(),
+            Self::Of { source, .. } => return source.hint(),
             _ => return None,
         };
         Some(hint.into())

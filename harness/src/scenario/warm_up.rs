@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::ScenarioError;
 use super::options::Lanes;
 use super::phase::Plans;
-use super::rates::Asked;
 use super::trial::{Bench, Contender, Spec};
 
 /// Each later warm-up drain lasts about this long.
@@ -15,11 +14,12 @@ const STEADY_WITHIN: f64 = 0.15;
 /// … or for this long: brokers on a small machine are warm by then, or never.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Drains of each contender, pass by pass, until throughput no longer changes. The last pass, in events/s.
+/// Drains of each contender, pass by pass, until throughput no longer changes, or after the first pass where nothing rests on
+/// it (`settles` is false): that wakes the components. The last pass, in events/s.
 pub(super) async fn warm_up(
     bench: &Bench<'_>,
     contenders: &[Contender<'_>],
-    asked: Asked,
+    settles: bool,
     service_time: Duration,
 ) -> Result<Vec<f64>, ScenarioError> {
     let begun = Instant::now();
@@ -35,9 +35,7 @@ pub(super) async fn warm_up(
             settled &= rate.is_some_and(|before| (now / before - 1.0).abs() <= STEADY_WITHIN);
             *rate = Some(now);
         }
-        // With every rate given, one pass that wakes the components is enough.
-        let given = asked.rate_per_s.is_some() && asked.drain_events.is_some() && !asked.surge;
-        if settled || given || begun.elapsed() >= WARM_UP_LIMIT {
+        if settled || !settles || begun.elapsed() >= WARM_UP_LIMIT {
             break;
         }
     }
@@ -89,7 +87,13 @@ async fn drain(
         rates: None,
         service_time,
     };
-    let trial = bench.trial(&spec).await?;
+    let of = |error| match error {
+        error @ ScenarioError::Process(_) => {
+            ScenarioError::Of { who: contender.name.clone(), source: Box::new(error) }
+        }
+        error => error,
+    };
+    let trial = bench.trial(&spec).await.map_err(of)?;
     if trial.throughput_per_s > 0.0 {
         Ok(trial.throughput_per_s)
     } else {

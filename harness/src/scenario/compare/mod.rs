@@ -141,8 +141,10 @@ impl<'a> Run<'a> {
             drain_events: options.drain_events,
             surge: options.surge && options.configs.len() > 1,
         };
-        let warm =
-            Box::pin(warm_up::warm_up(&self.bench, &self.contenders, asked, options.service_time)).await?;
+        // With every rate given nothing rests on the warm-up.
+        let settles = asked.rate_per_s.is_none() || asked.drain_events.is_none() || asked.surge;
+        let warmed = warm_up::warm_up(&self.bench, &self.contenders, settles, options.service_time);
+        let warm = Box::pin(warmed).await?;
         let rates = rates::fix(&warm, asked, options.sizes);
         self.caution_rates(&rates, &warm, asked);
         if options.control {
