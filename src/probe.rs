@@ -112,3 +112,92 @@ impl Probe for Both {
         self.each(|probe| probe.retried(consumer, part, error));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Writes down what it hears, under its name.
+    struct Scribe(&'static str, Arc<Mutex<Vec<String>>>);
+
+    impl Scribe {
+        fn note(&self, what: &str) {
+            self.1.lock().unwrap().push(format!("{} {what}", self.0));
+        }
+    }
+
+    impl Probe for Scribe {
+        fn fetched(&self, seen: Seen<'_>) {
+            self.note(&format!("fetched {}", seen.revision));
+        }
+        fn stored(&self, seen: Seen<'_>) {
+            self.note(&format!("stored {}", seen.revision));
+        }
+        fn visible(&self, seen: Seen<'_>, in_view: Revision) {
+            self.note(&format!("visible {} {in_view}", seen.revision));
+        }
+        fn parked(&self, seen: Seen<'_>) {
+            self.note(&format!("parked {}", seen.revision));
+        }
+        fn dead_lettered(&self, consumer: &str, origin: Origin, reason: &str) {
+            self.note(&format!("dead {consumer} {origin} {reason}"));
+        }
+        fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
+            self.note(&format!("spent {consumer} {activity:?} {spent:?}"));
+        }
+        fn assigned(&self, consumer: &str, partitions: &[i32]) {
+            self.note(&format!("assigned {consumer} {partitions:?}"));
+        }
+        fn released(&self, consumer: &str, lost: bool) {
+            self.note(&format!("released {consumer} {lost}"));
+        }
+        fn committed(&self, consumer: &str, partition: i32, next_offset: i64) {
+            self.note(&format!("committed {consumer} {partition} {next_offset}"));
+        }
+        fn skipped(&self, consumer: &str, partition: i32, from: i64, to: i64) {
+            self.note(&format!("skipped {consumer} {partition} {from} {to}"));
+        }
+        fn retried(&self, consumer: &str, part: &'static str, error: &str) {
+            self.note(&format!("retried {consumer} {part} {error}"));
+        }
+    }
+
+    #[test]
+    fn both_hear_everything_one_after_the_other() {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let [first, second] = ["first", "second"].map(|name| Arc::new(Scribe(name, Arc::clone(&notes))));
+        let both = Both(first, second);
+        let origin = Origin { partition: 1, offset: 2 };
+        let order_id = OrderId::new("o-1").unwrap();
+        let seen = Seen { consumer: "c", order_id: &order_id, revision: 3, origin };
+        both.fetched(seen);
+        both.stored(seen);
+        both.visible(seen, 4);
+        both.parked(seen);
+        both.dead_lettered("c", origin, "why");
+        both.spent("c", Activity::Own, Duration::from_micros(5));
+        both.assigned("c", &[1, 2]);
+        both.released("c", true);
+        both.committed("c", 1, 3);
+        both.skipped("c", 1, 4, 9);
+        both.retried("c", "view", "away");
+        let heard = [
+            "fetched 3",
+            "stored 3",
+            "visible 3 4",
+            "parked 3",
+            "dead c partition 1 offset 2 why",
+            "spent c Own 5µs",
+            "assigned c [1, 2]",
+            "released c true",
+            "committed c 1 3",
+            "skipped c 1 4 9",
+            "retried c view away",
+        ];
+        let expected: Vec<_> =
+            heard.iter().flat_map(|what| ["first", "second"].map(|name| format!("{name} {what}"))).collect();
+        assert_eq!(*notes.lock().unwrap(), expected);
+    }
+}

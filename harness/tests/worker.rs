@@ -100,6 +100,12 @@ async fn a_held_worker_waits_for_a_line_and_ends_with_its_holder() {
     worker.until("all events", |records| count(records) == ORDERS * 2).await;
     drop(stdin);
     assert_eq!(worker.ended().await, Some(0), "its holder is gone");
+
+    let mut never = bed.start("never", &["--hold"]);
+    never.until("all partitions", |records| owned(records).len() == PARTITIONS as usize).await;
+    drop(never.child.stdin.take());
+    assert_eq!(never.ended().await, Some(0), "its holder is gone before it said a word");
+    assert_eq!(never.fetched(), []);
     bed.holds(ORDERS, 2).await;
     bed.stop().await;
 }

@@ -17,11 +17,20 @@ use super::values::duration;
 use crate::worker::handicap::Handicap;
 use crate::worker::{self, Database, LaneRuntime, Settings};
 
+const EXAMPLES: &str = "\
+It stops at Ctrl-C or SIGTERM: what is in hand is finished and committed, the group
+left, and the exit code is 0. A second Ctrl-C ends it at once (130). Topic and tables
+must be there before it. Any number of such processes share the topic's partitions.
+
+Examples:
+  lanebench stack up                            prints the addresses, to be exported
+  lanebench worker --topic pay --group deliver  reads them from the environment";
+
 /// Read a topic as members of a consumer group, and write each event's row and status, until Ctrl-C or SIGTERM.
 ///
 /// Then it finishes the messages in hand, commits, leaves the group, and exits with 0; a second Ctrl-C ends it at once.
-/// Any number of such processes, on any hosts, share the topic's partitions. Topic and tables are there before it.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct WorkerArgs {
     /// Brokers, such as 10.0.0.1:9092,10.0.0.2:9092
     #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',')]

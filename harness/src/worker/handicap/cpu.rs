@@ -44,6 +44,20 @@ impl Burner {
     }
 }
 
+impl Drop for Burner {
+    /// How it went, for whoever has to say what was injected.
+    fn drop(&mut self) {
+        let from = self.from_ns.lock().unwrap_or_else(PoisonError::into_inner);
+        let used_ns = from.map_or(0, |from| cpu_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID) - from);
+        let burned_ns = self.burned_ns.load(Ordering::Relaxed);
+        tracing::info!(
+            used_ns,
+            burned_ns,
+            "CPU time of the process since its first message, and what of it was burned"
+        );
+    }
+}
+
 /// What is still to be burned when of `used` ns of CPU time `burned` ns were.
 fn owed(share: f64, used: i64, burned: i64) -> i64 {
     (share * (used - burned).max(0) as f64) as i64 - burned

@@ -47,6 +47,14 @@ impl Slow {
     }
 }
 
+impl Drop for Slow {
+    /// How it went, for whoever has to say what was injected.
+    fn drop(&mut self) {
+        let Ledger { called, waited, .. } = self.ledger.get_mut();
+        tracing::info!(?called, ?waited, "time that a consumer's store calls took, and waits added to it");
+    }
+}
+
 impl Ledger {
     fn owed(&self, share: f64) -> Duration {
         self.called.mul_f64(share).saturating_sub(self.waited)
@@ -81,7 +89,7 @@ mod tests {
         }
         // By its own books: 100 calls of 0.5 ms owe 5 ms, two whole pieces of 2 ms and one that may still grow. A wait
         // that took too long is credited, so a busy machine makes them fewer and never more.
-        let ledger = slow.ledger.into_inner();
+        let ledger = slow.ledger.lock().await;
         assert!(ledger.waited > Duration::from_millis(3), "{ledger:?}");
         assert!((1..=2).contains(&waits), "{waits} waits: {ledger:?}");
     }
