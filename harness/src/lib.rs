@@ -1,7 +1,7 @@
 //! lanebench: the harness that measures the pipeline. See ARCHITECTURE.md for the map.
 //!
 //! Arrows point one way: `cmd → scenario → {stack, workload, load, measure, verify} → pipeline`;
-//! `report` reads records only.
+//! `report` and `gate` read records only.
 
 pub mod broker;
 pub mod cmd;

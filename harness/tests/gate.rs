@@ -172,6 +172,38 @@ fn names_cannot_break_out() {
     assert!(!text.contains('\u{1b}') && !markdown.contains("<script>") && !markdown.contains("\n# "));
 }
 
+/// Pixels of a picture that are of the colour of a required metric's rounds.
+fn dots(png: &[u8]) -> usize {
+    let mut reader = png::Decoder::new(png).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size()];
+    reader.next_frame(&mut pixels).unwrap();
+    pixels.chunks(3).filter(|pixel| *pixel == [0, 114, 178]).count()
+}
+
+/// `LANEBENCH_KEEP_REPORTS=DIR` keeps the pictures for looking at.
+#[test]
+fn every_gate_has_its_picture() {
+    let scratch = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("LANEBENCH_KEEP_REPORTS").map(std::path::PathBuf::from);
+    let drawn = |name: &str, record: &GateRecord| {
+        let dir = kept.as_deref().unwrap_or(scratch.path()).join("gate").join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        let written = lanebench::report::gate::render(record, &dir).unwrap();
+        assert_eq!(written, [dir.join("gate.md"), dir.join("gate.png")]);
+        dots(&std::fs::read(&written[1]).unwrap())
+    };
+    let few = drawn("regressed", &record(Candidate { cost: 1.12, ..EQUAL }, 30));
+    let many = drawn("noise", &record(Candidate { cv: 0.12, ..EQUAL }, 30));
+    // Three required metrics of 6 and of 30 rounds; dots that overlap are counted once.
+    assert!(few > 500 && many > 4 * few && many < 6 * few, "{few} and {many}");
+    assert_eq!(
+        drawn("lost", &record(Candidate { loses_in: Some(4), ..EQUAL }, 30)),
+        0,
+        "no speed beside truth"
+    );
+    assert_eq!(drawn("empty", &record(EQUAL, 0)), 0);
+}
+
 #[test]
 fn the_record_is_as_others_read_it() {
     let mut record = record(EQUAL, 30);

@@ -224,9 +224,10 @@ pub struct Measured {
     pub candidate: f64,
     /// Candidate ÷ baseline: geometric mean of the rounds' ratios.
     pub ratio: f64,
-    /// Lower bound of the ratio at the level of this look.
+    /// Lower bound of the ratio. The bound on the worse side has the level [`held_p`](GateDesign::held_p), the other one
+    /// [`regressed_p`](GateDesign::regressed_p), so the two may lie at different distances from the ratio.
     pub low: f64,
-    /// Upper bound.
+    /// Upper bound of the ratio.
     pub high: f64,
     /// How far single trials of one program lie apart (coefficient of variation): standard deviation of the rounds'
     /// log ratio ÷ √2.

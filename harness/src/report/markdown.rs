@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::record::RunResult;
+use crate::record::{RunResult, Warning};
 use crate::report::{table, words};
 
 /// The whole file as text.
@@ -35,12 +35,7 @@ pub fn summary(result: &RunResult) -> String {
         let _ = writeln!(out, "| {} |", cells.join(" | "));
     }
     let _ = writeln!(out, "\nIn brackets: {}.", words::range_note(result));
-    if !result.warnings.is_empty() {
-        out.push_str("\nWarnings:\n");
-        for w in &result.warnings {
-            let _ = writeln!(out, "- `{}`: {}", w.code, escape(&w.message));
-        }
-    }
+    out.push_str(&warnings(&result.warnings));
     let _ = writeln!(
         out,
         "\nStack {}, started {}, seed {}. Repeat with:\n\n```sh\n{}\n```",
@@ -50,6 +45,13 @@ pub fn summary(result: &RunResult) -> String {
         result.command_line.replace("```", "'''")
     );
     out
+}
+
+/// A list of warnings below a word; empty without any.
+pub(super) fn warnings(warnings: &[Warning]) -> String {
+    let list = |w: &Warning| format!("- `{}`: {}\n", w.code, escape(&w.message));
+    let lines: String = warnings.iter().map(list).collect();
+    if lines.is_empty() { lines } else { format!("\nWarnings:\n{lines}") }
 }
 
 /// Keeps text from being read as Markdown structure or HTML.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table, presets};
 
-use crate::record::RunResult;
+use crate::record::{RunResult, Warning};
 use crate::report::table::{self, Row};
 use crate::report::units::short_count;
 use crate::report::words;
@@ -30,17 +30,19 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
         ),
         "",
     ));
-    if !result.warnings.is_empty() {
-        out.push('\n');
-        for w in &result.warnings {
-            out.push_str(&wrap(&format!("warning ({}): {}", w.code, w.message), "  "));
-        }
-    }
+    out.push_str(&warnings(&result.warnings));
     if let Some(report) = report {
         // A path is never wrapped, so that it can be copied.
         out.push_str(&format!("\nreport: {}\n", report.display()));
     }
     plain(out)
+}
+
+/// Warnings, one below the other; empty without any.
+pub(super) fn warnings(warnings: &[Warning]) -> String {
+    let one = |w: &Warning| wrap(&format!("warning ({}): {}", w.code, w.message), "  ");
+    let lines: String = warnings.iter().map(one).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// Without control characters: a name in a record may not speak to the terminal.

@@ -43,10 +43,7 @@ fn gate(rules: Rules, rounds: impl IntoIterator<Item = GateRound>) -> Gate {
 }
 
 fn rules(text: &str) -> Rules {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join(RULES_FILE);
-    std::fs::write(&file, text).unwrap();
-    Rules::load(&file).unwrap()
+    Rules::parse(text, RULES_FILE.as_ref()).unwrap()
 }
 
 fn about() -> About {

@@ -62,7 +62,15 @@ impl Rules {
             std::io::ErrorKind::NotFound => RulesError::NotFound { path: path() },
             _ => RulesError::Read { path: path(), source },
         })?;
-        Ok(Self { rules: parse::rules(&text, file)?, file: Some(path()) })
+        Self::parse(&text, file)
+    }
+
+    /// The rules of a text; `file` is what errors and the record call it.
+    ///
+    /// # Errors
+    /// [`RulesError`] if it says something that is no rule.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, RulesError> {
+        Ok(Self { rules: parse::rules(text, file)?, file: Some(file.to_path_buf()) })
     }
 
     /// One a metric, in the file's order.

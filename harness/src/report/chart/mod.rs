@@ -128,11 +128,8 @@ impl Chart {
     /// # Errors
     /// [`ChartError`] when the font, the backend or the encoder fails.
     pub fn png(&self, result: &RunResult) -> Result<Vec<u8>, ChartError> {
-        let (width, height) = PNG_SIZE;
         let plane = self.plane(result, Layout::Picture);
-        let size = (width * OVERSAMPLING, height * OVERSAMPLING);
-        let large = rgb(size, |area| (self.bitmap)(area, result, &plane))?;
-        encode(&averaged(&large, PNG_SIZE, OVERSAMPLING), PNG_SIZE)
+        picture(|area| (self.bitmap)(area, result, &plane))
     }
 
     /// The chart without its heading as SVG, for a page that has the heading.
@@ -178,6 +175,15 @@ pub type Area<DB> = DrawingArea<DB, Shift>;
 /// [`ChartError::Font`] when they cannot be read.
 pub fn register_fonts() -> Result<(), ChartError> {
     if *FONTS { Ok(()) } else { Err(ChartError::Font) }
+}
+
+/// A PNG file of [`PNG_SIZE`] with what `draw` draws.
+pub(super) fn picture(
+    draw: impl FnOnce(&Area<BitMapBackend<'_>>) -> Result<(), ChartError>,
+) -> Result<Vec<u8>, ChartError> {
+    let (width, height) = PNG_SIZE;
+    let large = rgb((width * OVERSAMPLING, height * OVERSAMPLING), draw)?;
+    encode(&averaged(&large, PNG_SIZE, OVERSAMPLING), PNG_SIZE)
 }
 
 /// Draws into memory: three bytes a pixel. Never onto a file, since that backend hides what goes wrong on disk.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{table, words};
 use crate::record::gate::GateRecord;
-use crate::report::markdown::escape;
+use crate::report::markdown::{escape, warnings};
 
 /// The whole file as text.
 pub fn comment(record: &GateRecord) -> String {
@@ -30,12 +30,7 @@ pub fn comment(record: &GateRecord) -> String {
     for said in words::rests_on(record) {
         let _ = writeln!(out, "- {}", escape(&said));
     }
-    if !record.warnings.is_empty() {
-        out.push_str("\nWarnings:\n");
-        for w in &record.warnings {
-            let _ = writeln!(out, "- `{}`: {}", w.code, escape(&w.message));
-        }
-    }
+    out.push_str(&warnings(&record.warnings));
     let _ = writeln!(
         out,
         "\nSeed {}. Repeat with:\n\n```sh\n{}\n```",

@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use super::table::{Row, rows};
 use super::words;
 use crate::record::gate::GateRecord;
-use crate::report::text::{WIDTH, plain, wrap};
+use crate::report::text::{WIDTH, plain, warnings, wrap};
 
 /// The whole text, ending in a newline; `report` is where it was written as Markdown, if it was.
 pub fn render(record: &GateRecord, report: Option<&Path>) -> String {
@@ -22,12 +22,7 @@ pub fn render(record: &GateRecord, report: Option<&Path>) -> String {
     for said in words::rests_on(record) {
         out.push_str(&wrap(&said, ""));
     }
-    if !record.warnings.is_empty() {
-        out.push('\n');
-        for w in &record.warnings {
-            out.push_str(&wrap(&format!("warning ({}): {}", w.code, w.message), "  "));
-        }
-    }
+    out.push_str(&warnings(&record.warnings));
     // Neither is wrapped, so that both can be copied.
     out.push_str(&format!("\nrepeat: {}\n", record.command_line));
     if let Some(report) = report {

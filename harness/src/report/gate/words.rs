@@ -11,6 +11,14 @@ use crate::report::words::{not_all_real, what_failed};
 /// The verdict, and what it is about, in a few sentences. The first word is the verdict; only where not everything was
 /// real does that stand before it.
 pub fn headline(record: &GateRecord) -> String {
+    match record.verdict {
+        GateVerdict::Undecided => format!("{} {}", title(record), reasons(record)),
+        _ => title(record),
+    }
+}
+
+/// The same without the reasons for which a gate is undecided.
+pub fn title(record: &GateRecord) -> String {
     let said = match record.verdict {
         GateVerdict::Held => held(record),
         GateVerdict::Regressed => regressed(record),
@@ -61,19 +69,30 @@ fn regressed(record: &GateRecord) -> String {
 }
 
 fn undecided(record: &GateRecord) -> String {
-    let found: Vec<String> = last(record)
-        .filter(|(rule, m)| rule.required && m.verdict == MetricVerdict::Undecided)
-        .map(|(rule, m)| format!("{}: {}.", capital(name(rule.metric)), why(record, rule, m)))
-        .collect();
-    let what = if found.is_empty() { "No look was reached.".to_owned() } else { found.join(" ") };
-    let cut = if record.complete { "" } else { " It was cut short." };
-    let passes = if record.exit_code == 0 { " By the rules this is a warning and no failure." } else { "" };
     format!(
-        "Undecided: whether {} is worse than {} by more than is tolerated can't be told after {}. {what}{cut}{passes}",
+        "Undecided: whether {} is worse than {} by more than is tolerated can't be told after {}.",
         record.candidate.label,
         record.baseline.label,
         rounds(record)
     )
+}
+
+/// Why a gate is undecided, a sentence a metric, and what that means.
+fn reasons(record: &GateRecord) -> String {
+    let mut said: Vec<String> = last(record)
+        .filter(|(rule, m)| rule.required && m.verdict == MetricVerdict::Undecided)
+        .map(|(rule, m)| format!("{}: {}.", capital(name(rule.metric)), why(record, rule, m)))
+        .collect();
+    if said.is_empty() {
+        said.push("No look was reached.".into());
+    }
+    if !record.complete {
+        said.push("It was cut short.".into());
+    }
+    if record.exit_code == 0 {
+        said.push("By the rules this is a warning and no failure.".into());
+    }
+    said.join(" ")
 }
 
 /// Why a metric is undecided, the noise by its size.
