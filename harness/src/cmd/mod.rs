@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 pub mod compare;
 mod console;
 pub mod exit;
-mod interrupt;
+pub mod interrupt;
 mod out;
 pub mod report;
 pub mod stack;
 
 use exit::Exit;
+pub use out::{UsageError, explain};
 
 /// How many partitions and consumers does a Kafka pipeline need, does it get faster, and does each key keep its order?
 #[derive(Parser)]

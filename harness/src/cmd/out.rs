@@ -15,9 +15,11 @@ use crate::report;
 /// An error of the command line's own making: what is wrong and, after a blank line, what to do next.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-pub(super) struct UsageError {
-    pub(super) what: String,
-    pub(super) hint: String,
+pub struct UsageError {
+    /// What is wrong.
+    pub what: String,
+    /// What to do next.
+    pub hint: String,
 }
 
 /// What is printed on stdout.
@@ -54,7 +56,7 @@ pub(super) fn tell(text: &str) {
 }
 
 /// Prints `error`, its causes and its hint to stderr, and chooses the exit code.
-pub(super) fn explain(error: &anyhow::Error) -> Exit {
+pub fn explain(error: &anyhow::Error) -> Exit {
     let mut text = format!("error: {error}");
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();

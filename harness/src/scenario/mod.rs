@@ -8,6 +8,7 @@
 
 pub mod compare;
 mod describe;
+pub mod drain;
 mod feed;
 mod inject;
 mod lanes;
@@ -110,6 +111,14 @@ pub enum ScenarioError {
         what: &'static str,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A check of truth failed where only a sound drain counts.
+    #[error("a drain of {lanes} is void, a check of truth failed: {what}")]
+    Untrue {
+        /// Its configuration.
+        lanes: options::Lanes,
+        /// The first finding.
+        what: String,
     },
     /// The run was interrupted.
     #[error("interrupted")]

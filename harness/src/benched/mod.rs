@@ -1,0 +1,5 @@
+//! What `cargo bench` measured.
+
+mod id;
+
+pub use id::{NoPipelineId, PIPELINE, PipelineId};
