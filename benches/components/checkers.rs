@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use lanebench::verify::{Evidence, Logged, Seen, SendOutcome, Sent, verify};
 use lanebench::workload::Plan;
 use payment_delivery::delivery::{Delivery, Status};
@@ -24,7 +24,7 @@ pub(crate) fn bench(criterion: &mut Criterion, session: &Session) {
     let verified = verify(&evidence);
     assert!(verified.passed && verified.applied == MANY as u64, "{:?}", verified.findings);
     let mut group = criterion.benchmark_group("checkers");
-    group.throughput(Throughput::Elements(MANY as u64));
+    group.throughput(Throughput::Elements(MANY as u64)).sampling_mode(SamplingMode::Flat);
     session.bench(&mut group, BenchmarkId::from_parameter("verify"), |b| {
         b.iter(|| verify(black_box(&evidence)));
     });

@@ -77,5 +77,6 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     usage
         .or_else(|| error.downcast_ref::<crate::stack::StackError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::record::file::FileError>().map(|e| e.hint()))
+        .or_else(|| error.downcast_ref::<crate::benched::BenchedError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::scenario::ScenarioError>().and_then(|e| e.hint()))
 }

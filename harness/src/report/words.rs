@@ -6,7 +6,7 @@ use crate::report::units::{self, confidence, count, counted, number, ratio, spre
 mod demonstration;
 
 pub use demonstration::{
-    DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short, modelled,
+    DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short, modelled, sentences,
 };
 
 /// The metric of the main comparison.
