@@ -91,6 +91,8 @@ fn benchmarks() {
         }
     }
     check("bench.html", &without_drawings(&bench::page(&bench::fixture::embedded()).unwrap()));
+    let hostile = bench::page(&bench::fixture::hostile()).unwrap();
+    assert!(!hostile.contains("<b onclick"), "a name becomes markup");
 }
 
 #[test]

@@ -25,14 +25,14 @@ pub(super) fn headline(benched: &Benched) -> String {
         return "Each pipeline was timed in one configuration only: there is nothing to lay beside it."
             .into();
     }
-    format!("Events a second, {}. Criterion’s timing, and no verdict.", said.join("; "))
+    format!("Throughput of {}. Criterion’s timing, and no verdict.", said.join("; of "))
 }
 
 fn ratios(pipeline: &Pipeline) -> impl Iterator<Item = String> {
     let baseline = pipeline.lanes.first().map_or("", |lane| lane.name.as_str());
     pipeline.lanes.iter().filter_map(move |lane| {
         let ratio = rows::ratio_cell(lane.ratio.as_ref()?).inline();
-        Some(format!("{} ÷ {baseline}: {ratio} {}", lane.name, title(pipeline)))
+        Some(format!("{}: {} ÷ {baseline} {ratio}", title(pipeline), lane.name))
     })
 }
 
