@@ -1,8 +1,12 @@
 //! The embedded broker as the pipeline uses it: rskafka, three partitions, batches of about 128 KiB, one request in flight a
 //! partition. It has to stay far above what it stands in for, or a demonstration would measure the stand-in.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
@@ -12,7 +16,7 @@ use payment_delivery::kafka::admin::Admin;
 use rskafka::client::ClientBuilder;
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
 use rskafka::record::Record;
-use tokio::runtime::Runtime;
+use support::Session;
 use tokio::task::JoinSet;
 
 const PARTITIONS: i32 = 3;
@@ -36,17 +40,16 @@ fn batch() -> Vec<Record> {
 }
 
 /// A cluster with one topic, and a client for each of its partitions.
-async fn start() -> (Cluster, Vec<PartitionClient>) {
-    let cluster = Cluster::start(ClusterOptions::default()).await.expect("the loopback interface");
-    let admin = Admin::connect(&cluster.bootstrap(), Duration::from_secs(10)).await.expect("it listens");
-    admin.create_topic("bench", PARTITIONS, 1, &[]).await.expect("a new topic");
-    let client = ClientBuilder::new(cluster.bootstrap()).build().await.expect("it listens");
+async fn start() -> anyhow::Result<(Cluster, Vec<PartitionClient>)> {
+    let cluster = Cluster::start(ClusterOptions::default()).await?;
+    let admin = Admin::connect(&cluster.bootstrap(), Duration::from_secs(10)).await?;
+    admin.create_topic("bench", PARTITIONS, 1, &[]).await?;
+    let client = ClientBuilder::new(cluster.bootstrap()).build().await?;
     let mut clients = Vec::new();
     for partition in 0..PARTITIONS {
-        let handling = UnknownTopicHandling::Error;
-        clients.push(client.partition_client("bench", partition, handling).await.expect("it has a leader"));
+        clients.push(client.partition_client("bench", partition, UnknownTopicHandling::Error).await?);
     }
-    (cluster, clients)
+    Ok((cluster, clients))
 }
 
 async fn produce(client: PartitionClient) -> PartitionClient {
@@ -81,10 +84,11 @@ where
 }
 
 /// The time that `iterations` take, each on a fresh cluster: what one leaves in memory would slow the next.
-async fn measure(iterations: u64, writes: bool, reads: bool) -> Duration {
+async fn measure(session: &Session, iterations: u64, writes: bool, reads: bool) -> Duration {
     let mut total = Duration::ZERO;
     for _ in 0..iterations {
-        let (cluster, mut clients) = start().await;
+        session.check();
+        let (cluster, mut clients) = session.need(start().await);
         if !writes {
             clients = each(clients, produce).await;
         }
@@ -102,23 +106,29 @@ async fn measure(iterations: u64, writes: bool, reads: bool) -> Duration {
     total
 }
 
-fn broker(c: &mut Criterion) {
-    let runtime = Runtime::new().expect("a runtime");
-    let mut group = c.benchmark_group("embedded broker");
-    group.throughput(Throughput::Elements(RECORDS as u64)).sample_size(20);
+fn broker(criterion: &mut Criterion, session: &Session) {
+    let mut group = criterion.benchmark_group("embedded broker");
+    group.throughput(Throughput::Elements(RECORDS as u64));
     for (name, writes, reads) in
         [("produce", true, false), ("fetch", false, true), ("produce then fetch", true, true)]
     {
         let id = BenchmarkId::new(name, format!("{PARTITIONS} partitions, {RECORD_BYTES} B"));
-        group.bench_function(id, |b| {
-            b.to_async(&runtime).iter_custom(|iterations| measure(iterations, writes, reads));
+        session.bench(&mut group, id, |b| {
+            b.to_async(&session.runtime)
+                .iter_custom(|iterations| measure(session, iterations, writes, reads));
         });
     }
     group.finish();
 }
 
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    broker(&mut criterion);
-    criterion.final_summary();
+fn defaults() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(5))
+        .nresamples(20_000)
+}
+
+fn main() -> ExitCode {
+    support::run(defaults(), broker)
 }

@@ -3,6 +3,7 @@
 //! Arrows point one way: `cmd → scenario → {stack, workload, load, measure, verify} → pipeline`;
 //! `report` and `gate` read records only.
 
+pub mod benched;
 pub mod broker;
 pub mod cmd;
 pub mod gate;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const ROOMS: [&str; 13] = [
-    "broker", "cmd", "gate", "load", "measure", "record", "report", "scenario", "stack", "stats", "verify",
-    "worker", "workload",
+const ROOMS: [&str; 14] = [
+    "benched", "broker", "cmd", "gate", "load", "measure", "record", "report", "scenario", "stack", "stats",
+    "verify", "worker", "workload",
 ];
 
 /// Rooms that the sources of one room mention as `crate::room`.
@@ -41,6 +41,7 @@ fn arrows_point_one_way() {
     check("broker", &[]);
     check("stack", &["broker"]);
     check("stats", &["record"]);
+    check("benched", &["record", "stack"]);
     check("verify", &["record"]);
     check("report", &["record"]);
     check("gate", &["record"]);

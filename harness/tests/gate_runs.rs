@@ -135,9 +135,9 @@ fn a_baseline_that_does_not_build_is_an_error_with_what_the_compiler_says() {
     }
     assert!(told.lines().count() < 20, "short: {told}");
     let kept = directory.path().join("target/lanebench-gate");
-    let trees = std::fs::read_dir(kept).unwrap().filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".tree")
-    });
+    let trees = std::fs::read_dir(kept)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".tree"));
     assert_eq!(trees.count(), 0, "its worktree is gone");
     assert!(!directory.path().join("out").exists(), "and nothing was written");
 }
@@ -166,7 +166,8 @@ fn bad_input_is_refused_before_anything_starts() {
 #[test]
 fn a_malformed_gate_toml_names_line_and_key() {
     let mut gate = Gate::new("80%", &["--baseline-bin", BINARY]);
-    std::fs::write(gate.path("gate.toml"), "[[metric]]\nname = \"throughput\"\ntolerence = \"6%\"\n").unwrap();
+    std::fs::write(gate.path("gate.toml"), "[[metric]]\nname = \"throughput\"\ntolerence = \"6%\"\n")
+        .unwrap();
     let output = gate.command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");

@@ -136,3 +136,17 @@ fn what_is_no_result_is_named() {
     here.refuses(&["gone.json"], 1, &["no file gone.json"]);
     here.refuses(&["ordinary/result.json", "cut.json"], 1, &["cut.json is cut off"]);
 }
+
+#[test]
+fn what_is_no_directory_of_criterions_is_named() {
+    let here = saved(&["ordinary"]);
+    here.refuses(&["--criterion"], 1, &["no directory target/criterion", "`cargo bench`"]);
+    here.refuses(
+        &["--criterion", "ordinary"],
+        1,
+        &["no benchmark of the pipeline lies in ordinary", "-- pipeline"],
+    );
+    here.refuses(&["--criterion", "ordinary/result.json"], 1, &["no directory ordinary/result.json"]);
+    assert!(!here.path("reports").exists(), "nothing is left of what could not be");
+    assert_eq!(here.report(&[]).status.code(), Some(2), "a file or `--criterion` is needed");
+}

@@ -6,7 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Cancels `cancel` at the first SIGINT, SIGTERM or SIGHUP. Later ones change nothing, since winding down
 /// is bounded anyway; but see [`again`].
-pub(super) fn cancel_on_signal(cancel: &CancellationToken) -> anyhow::Result<()> {
+///
+/// # Errors
+/// Where a handler can't be installed.
+pub fn cancel_on_signal(cancel: &CancellationToken) -> anyhow::Result<()> {
     let mut int = signal(SignalKind::interrupt()).context("no handler for SIGINT")?;
     let mut term = signal(SignalKind::terminate()).context("no handler for SIGTERM")?;
     let mut hangup = signal(SignalKind::hangup()).context("no handler for SIGHUP")?;

@@ -9,7 +9,7 @@ pub mod compare;
 mod console;
 pub mod exit;
 mod gate;
-mod interrupt;
+pub mod interrupt;
 mod out;
 mod place;
 pub mod report;
@@ -18,6 +18,7 @@ mod values;
 pub mod worker;
 
 use exit::Exit;
+pub use out::{UsageError, explain};
 
 /// How many partitions and consumers does a Kafka pipeline need, does it get faster, and does each key keep its order?
 #[derive(Parser)]

@@ -16,9 +16,11 @@ use crate::report;
 /// An error of the command line's own making: what is wrong and, after a blank line, what to do next.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-pub(super) struct UsageError {
-    pub(super) what: String,
-    pub(super) hint: String,
+pub struct UsageError {
+    /// What is wrong.
+    pub what: String,
+    /// What to do next.
+    pub hint: String,
 }
 
 /// What is printed on stdout.
@@ -64,7 +66,7 @@ pub(super) fn tell(text: &str) {
 }
 
 /// Prints `error`, its causes and its hint to stderr, and chooses the exit code.
-pub(super) fn explain(error: &anyhow::Error) -> Exit {
+pub fn explain(error: &anyhow::Error) -> Exit {
     let mut text = format!("error: {error}");
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
@@ -87,6 +89,7 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref::<crate::record::file::FileError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<super::gate::RevisionError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::gate::rules::RulesError>().map(|e| e.hint()))
+        .or_else(|| error.downcast_ref::<crate::benched::BenchedError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::scenario::ScenarioError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::worker::ProcessError>().and_then(|e| e.hint()))
 }

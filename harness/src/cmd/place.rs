@@ -137,7 +137,12 @@ impl PlaceFlags {
         let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
         if self.stack == StackKind::Embedded {
             console.phase("starting the embedded stack");
-            return Ok(EmbeddedStack::start(self.nodes.into(), processes, &tell).await?.into());
+            let nodes = self.nodes.into();
+            return Ok(if processes {
+                EmbeddedStack::start_for_processes(nodes, &tell).await?.into()
+            } else {
+                EmbeddedStack::start(nodes, &tell).await?.into()
+            });
         }
         let options = NativeOptions {
             nodes: self.nodes.into(),

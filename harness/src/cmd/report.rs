@@ -1,4 +1,4 @@
-//! `lanebench report`: a saved result rendered again, or two beside each other.
+//! `lanebench report`: a saved result rendered again, two beside each other, or what `cargo bench` measured gathered in a page.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::out::{Format, UsageError, print};
+use crate::benched;
 use crate::record::RunResult;
 use crate::record::file::{FileError, create_output_dir, load};
 use crate::report::pair::Pair;
@@ -18,6 +19,7 @@ Examples:
   lanebench report old.json --out old           the same, in a new directory
   lanebench report old.json new.json            what differs, then the numbers
   lanebench report old.json new.json --format markdown > pull-request.md
+  lanebench report --criterion                  what `cargo bench` measured
 
 The exit code is 0 whatever the results say: no check is run again.";
 
@@ -26,12 +28,15 @@ The exit code is 0 whatever the results say: no check is run again.";
 #[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
     /// The result.json of a run
-    #[arg(value_name = "FILE")]
-    first: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "criterion")]
+    first: Option<PathBuf>,
     /// Another one, to lay beside the first
     #[arg(value_name = "FILE")]
     second: Option<PathBuf>,
-    /// Directory for the report, new or empty [default: beside the file]
+    /// What `cargo bench` measured, from where criterion keeps it [default: target/criterion]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "target/criterion", conflicts_with = "first")]
+    criterion: Option<PathBuf>,
+    /// Directory for the report, new or empty [default: beside the file; of benchmarks: under reports/]
     #[arg(long)]
     out: Option<PathBuf>,
     /// What is printed on stdout
@@ -44,27 +49,28 @@ pub struct ReportArgs {
 /// # Errors
 /// A result that can't be loaded, a report that can't be written; with a hint.
 pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
-    let text = match &args.second {
-        None => again(args)?,
-        Some(_) if args.out.is_some() => {
+    let text = match (&args.first, &args.second) {
+        (None, _) => gathered(args)?,
+        (Some(file), None) => again(file, args)?,
+        (Some(_), Some(_)) if args.out.is_some() => {
             return Err(UsageError {
                 what: "two results are compared on stdout, and `--out` is for the report of one".into(),
                 hint: "leave `--out` away and redirect stdout, or name one result".into(),
             }
             .into());
         }
-        Some(second) => beside(&args.first, second, args.format)?,
+        (Some(first), Some(second)) => beside(first, second, args.format)?,
     };
     print(&text)?;
     Ok(Exit::Held)
 }
 
 /// Renders one result again.
-fn again(args: &ReportArgs) -> anyhow::Result<String> {
-    let result = load(&args.first)?;
+fn again(file: &Path, args: &ReportArgs) -> anyhow::Result<String> {
+    let result = load(file)?;
     let page = match &args.out {
         None => {
-            let dir = args.first.parent().unwrap_or(Path::new(""));
+            let dir = file.parent().unwrap_or(Path::new(""));
             let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
             rendered(&result, dir)?
         }
@@ -79,12 +85,28 @@ fn again(args: &ReportArgs) -> anyhow::Result<String> {
 }
 
 fn rendered(result: &RunResult, dir: &Path) -> anyhow::Result<PathBuf> {
-    report::render(result, dir).map_err(|error| match error {
+    report::render(result, dir).map_err(|error| unrendered(error, dir))?;
+    Ok(dir.join("index.html"))
+}
+
+fn unrendered(error: ReportError, dir: &Path) -> anyhow::Error {
+    match error {
         // With the hint that another directory can be named.
         ReportError::Write { source, .. } => FileError::Unwritable { path: dir.into(), source }.into(),
         error => anyhow::Error::from(error).context("the report could not be rendered"),
-    })?;
-    Ok(dir.join("index.html"))
+    }
+}
+
+/// Gathers what criterion keeps.
+fn gathered(args: &ReportArgs) -> anyhow::Result<String> {
+    let benched = benched::read(args.criterion.as_deref().unwrap_or(Path::new("")))?;
+    let out = create_output_dir(args.out.clone(), "bench")?;
+    let page = report::bench::render(&benched, out.path()).map_err(|error| unrendered(error, out.path()))?;
+    Ok(match args.format {
+        Format::Text => report::bench::text(&benched, Some(&page)),
+        Format::Json => serde_json::to_string_pretty(&benched).context("the benchmarks as JSON")?,
+        Format::Markdown => report::bench::summary(&benched),
+    })
 }
 
 /// Lays two results beside each other.

@@ -76,11 +76,17 @@ pub struct OutputDir {
 pub fn create_output_dir(path: Option<PathBuf>, command: &str) -> Result<OutputDir, FileError> {
     match path {
         Some(path) => create_named(path),
-        None => {
-            let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-            create_under(Path::new(REPORTS_DIR), &format!("{stamp}-{command}"))
-        }
+        None => create_dated(Path::new(REPORTS_DIR), command),
     }
+}
+
+/// As [`create_output_dir`] without a path, below another directory than [`REPORTS_DIR`].
+///
+/// # Errors
+/// As there.
+pub fn create_dated(reports: &Path, command: &str) -> Result<OutputDir, FileError> {
+    let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    create_under(reports, &format!("{stamp}-{command}"))
 }
 
 fn create_named(path: PathBuf) -> Result<OutputDir, FileError> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub mod bench;
 pub mod file;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -11,7 +11,7 @@ use crate::report::words::{self, Tone};
 use crate::report::{ReportError, ran};
 
 mod checks;
-mod palette;
+pub(super) mod palette;
 mod surge;
 
 /// The page as text; everything that comes from the record is escaped by the template.
@@ -71,12 +71,12 @@ struct Page<'a> {
 }
 
 /// A chart, its words, and the two ways in which it is drawn.
-struct Figure {
-    name: &'static str,
-    heading: Heading,
-    alt: String,
-    page: Drawing,
-    phone: Drawing,
+pub(super) struct Figure {
+    pub(super) name: String,
+    pub(super) heading: Heading,
+    pub(super) alt: String,
+    pub(super) page: Drawing,
+    pub(super) phone: Drawing,
 }
 
 /// What is said of one configuration below the table.
@@ -109,7 +109,7 @@ fn figure(chart: &Chart, result: &RunResult, rows: &[Row]) -> Result<Figure, Rep
     let draw =
         |layout| chart.svg(result, layout).map_err(|source| ReportError::Chart { chart: chart.name, source });
     Ok(Figure {
-        name: chart.name,
+        name: chart.name.into(),
         heading: chart.heading(result),
         alt,
         page: draw(Layout::Page)?,
@@ -179,6 +179,6 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
 }
 
 /// A message cut at its backticks; what stood between two of them is code.
-fn pieces(message: &str) -> impl Iterator<Item = (bool, &str)> {
+pub(super) fn pieces(message: &str) -> impl Iterator<Item = (bool, &str)> {
     message.split('`').enumerate().map(|(i, piece)| (i % 2 == 1, piece))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::record::RunResult;
 
+pub mod bench;
 pub mod chart;
 pub mod csv;
 pub mod gate;

@@ -1,7 +1,7 @@
 //! What a run looks like, word for word, in every form but the pictures. `INSTA_UPDATE=always cargo test` writes anew.
 
 use super::pair::Pair;
-use super::{csv, fixture, html, markdown, text};
+use super::{bench, csv, fixture, html, markdown, text};
 use crate::record::{RunResult, Trial};
 
 /// Runs that show every kind of row: ordinary, with control drains, failed, cut short.
@@ -61,20 +61,38 @@ fn as_json() {
 fn as_html() {
     for name in ["demonstration", "failed"] {
         let (_, result) = some().into_iter().find(|(n, _)| *n == name).unwrap();
-        let page = html::page(&result).unwrap();
-        let (_, body) = page.split_once("<body>").unwrap();
-        let mut bare = String::new();
-        for (i, part) in body.split("<svg ").enumerate() {
-            match part.split_once("</svg>") {
-                Some((svg, rest)) if i > 0 => {
-                    let (opening, _) = svg.split_once('>').unwrap();
-                    bare += &format!("<svg {opening}/>{rest}");
-                }
-                _ => bare += part,
-            }
-        }
-        check(&format!("{name}.html"), &bare);
+        check(&format!("{name}.html"), &without_drawings(&html::page(&result).unwrap()));
     }
+}
+
+fn without_drawings(page: &str) -> String {
+    let (_, body) = page.split_once("<body>").unwrap();
+    let mut bare = String::new();
+    for (i, part) in body.split("<svg ").enumerate() {
+        match part.split_once("</svg>") {
+            Some((svg, rest)) if i > 0 => {
+                let (opening, _) = svg.split_once('>').unwrap();
+                bare += &format!("<svg {opening}/>{rest}");
+            }
+            _ => bare += part,
+        }
+    }
+    bare
+}
+
+#[test]
+fn benchmarks() {
+    for (name, benched) in bench::fixture::all() {
+        check(&format!("{name}.md"), &bench::summary(&benched));
+        let text = bench::text(&benched, Some("reports/20261124T221409Z-bench/index.html".as_ref()));
+        check(&format!("{name}.txt"), &text);
+        for line in text.lines() {
+            assert!(line.chars().count() <= text::WIDTH || name == "bench-hostile", "{line}");
+        }
+    }
+    check("bench.html", &without_drawings(&bench::page(&bench::fixture::embedded()).unwrap()));
+    let hostile = bench::page(&bench::fixture::hostile()).unwrap();
+    assert!(!hostile.contains("<b onclick"), "a name becomes markup");
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    fn new(value: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(super) fn new(value: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { value: value.into(), detail: detail.into() }
     }
 

@@ -7,6 +7,7 @@ mod demonstration;
 
 pub use demonstration::{
     DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short, modelled, not_all_real,
+    sentences,
 };
 
 /// The metric of the main comparison.

@@ -10,7 +10,6 @@ use rand_chacha::ChaCha8Rng;
 use tokio_util::sync::CancellationToken;
 
 use super::compare::cautions;
-use super::lanes::LaneRuntime;
 use super::options::{Lanes, Options};
 use super::phase::Plans;
 use super::rates::{self, Asked, Rates};
@@ -29,6 +28,7 @@ use crate::record::{Trial, Verification};
 use crate::stack::worker::WorkerCommand;
 use crate::stack::{Stack, StackError};
 use crate::verify;
+use crate::worker::LaneRuntime;
 
 /// One of the two that are compared.
 pub struct Contestant {
@@ -85,7 +85,7 @@ pub async fn run(
         opened = Site::open(setup.stack.place(), run_id) => opened?,
         () = cancel.cancelled() => return Ok(Ended { record: None, interrupted: true }),
     };
-    let runtime = LaneRuntime::start()?;
+    let runtime = LaneRuntime::start().map_err(ScenarioError::threads)?;
     let mut run = Run::new(&setup, &opened, &runtime, began, progress, cancel);
     let ended = Box::pin(run.all()).await;
     let record = run.record.take();

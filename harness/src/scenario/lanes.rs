@@ -7,7 +7,6 @@ use payment_delivery::kafka::group::GroupConfig;
 use payment_delivery::mode::record::Parts;
 use payment_delivery::probe::Probe;
 use payment_delivery::worker::{self, WorkerConfig, WorkerError};
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,37 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::ScenarioError;
 use super::options::Lanes;
 use super::site::TrialSite;
-use crate::measure::resources::LANE_THREAD_PREFIX;
+use crate::worker::LaneRuntime;
 
 /// Holds every consumer's fetching back until it holds `true`.
 pub(super) type Gate = watch::Sender<bool>;
-
-/// The runtime on which consumers run, one a run.
-pub(super) struct LaneRuntime(Option<Runtime>);
-
-impl LaneRuntime {
-    /// As many threads as the machine has cores: a consumer is one loop, so more would not be used.
-    pub(super) fn start() -> Result<Self, ScenarioError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name(format!("{LANE_THREAD_PREFIX}worker")) // by which its CPU time is told apart
-            .enable_all()
-            .build()
-            .map_err(|source| ScenarioError::System { what: "starting the consumers' runtime", source })?;
-        Ok(Self(Some(runtime)))
-    }
-
-    fn handle(&self) -> Option<&tokio::runtime::Handle> {
-        self.0.as_ref().map(Runtime::handle)
-    }
-}
-
-impl Drop for LaneRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background(); // a plain drop would block, which async code must not
-        }
-    }
-}
 
 /// What all consumers of a trial share.
 pub(super) struct LaneSettings {
@@ -74,7 +46,6 @@ impl RunningLanes {
         let (gate, opened) = watch::channel(false);
         let stop = CancellationToken::new();
         let mut workers = JoinSet::new();
-        let Some(handle) = runtime.handle() else { return Err(ScenarioError::Interrupted) };
         for index in 0..lanes.consumers {
             let name = format!("consumer-{index}");
             let (store, view) = (site.rows.consumer().await?, site.statuses.consumer().await?);
@@ -85,7 +56,7 @@ impl RunningLanes {
                 group: GroupConfig::new(site.group.clone(), name.clone()),
                 ..WorkerConfig::new(name, site.bootstrap.clone(), site.topic.clone(), site.group.clone())
             };
-            workers.spawn_on(worker::run(config, parts, opened.clone(), stop.clone()), handle);
+            workers.spawn_on(worker::run(config, parts, opened.clone(), stop.clone()), runtime.handle());
         }
         Ok(Self { gate, stop, workers })
     }

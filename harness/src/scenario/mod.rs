@@ -8,6 +8,7 @@
 
 pub mod compare;
 mod describe;
+pub mod drain;
 mod feed;
 pub mod gate;
 mod inject;
@@ -129,12 +130,24 @@ pub enum ScenarioError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A check of truth failed where only a sound drain counts.
+    #[error("a drain of {lanes} is void, a check of truth failed: {what}")]
+    Untrue {
+        /// Its configuration.
+        lanes: options::Lanes,
+        /// The first finding.
+        what: String,
+    },
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl ScenarioError {
+    fn threads(source: std::io::Error) -> Self {
+        Self::System { what: "starting the consumers' threads", source }
+    }
+
     /// What to do next, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use payment_delivery::event::Revision;
-use payment_delivery::kafka::Origin;
-use payment_delivery::probe::{Activity, Probe, Seen};
+use payment_delivery::probe::{Probe, Seen};
 
 use super::ScenarioError;
 use crate::measure::resources::descendants;
@@ -21,46 +19,15 @@ const HALT: Duration = Duration::from_millis(40);
 /// … and then lets them run for this long.
 const RUN: Duration = Duration::from_millis(10);
 
-/// Passes everything on and burns CPU time on the consumer's own thread for each event it takes in hand.
-pub(super) struct Busy(pub(super) Arc<dyn Probe>);
+/// Burns CPU time on the consumer's own thread for each event it takes in hand.
+pub(super) struct Busy;
 
 impl Probe for Busy {
-    fn fetched(&self, seen: Seen<'_>) {
-        self.0.fetched(seen);
+    fn fetched(&self, _seen: Seen<'_>) {
         let begun = Instant::now();
         while begun.elapsed() < BURN {
             std::hint::spin_loop();
         }
-    }
-    fn stored(&self, seen: Seen<'_>) {
-        self.0.stored(seen);
-    }
-    fn visible(&self, seen: Seen<'_>, in_view: Revision) {
-        self.0.visible(seen, in_view);
-    }
-    fn parked(&self, seen: Seen<'_>) {
-        self.0.parked(seen);
-    }
-    fn dead_lettered(&self, consumer: &str, origin: Origin, reason: &str) {
-        self.0.dead_lettered(consumer, origin, reason);
-    }
-    fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
-        self.0.spent(consumer, activity, spent);
-    }
-    fn assigned(&self, consumer: &str, partitions: &[i32]) {
-        self.0.assigned(consumer, partitions);
-    }
-    fn released(&self, consumer: &str, lost: bool) {
-        self.0.released(consumer, lost);
-    }
-    fn committed(&self, consumer: &str, partition: i32, next_offset: i64) {
-        self.0.committed(consumer, partition, next_offset);
-    }
-    fn skipped(&self, consumer: &str, partition: i32, from: i64, to: i64) {
-        self.0.skipped(consumer, partition, from, to);
-    }
-    fn retried(&self, consumer: &str, part: &'static str, error: &str) {
-        self.0.retried(consumer, part, error);
     }
 }
 

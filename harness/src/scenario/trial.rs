@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use payment_delivery::kafka::partitioner::partition_for_key;
 use payment_delivery::kafka::producer::{Producer, ProducerConfig};
-use payment_delivery::probe::Probe;
+use payment_delivery::probe::{Both, Probe};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{Failures, ProducerSink, Ticket};
 use super::inject::{Extra, inject};
-use super::lanes::{Gate, LaneRuntime, LaneSettings, RunningLanes};
+use super::lanes::{Gate, LaneSettings, RunningLanes};
 use super::observe::{DrainObserved, Observed, Observer};
 use super::options::{Key, Lanes, Options, Throttle};
 use super::phase::{DRAIN, Plans, STEADY, SURGE, WARM_UP};
@@ -28,6 +28,7 @@ use crate::measure::timeline::{PhaseId, Timeline};
 use crate::record::Trial;
 use crate::stack::Pids;
 use crate::stack::worker::WorkerCommand;
+use crate::worker::LaneRuntime;
 use crate::workload::Plan;
 
 /// How long the consumers may take to join.
@@ -159,7 +160,7 @@ impl Bench<'_> {
             return Ok(Running::Process(Box::new(started.await?)));
         }
         let probe: Arc<dyn Probe> = match self.options.throttle {
-            Some(Throttle::Worker) => Arc::new(throttle::Busy(timeline.clone())),
+            Some(Throttle::Worker) => Arc::new(Both(timeline.clone(), Arc::new(throttle::Busy))),
             _ => timeline.clone(),
         };
         let settings =

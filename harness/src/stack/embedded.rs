@@ -37,12 +37,29 @@ pub struct EmbeddedStack {
 }
 
 impl EmbeddedStack {
-    /// Sweeps what killed runs left, then starts a cluster of 1 or 3 `nodes` and opens store and view. For workers that are
-    /// processes of their own, `processes`, the view is one that they can reach.
+    /// Sweeps what killed runs left, then starts a cluster of 1 or 3 `nodes` and opens store and view.
     ///
     /// # Errors
     /// [`StackError`] where no port, thread or directory can be had.
     pub async fn start(
+        nodes: usize,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Self, StackError> {
+        Self::begin(nodes, false, progress).await
+    }
+
+    /// The same with a view that other processes can reach: workers may be processes of their own.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub async fn start_for_processes(
+        nodes: usize,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Self, StackError> {
+        Self::begin(nodes, true, progress).await
+    }
+
+    async fn begin(
         nodes: usize,
         processes: bool,
         progress: &(dyn Fn(Progress) + Send + Sync),

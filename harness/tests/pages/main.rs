@@ -1,10 +1,12 @@
-//! The report's page in a headless Chromium, as readers have it: on a desk, on a telephone and printed, light and dark.
+//! The report's pages in a headless Chromium, as readers have it: on a desk, on a telephone and printed, light and dark.
 //!
 //! Without Chromium this says loudly what it left out and passes; with `LANEBENCH_REQUIRE_REAL` set, as in CI, it fails.
 //! `LANEBENCH_KEEP_REPORTS=DIR` keeps each page and what it looks like.
 
 mod browser;
 // The made-up runs of the library's own tests, which read `crate::record`.
+#[path = "../../src/report/bench/fixture.rs"]
+mod benchmarks;
 #[path = "../../src/report/fixture/mod.rs"]
 mod fixture;
 
@@ -14,7 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use browser::{Browser, View};
 use lanebench::record;
-use lanebench::record::RunResult;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 
@@ -36,15 +37,18 @@ const AXES: [(&str, &[&str]); 4] = [
     ("order", &["pairs checked"]),
 ];
 
+/// And each chart of benchmarks.
+const PIPELINES: [(&str, &[&str]); 2] = [("pipeline-1", &["events/s"]), ("pipeline-2", &["events/s"])];
+
 /// Text smaller than this, in CSS pixels, can't be read.
 const SMALLEST: f64 = 8.0;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1); // they share one tab
-    let cases = fixture::all();
+    let cases = cases();
     if arguments.list {
-        let idle = cases.into_iter().map(|(name, _)| Trial::test(name, || Ok(()))).collect();
+        let idle = cases.into_iter().map(|case| Trial::test(case.name, || Ok(()))).collect();
         return libtest_mimic::run(&arguments, idle).exit_code();
     }
     let Some(program) = browser::installed() else {
@@ -62,10 +66,10 @@ fn main() -> ExitCode {
     };
     let mut trials: Vec<Trial> = cases
         .into_iter()
-        .map(|(name, result)| {
+        .map(|case| {
             let browser = Arc::clone(&browser);
-            Trial::test(name, move || {
-                looked_at(&mut browser.lock().unwrap_or_else(PoisonError::into_inner), name, &result)
+            Trial::test(case.name, move || {
+                looked_at(&mut browser.lock().unwrap_or_else(PoisonError::into_inner), &case)
             })
         })
         .collect();
@@ -76,25 +80,53 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// One run's page in every view: nothing asked for, nothing complained of, nothing out of place.
-fn looked_at(browser: &mut Browser, name: &str, result: &RunResult) -> Result<(), Failed> {
+/// One page.
+struct Case {
+    name: &'static str,
+    html: String,
+    /// What each of its charts says on its axes.
+    axes: Vec<(&'static str, &'static [&'static str])>,
+    /// Whether it has something to show in every chart.
+    measured: bool,
+}
+
+/// The page of every made-up run, and of every set of benchmarks.
+fn cases() -> Vec<Case> {
+    let run = |(name, result)| Case {
+        name,
+        html: lanebench::report::html::page(&result).expect("a page"),
+        axes: AXES.into(),
+        measured: !matches!(name, "empty" | "hollow"),
+    };
+    let benched = |(name, benched): (_, record::bench::Benched)| Case {
+        name,
+        html: lanebench::report::bench::page(&benched).expect("a page"),
+        axes: PIPELINES[..benched.pipelines.len()].into(),
+        measured: true,
+    };
+    let runs = fixture::all().into_iter().map(run);
+    runs.chain(benchmarks::all().into_iter().map(benched)).collect()
+}
+
+/// One page in every view: nothing asked for, nothing complained of, nothing out of place.
+fn looked_at(browser: &mut Browser, case: &Case) -> Result<(), Failed> {
+    let name = case.name;
     let scratch = tempfile::tempdir()?;
     let kept = std::env::var_os("LANEBENCH_KEEP_REPORTS").map(|dir| Path::new(&dir).join(name));
     let dir = kept.clone().unwrap_or_else(|| scratch.path().to_owned());
     std::fs::create_dir_all(&dir)?;
     let file = dir.join("index.html");
-    std::fs::write(&file, lanebench::report::html::page(result)?)?;
+    std::fs::write(&file, &case.html)?;
     let mut wrong = Vec::new();
     for view in VIEWS {
         let report = look(browser, &file, view)?;
         wrong.extend(report.wrong.iter().map(|w| format!("{}: {w}", view.name)));
-        wrong.extend(
-            charts(&report.charts, measured(name)).into_iter().map(|w| format!("{}: {w}", view.name)),
-        );
+        let odd = charts(&report.charts, &case.axes, case.measured);
+        wrong.extend(odd.into_iter().map(|w| format!("{}: {w}", view.name)));
         if (report.paper == [20, 23, 28]) != (view.dark && view.media == "screen") {
             wrong.push(format!("{}: on paper of colour {:?}", view.name, report.paper));
         }
-        if !matches!(name, "noisy" | "hostile") {
+        if !matches!(name, "noisy" | "hostile" | "bench-hostile") {
             wrong.extend(cut(&report.charts).into_iter().map(|text| format!("{}: cut: {text}", view.name)));
         }
         if let Some(dir) = &kept {
@@ -102,11 +134,6 @@ fn looked_at(browser: &mut Browser, name: &str, result: &RunResult) -> Result<()
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
-}
-
-/// Whether a run has something to show in every chart.
-fn measured(name: &str) -> bool {
-    !matches!(name, "empty" | "hollow")
 }
 
 struct Report {
@@ -133,12 +160,12 @@ fn look(browser: &mut Browser, file: &Path, view: View) -> Result<Report, Failed
 }
 
 /// What is missing in the charts of a page: marks, axes, letters that can be read.
-fn charts(charts: &[Value], measured: bool) -> Vec<String> {
+fn charts(charts: &[Value], expected: &[(&str, &[&str])], measured: bool) -> Vec<String> {
     let mut wrong = Vec::new();
-    if charts.len() != AXES.len() {
+    if charts.len() != expected.len() {
         wrong.push(format!("{} charts", charts.len()));
     }
-    for (chart, (name, axes)) in charts.iter().zip(AXES) {
+    for (chart, &(name, axes)) in charts.iter().zip(expected) {
         let texts: Vec<&str> =
             chart["texts"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if chart["name"] != name {
@@ -195,7 +222,7 @@ fn finds_what_is_wrong(browser: &mut Browser) -> Result<(), Failed> {
     )?;
     let report = look(browser, &file, VIEWS[0])?;
     let mut said = report.wrong;
-    said.extend(charts(&report.charts, true));
+    said.extend(charts(&report.charts, &AXES, true));
     for expected in [
         "horizontal scroll",
         "wider than its box",

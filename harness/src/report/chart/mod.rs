@@ -23,6 +23,7 @@ pub mod legend;
 pub mod merged;
 pub mod order;
 pub mod plane;
+pub mod strip;
 pub mod style;
 pub mod throughput;
 pub mod ticks;
@@ -138,17 +139,7 @@ impl Chart {
     /// [`ChartError`] when the font or the backend fails.
     pub fn svg(&self, result: &RunResult, layout: Layout) -> Result<Drawing, ChartError> {
         let plane = self.plane(result, layout);
-        let size = [plane.width, plane.height].map(|length| (length * SVG_SCALE).round() as u32);
-        let mut text = String::new();
-        {
-            let area = SVGBackend::with_string(&mut text, (size[0], size[1])).into_drawing_area();
-            (self.svg)(&area, result, &plane)?;
-            area.present().map_err(backend)?;
-        }
-        // The page writes the outer element itself: with a class, a role and words for those who can't see it.
-        let body = text.split_once('>').map_or("", |(_, rest)| rest);
-        let marks = body.trim_end().trim_end_matches("</svg>").to_owned();
-        Ok(Drawing { width: size[0], height: size[1], marks })
+        drawing(&plane, |area| (self.svg)(area, result, &plane))
     }
 
     fn plane(&self, result: &RunResult, layout: Layout) -> Plane {
@@ -164,6 +155,27 @@ pub struct Drawing {
     pub height: u32,
     /// The elements within.
     pub marks: String,
+}
+
+/// A plane as SVG, drawn by `draw`.
+///
+/// # Errors
+/// [`ChartError`] as `draw`, or when the backend fails.
+pub fn drawing(
+    plane: &Plane,
+    draw: impl FnOnce(&Area<SVGBackend<'_>>) -> Result<(), ChartError>,
+) -> Result<Drawing, ChartError> {
+    let size = [plane.width, plane.height].map(|length| (length * SVG_SCALE).round() as u32);
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, (size[0], size[1])).into_drawing_area();
+        draw(&area)?;
+        area.present().map_err(backend)?;
+    }
+    // The page writes the outer element itself: with a class, a role and words for those who can't see it.
+    let body = text.split_once('>').map_or("", |(_, rest)| rest);
+    let marks = body.trim_end().trim_end_matches("</svg>").to_owned();
+    Ok(Drawing { width: size[0], height: size[1], marks })
 }
 
 /// The area a chart draws on.

@@ -2,11 +2,12 @@
 
 use plotters::backend::DrawingBackend;
 
-use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, x_at};
+use super::axis::{AXIS, Rect, Scale, axis_name, grid_x};
 use super::canvas::Canvas;
 use super::plane::{Heading, Layout, Plane};
+use super::strip::{self, Dot, Strip};
 use super::{Area, ChartError, NO_DATA, no_data, style};
-use crate::record::{Configuration, Estimate, RunResult};
+use crate::record::{Configuration, RunResult};
 use crate::report::table::{self, Row};
 use crate::report::units::{confidence, counted, number, spread, tick};
 use crate::report::words;
@@ -70,7 +71,8 @@ pub fn draw<DB: DrawingBackend>(
         let baseline = result.configurations.first().filter(|_| i > 0).map(|c| c.name.as_str());
         let said = labels(&canvas, (frame.left + 10.0, top + 18.0), configuration, row, baseline)?;
         let strip = Rect { top: top + said + 4.0, bottom: top + height - height * 0.05, ..frame };
-        Strip { frame: strip, scale, index: i }.draw(&canvas, configuration)?;
+        let estimate = configuration.summary.throughput_per_s.as_ref();
+        Strip { frame: strip, scale, color: style::lane(i) }.draw(&canvas, &dots(configuration), estimate)?;
     }
     Ok(())
 }
@@ -79,17 +81,16 @@ fn any_drain(result: &RunResult) -> bool {
     words::all_trials(result).any(|t| t.throughput_per_s.is_finite())
 }
 
-/// The highest value that must be in view. An interval from few noisy rounds may reach far beyond all values: it is
-/// then cut, and its bounds stand in the label.
+/// The highest value that must be in view.
 fn highest(result: &RunResult) -> f64 {
-    let values =
-        words::all_trials(result).map(|t| t.throughput_per_s).filter(|v| v.is_finite()).fold(0.0, f64::max);
-    let bounds = result
-        .configurations
-        .iter()
-        .filter_map(|c| c.summary.throughput_per_s.as_ref()?.high)
-        .fold(0.0, f64::max);
-    bounds.min(values * 1.6).max(values)
+    let values = words::all_trials(result).map(|t| t.throughput_per_s).filter(|v| v.is_finite());
+    strip::highest(values, result.configurations.iter().filter_map(|c| c.summary.throughput_per_s.as_ref()))
+}
+
+/// Every round's throughput, from the first at the top downwards.
+fn dots(configuration: &Configuration) -> Vec<Dot> {
+    let finite = configuration.trials.iter().filter(|t| t.throughput_per_s.is_finite());
+    finite.map(|t| Dot { value: t.throughput_per_s, counts: t.verification.passed }).collect()
 }
 
 /// Name and figures of a row: side by side where there is room. Returns the height used.
@@ -148,78 +149,4 @@ fn named<DB: DrawingBackend>(
     let used = canvas.width_of(&name, bold)? + 14.0;
     let lanes = canvas.fitted(&row.lanes, grey, room - used)?;
     if lanes.chars().count() > 3 { canvas.label(&lanes, (at.0 + used, at.1), grey) } else { Ok(()) }
-}
-
-/// The part of the chart that belongs to one configuration.
-struct Strip {
-    frame: Rect,
-    scale: Scale,
-    index: usize,
-}
-
-impl Strip {
-    fn draw<DB: DrawingBackend>(
-        &self,
-        canvas: &Canvas<'_, DB>,
-        configuration: &Configuration,
-    ) -> Result<(), ChartError> {
-        let (color, frame) = (style::lane(self.index), self.frame);
-        let trials = &configuration.trials;
-        if trials.is_empty() {
-            let at = (frame.left + 14.0, frame.centre().1);
-            return canvas.text("no trial", at, style::text(24.0).grey());
-        }
-        if let Some(e) = &configuration.summary.throughput_per_s {
-            canvas.tint(Rect { right: x_at(frame, self.scale, e.value), ..frame }, color, 0.16)?;
-            self.estimate(canvas, e, frame.bottom - frame.height() * 0.2)?;
-        }
-        // Rounds from the first at the top downwards over the upper part of the strip.
-        let room = frame.height() * 0.56;
-        let step = (room / trials.len() as f64).min(16.0_f64.max(frame.height() * 0.12));
-        let first =
-            frame.top + 0.06 * frame.height() + (room - step * trials.len() as f64) / 2.0 + step / 2.0;
-        let radius = (step * 0.55).clamp(3.5, 8.0);
-        let mut void = None::<(f64, f64)>;
-        for (i, trial) in trials.iter().enumerate().filter(|(_, t)| t.throughput_per_s.is_finite()) {
-            let at = (x_at(frame, self.scale, trial.throughput_per_s), first + i as f64 * step);
-            if trial.verification.passed {
-                canvas.dot(at, radius, color)?;
-            } else {
-                canvas.ring(at, radius + 2.0, style::WRONG)?;
-                void = Some(void.map_or(at, |seen| (seen.0.max(at.0), f64::midpoint(seen.1, at.1))));
-            }
-        }
-        if let Some((x, y)) = void {
-            let look = style::text(21.0).color(style::WRONG);
-            // To the right of the rings if there is room, else to their left.
-            if x + 90.0 < canvas.right() {
-                canvas.text("void", (x + 18.0, y), look)?;
-            } else {
-                canvas.text("void", (x - 60.0, y), look.right())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The estimate with its interval; where that leaves the frame it ends in an arrow.
-    fn estimate<DB: DrawingBackend>(
-        &self,
-        canvas: &Canvas<'_, DB>,
-        e: &Estimate,
-        y: f64,
-    ) -> Result<(), ChartError> {
-        let x = |value: f64| x_at(self.frame, self.scale, value);
-        if let (Some(low), Some(high)) = (e.low, e.high) {
-            let (from, to) = (x(low), x(high));
-            canvas.line(&[(from, y), (to, y)], style::INK, 1.0, 3.0)?;
-            canvas.line(&[(from, y - 10.0), (from, y + 10.0)], style::INK, 1.0, 3.0)?;
-            let end = if high <= self.scale.max() {
-                [(to, y - 10.0), (to, y + 10.0), (to, y + 10.0)]
-            } else {
-                [(to - 11.0, y - 9.0), (to, y), (to - 11.0, y + 9.0)]
-            };
-            canvas.line(&end, style::INK, 1.0, 3.0)?;
-        }
-        canvas.diamond((x(e.value), y), 9.0, style::INK)
-    }
 }

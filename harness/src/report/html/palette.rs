@@ -7,7 +7,7 @@ use plotters::style::RGBColor;
 use crate::report::chart::style::DARK;
 
 /// Rules under which the charts follow the reader's colour scheme. On paper and in light they stay as they are.
-pub(super) fn rules() -> String {
+pub(in crate::report) fn rules() -> String {
     let mut out = String::from("@media screen and (prefers-color-scheme: dark) {\n");
     for (light, dark) in DARK {
         let (from, to) = (hex(light), hex(dark));

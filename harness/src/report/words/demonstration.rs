@@ -83,7 +83,7 @@ pub fn control_cost(control: &Control) -> String {
 }
 
 /// Several sentences in one line, each with its full stop.
-fn sentences(said: &[String]) -> String {
+pub fn sentences(said: &[String]) -> String {
     let stopped = |s: &String| {
         let s = s.trim();
         if s.ends_with(['.', '!', '?']) { s.to_owned() } else { format!("{s}.") }

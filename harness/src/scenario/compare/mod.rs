@@ -7,7 +7,6 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tokio_util::sync::CancellationToken;
 
-use super::lanes::LaneRuntime;
 use super::options::{Lanes, Options};
 use super::phase::Plans;
 use super::rates::{self, Asked, Rates};
@@ -20,6 +19,7 @@ use crate::measure::lag::LagGauge;
 use crate::record::file::OutputDir;
 use crate::record::{Configuration, RunResult, SCHEMA_VERSION, Trial};
 use crate::stack::Stack;
+use crate::worker::LaneRuntime;
 
 pub(super) mod cautions;
 mod control;
@@ -64,7 +64,7 @@ pub async fn run(
         opened = Site::open(setup.stack.place(), run_id) => opened?,
         () = cancel.cancelled() => return Ok(Ended { result: None, interrupted: true }),
     };
-    let runtime = LaneRuntime::start()?;
+    let runtime = LaneRuntime::start().map_err(ScenarioError::threads)?;
     let mut run = Run::new(&setup, &opened, &runtime, started, progress, cancel);
     let ended = run.all().await;
     let result = run.result.filter(|r| r.configurations.iter().any(|c| !c.trials.is_empty()));

@@ -1,0 +1,134 @@
+//! The whole pipeline, from the log to the last status visible: one partition with one consumer against three of each, in every
+//! mode. A drain is the harness's own, its checks of truth included; criterion times it from the opened gate on.
+//!
+//! Embedded unless `LANEBENCH_STACK=native`. There a store that costs nothing leaves three consumers on two cores little to
+//! gain, so each is drained a second time with a modelled call, which its name says.
+//!
+//! It is the last target that `cargo bench` runs, and ends by gathering what all of them measured in a page under reports/:
+//! who has waited for minutes should not have to know of a second command. `lanebench report --criterion` does it again.
+
+#[path = "support/bed.rs"]
+mod bed;
+#[path = "support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use bed::Bed;
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use lanebench::benched::{self, PIPELINE, PipelineId};
+use lanebench::record::file::{REPORTS_DIR, create_dated};
+use lanebench::report;
+use lanebench::scenario::ScenarioError;
+use lanebench::scenario::drain::{Backlog, Drains, MODES};
+use lanebench::stack::StackKind;
+use support::Session;
+
+/// The baseline first.
+const LANES: [&str; 2] = ["1p1c", "3p3c"];
+
+/// Drains differ in length by a tenth; with fewer samples criterion refuses, and with more the whole takes too long.
+const SAMPLES: usize = 10;
+
+/// What is drained in each configuration: events, and the modelled call of each.
+#[derive(Clone, Copy)]
+struct Load {
+    events: u64,
+    service_time: Duration,
+}
+
+/// What is drained on a stack, by the name it has in criterion's files.
+fn ids(stack: StackKind) -> Vec<(PipelineId, Load)> {
+    let nothing = Duration::ZERO;
+    let loads = if stack == StackKind::Embedded {
+        let modelled = Duration::from_millis(2);
+        vec![Load { events: 20_000, service_time: nothing }, Load { events: 600, service_time: modelled }]
+    } else {
+        vec![Load { events: 3000, service_time: nothing }]
+    };
+    let id = |mode: &str, load: Load| PipelineId {
+        stack: stack.to_string(),
+        mode: mode.into(),
+        service_time: load.service_time,
+    };
+    MODES.into_iter().flat_map(|mode| loads.iter().map(move |&load| (id(mode, load), load))).collect()
+}
+
+fn pipeline(criterion: &mut Criterion, session: &Session) {
+    let bed = Bed::new(session);
+    let mut drains: Option<Drains> = None;
+    let mut seed = 0;
+    let mut group = criterion.benchmark_group(PIPELINE);
+    group.sampling_mode(SamplingMode::Flat); // each sample as many drains as any other
+    for (id, Load { events, service_time }) in ids(bed.kind()) {
+        group.throughput(Throughput::Elements(events));
+        for name in LANES {
+            let lanes = name.parse().expect("a configuration");
+            session.bench(&mut group, BenchmarkId::new(id.to_string(), name), |b| {
+                b.iter_custom(|iterations| {
+                    let stack = bed.stack();
+                    let drained = session.runtime.block_on(async {
+                        let mut opened = match drains.take() {
+                            Some(opened) => opened,
+                            None => Drains::open(stack, session.cancel.clone()).await?,
+                        };
+                        let mut spent = Duration::ZERO;
+                        for _ in 0..iterations {
+                            seed += 1;
+                            let trial =
+                                Box::pin(opened.drain(Backlog { lanes, events, service_time, seed })).await?;
+                            spent += Duration::from_secs_f64(trial.drain_s);
+                        }
+                        drains = Some(opened);
+                        Ok::<_, ScenarioError>(spent)
+                    });
+                    session.need(drained)
+                });
+            });
+        }
+    }
+    group.finish();
+    if let Some(drains) = drains {
+        session.runtime.block_on(drains.close());
+    }
+}
+
+/// Whether criterion kept results of this run: not of a test run, a profile or a list.
+fn kept_since(begun: SystemTime, directory: &Path) -> bool {
+    let newer = |file: PathBuf| file.metadata().and_then(|m| m.modified()).is_ok_and(|when| when >= begun);
+    let kinds = [StackKind::Embedded, StackKind::Native];
+    kinds.into_iter().flat_map(ids).any(|(id, _)| {
+        let of = |lanes| directory.join(PIPELINE).join(id.to_string()).join(lanes);
+        LANES.into_iter().any(|lanes| newer(of(lanes).join("new/estimates.json")))
+    })
+}
+
+/// Gathers what this and earlier targets measured in a page, as `lanebench report --criterion` does.
+fn gather(directory: &Path) -> anyhow::Result<()> {
+    let benched = benched::read(directory)?;
+    let out = create_dated(&support::workspace().join(REPORTS_DIR), "bench")?;
+    let page = report::bench::render(&benched, out.path())?;
+    println!("{}", report::bench::text(&benched, Some(&page)));
+    Ok(())
+}
+
+fn defaults() -> Criterion {
+    Criterion::default()
+        .sample_size(SAMPLES)
+        .warm_up_time(Duration::from_secs(3))
+        .measurement_time(Duration::from_secs(20))
+        .nresamples(20_000)
+}
+
+fn main() -> ExitCode {
+    let begun = SystemTime::now();
+    support::run(defaults(), |criterion, session| {
+        pipeline(criterion, session);
+        let directory = support::criterion_directory();
+        if kept_since(begun, &directory) {
+            session.need(gather(&directory));
+        }
+    })
+}
