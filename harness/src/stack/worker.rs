@@ -194,7 +194,7 @@ fn at_home(command: &mut Command) -> Result<(), StackError> {
     Ok(())
 }
 
-/// A JVM can't exit with 0 on SIGTERM, whatever its hooks do.
+/// Not every JVM has a shutdown hook that halts it with 0.
 fn ended_as_told(status: ExitStatus) -> bool {
     status.success() || status.code() == Some(TERMINATED)
 }

@@ -82,8 +82,8 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
     }
 
     /**
-     * Works through what a poll brought. Where a message can't be dealt with now, its partition is set back to it, so that
-     * a later poll brings it again: polling goes on, and with it the membership, however long a store is away.
+     * Works through what a poll brought. Where a message can't be dealt with now, its partition is set back to it, so
+     * that a later poll brings it again: polling goes on, and with it the membership, however long a store is away.
      */
     private void work(ConsumerRecords<byte[], byte[]> records) throws InterruptedException {
         for (TopicPartition partition : records.partitions()) {

@@ -6,7 +6,7 @@ import redis.clients.jedis.Jedis;
 import redis.clients.jedis.exceptions.JedisException;
 import redis.clients.jedis.exceptions.JedisNoScriptException;
 
-/** Statuses in Redis. Every write is compare-and-set on the revision, so a late one can't put an old status over a new. */
+/** Statuses in Redis. Every write is compare-and-set on the revision: a late one can't put an old status over a new. */
 final class View implements AutoCloseable {
     private static final int TIMEOUT_MS = 2_000;
 
@@ -29,7 +29,7 @@ final class View implements AutoCloseable {
         this.prefix = prefix;
     }
 
-    /** Returns when the view holds this revision or a later one. A connection that failed is made anew by the next call. */
+    /** Returns when the view holds this revision or a later one. After a failure the next call connects anew. */
     void advance(Status status) {
         try {
             if (connection == null) {
