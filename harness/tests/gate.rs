@@ -87,6 +87,7 @@ fn about(candidate: &str) -> About {
         environment,
         stack,
         workload,
+        cpus: vec![1],
         baseline: side("main", Some("745ba1e")),
         candidate: side(candidate, None),
         warnings: Vec::new(),

@@ -62,7 +62,7 @@ fn a_worker_that_is_right_is_held() {
         assert!(trial.values.peak_memory_bytes.unwrap() > 1e6);
     }
     assert!(String::from_utf8_lossy(&output.stdout).contains("throughput"));
-    assert!(std::fs::read_to_string(gate.path("out/summary.md")).unwrap().contains("throughput"));
+    assert!(std::fs::read_to_string(gate.path("out/gate.md")).unwrap().contains("throughput"));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_malformed_gate_toml_names_line_and_key() {
         .unwrap();
     let output = gate.command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert_eq!(output.status.code(), Some(2), "{told}");
     for part in ["gate.toml", "line 3", "tolerence", "tolerance", "hint: "] {
         assert!(told.contains(part), "{part:?} is not in: {told}");
     }

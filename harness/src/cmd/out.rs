@@ -78,7 +78,9 @@ pub fn explain(error: &anyhow::Error) -> Exit {
     if let Some(hint) = error.chain().find_map(hint_of) {
         tell(&format!("\nhint: {hint}"));
     }
-    if error.chain().any(|e| e.is::<UsageError>()) { Exit::Usage } else { Exit::CouldNotRun }
+    let misused =
+        |e: &(dyn std::error::Error + 'static)| e.is::<UsageError>() || e.is::<crate::gate::RulesError>();
+    if error.chain().any(misused) { Exit::Usage } else { Exit::CouldNotRun }
 }
 
 /// The hint of those errors that have one.

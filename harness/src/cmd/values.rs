@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::stack::redact;
+use crate::stack::worker::quoted;
 
 /// A duration as it is typed: 5s, 2ms, 1m.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -23,5 +24,5 @@ pub(super) fn command_line() -> String {
             _ => word,
         });
     }
-    words.join(" ")
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }

@@ -33,6 +33,8 @@ pub struct About {
     pub stack: Stack,
     /// What was offered.
     pub workload: Workload,
+    /// The CPUs that all of it ran on; empty for all of the machine's.
+    pub cpus: Vec<usize>,
     /// What the candidate is compared with.
     pub baseline: Side,
     /// What is judged.
@@ -126,6 +128,7 @@ impl Gate {
             environment: about.environment,
             stack: about.stack,
             workload: about.workload,
+            cpus: about.cpus,
             baseline: about.baseline,
             candidate: about.candidate,
             design: self.design.to_record(),

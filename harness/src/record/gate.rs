@@ -28,6 +28,8 @@ pub struct GateRecord {
     pub stack: Stack,
     /// What was offered, the same to both sides.
     pub workload: Workload,
+    /// The CPUs that all of it ran on, both sides alike; empty for all of the machine's.
+    pub cpus: Vec<usize>,
     /// What the candidate is compared with.
     pub baseline: Side,
     /// What is judged.
@@ -68,6 +70,8 @@ pub struct PoolRecord {
     pub stack: Stack,
     /// What was offered.
     pub workload: Workload,
+    /// The CPUs that all of it ran on, both sides alike; empty for all of the machine's.
+    pub cpus: Vec<usize>,
     /// What the candidate is compared with.
     pub baseline: Side,
     /// The candidate.

@@ -52,6 +52,8 @@ pub struct Setup<'a> {
     pub rules: Rules,
     /// No round begins that would, by the mean of those before it, end later than this after the start.
     pub time_limit: Option<Duration>,
+    /// The CPUs that all of it runs on; empty for all of the machine's.
+    pub cpus: Vec<usize>,
     /// So many rounds without a look, whatever they show; kept as a pool.
     pub pool: Option<u32>,
     /// The command line that repeats the run.
@@ -253,6 +255,7 @@ impl<'a> Run<'a> {
             environment: environment.clone(),
             stack: describe::stack(self.setup.stack, self.setup.options),
             workload: describe::workload(self.setup.options, rates, 0.0),
+            cpus: self.setup.cpus.clone(),
             baseline: self.setup.baseline.side.clone(),
             candidate: self.setup.candidate.side.clone(),
             took_s: took.as_secs_f64(),
@@ -274,6 +277,7 @@ impl<'a> Run<'a> {
             environment: environment.clone(),
             stack: describe::stack(self.setup.stack, options),
             workload: describe::workload(options, rates, 0.0),
+            cpus: self.setup.cpus.clone(),
             baseline: self.setup.baseline.side.clone(),
             candidate: self.setup.candidate.side.clone(),
             warnings: cautions.iter().map(Caution::record).collect(),

@@ -66,8 +66,12 @@ impl WorkerCommand {
     }
 }
 
-/// A word that the shell leaves as it is.
-fn quoted(word: &str) -> String {
+/// A word as it has to be typed, so that the shell leaves it as it is.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,=%+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
@@ -206,7 +210,7 @@ mod tests {
     #[test]
     fn our_own_can_be_seen_from_outside_too() {
         let own = WorkerCommand::Own { program: "/a b/lanebench".into(), arguments: vec!["it's".into()] };
-        let line = r"'/a b/lanebench' 'worker' 'it'\''s'".into();
+        let line = r"'/a b/lanebench' worker 'it'\''s'".into();
         assert_eq!(own.from_outside(), WorkerCommand::Foreign { line });
     }
 

@@ -21,9 +21,11 @@ use crate::scenario::Progress as _;
 use crate::scenario::gate::{self, Ended, Setup};
 use crate::scenario::options::{Key, Lanes, Options};
 use crate::scenario::rates::Sizes;
+use crate::stack::StackKind;
 use crate::workload::{Arrivals, Keys};
 
 mod contestants;
+mod cpus;
 mod revision;
 
 pub(super) use revision::RevisionError;
@@ -70,6 +72,9 @@ pub(super) struct GateArgs {
     /// Partitions of the topic and consumers of either side
     #[arg(long, default_value = "1p1c")]
     config: Lanes,
+    /// CPUs that all of it runs on, 0 for all of the machine's [default: 1 on the embedded stack, else all]
+    #[arg(long, value_name = "N")]
+    cpus: Option<usize>,
     /// Seed of everything drawn: keys, gaps, which side comes first
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -152,6 +157,11 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
         Err(_) if cancel.is_cancelled() => return interrupted(),
         both => both?,
     };
+    let embedded = args.place.stack == StackKind::Embedded;
+    let cpus = match args.cpus.unwrap_or(usize::from(embedded)) {
+        0 => Vec::new(),
+        count => cpus::keep_to(count).context("the process can't be kept to some of the CPUs")?,
+    };
     let stack = match args.place.start(external, true, &console, &cancel).await {
         Err(_) if cancel.is_cancelled() => return interrupted(),
         started => started?,
@@ -164,6 +174,7 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
         rules,
         time_limit: args.time_limit,
         pool: args.pool,
+        cpus,
         command_line: command_line(),
         out: &out,
     };
@@ -176,10 +187,8 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
         return Ok(if cut { Exit::Interrupted } else { Exit::Held });
     }
     let Some(record) = record else { return interrupted() };
-    let summary = out.file("summary.md");
-    std::fs::write(&summary, report::gate::markdown::comment(&record))
-        .context("summary.md could not be written")?;
-    print(&args.format.gate(&record, &summary)?)?;
+    report::gate::render(&record, out.path()).context("the report could not be written")?;
+    print(&args.format.gate(&record, &out.file(report::gate::MARKDOWN_FILE))?)?;
     if cut {
         tell(&format!("interrupted; the finished rounds are in {}", out.path().display()));
         return Ok(Exit::Interrupted);

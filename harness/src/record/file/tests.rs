@@ -11,6 +11,7 @@ fn result() -> RunResult {
         environment: fixture::environment(),
         stack: fixture::stack(),
         workload: fixture::workload(),
+        cpus: Vec::new(),
         warnings: Vec::new(),
         passed: true,
         configurations: Vec::new(),

@@ -164,13 +164,22 @@ pub fn rests_on(record: &GateRecord) -> Vec<String> {
         stack.view.name,
         stack.view.version,
         machine.cpu,
-        counted(machine.cores as u64, "core", "cores"),
+        cores(record),
         number(machine.load_before),
         number(machine.load_max),
         duration(record.took_s * 1e9),
         record.started_at
     ));
     said
+}
+
+/// The machine's cores, and on how many of them it ran.
+fn cores(record: &GateRecord) -> String {
+    let all = counted(record.environment.cores as u64, "core", "cores");
+    match record.cpus.len() {
+        0 => all,
+        kept => format!("on {kept} of {all}"),
+    }
 }
 
 fn looks(record: &GateRecord) -> String {
