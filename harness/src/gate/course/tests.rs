@@ -55,6 +55,7 @@ fn about() -> About {
         environment: fixture::environment(),
         stack: fixture::stack(),
         workload: fixture::workload(),
+        cpus: Vec::new(),
         baseline: side("main"),
         candidate: side("change"),
         warnings: vec![Warning { code: "host-was-busy".into(), message: "close other programs".into() }],

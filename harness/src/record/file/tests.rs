@@ -11,7 +11,6 @@ fn result() -> RunResult {
         environment: fixture::environment(),
         stack: fixture::stack(),
         workload: fixture::workload(),
-        cpus: Vec::new(),
         warnings: Vec::new(),
         passed: true,
         configurations: Vec::new(),
