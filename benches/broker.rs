@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use lanebench::broker::{Cluster, ClusterOptions};
 use payment_delivery::kafka::admin::Admin;
 use rskafka::client::ClientBuilder;
@@ -108,7 +108,7 @@ async fn measure(session: &Session, iterations: u64, writes: bool, reads: bool) 
 
 fn broker(criterion: &mut Criterion, session: &Session) {
     let mut group = criterion.benchmark_group("embedded broker");
-    group.throughput(Throughput::Elements(RECORDS as u64));
+    group.throughput(Throughput::Elements(RECORDS as u64)).sampling_mode(SamplingMode::Flat);
     for (name, writes, reads) in
         [("produce", true, false), ("fetch", false, true), ("produce then fetch", true, true)]
     {

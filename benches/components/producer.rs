@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use lanebench::workload::Plan;
 use payment_delivery::kafka::Message;
 use payment_delivery::kafka::admin::Admin;
@@ -30,7 +30,8 @@ pub(crate) fn bench(criterion: &mut Criterion, session: &Session, bed: &Bed<'_>)
         .collect();
     let mut topics = 0;
     let mut group = criterion.benchmark_group("producer");
-    group.throughput(Throughput::Elements(MANY as u64)).sample_size(15);
+    group.throughput(Throughput::Elements(MANY as u64)).sampling_mode(SamplingMode::Flat);
+    group.sample_size(15).measurement_time(Duration::from_secs(3));
     session.bench(&mut group, BenchmarkId::new("send and flush", bed.kind()), |b| {
         let bootstrap = bed.stack().place().bootstrap;
         topics += 1;

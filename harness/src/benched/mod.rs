@@ -58,11 +58,11 @@ pub fn read(directory: &Path) -> Result<Benched, BenchedError> {
         return Err(none());
     }
     pipelines.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let embedded = pipelines.iter().any(|(id, _)| id.stack == StackKind::Embedded.to_string());
+    let pipelines: Vec<Pipeline> = pipelines.into_iter().map(|(id, lanes)| compared(&id, lanes)).collect();
     Ok(Benched {
         measured: (utc(first), utc(last)),
-        demonstration: if embedded { embedded::stands_in() } else { Vec::new() },
-        pipelines: pipelines.into_iter().map(|(id, lanes)| compared(&id, lanes)).collect(),
+        demonstration: if pipelines.iter().any(|p| p.stands_in) { embedded::stands_in() } else { Vec::new() },
+        pipelines,
         components,
     })
 }
@@ -85,7 +85,13 @@ fn compared(id: &PipelineId, mut lanes: Vec<LaneRate>) -> Pipeline {
             lane.ratio = Some(ratio::ratio(&lane.throughput_per_s, &baseline.throughput_per_s));
         }
     }
-    Pipeline { stack: id.stack.clone(), mode: id.mode.clone(), service_time_ms: id.service_time_ms(), lanes }
+    Pipeline {
+        stack: id.stack.clone(),
+        stands_in: id.stack == StackKind::Embedded.to_string(),
+        mode: id.mode.clone(),
+        service_time_ms: id.service_time_ms(),
+        lanes,
+    }
 }
 
 /// Elements a second: criterion's time of an iteration turned over, so that its upper bound becomes the lower one.

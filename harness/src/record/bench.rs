@@ -25,6 +25,8 @@ pub struct Benched {
 pub struct Pipeline {
     /// Such as `embedded`.
     pub stack: String,
+    /// Whether parts of that stack stand in for real ones.
+    pub stands_in: bool,
     /// Such as `record`.
     pub mode: String,
     /// Modelled downstream call an event, 0 for none.

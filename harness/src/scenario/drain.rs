@@ -11,6 +11,7 @@ use super::phase::Plans;
 use super::rates::Sizes;
 use super::site::Site;
 use super::trial::{Bench, Contender, Spec};
+use super::warm_up::warm_up;
 use crate::measure::lag::LagGauge;
 use crate::record::Trial;
 use crate::stack::{Pids, Stack};
@@ -59,6 +60,17 @@ impl Drains {
         Ok(Self { site, runtime, options: options(), pids, threads, begun: 0, cancel })
     }
 
+    /// Drains of each configuration in turn that nobody times, until they no longer get faster: brokers that are compiled
+    /// as they run take half a minute to be warm.
+    ///
+    /// # Errors
+    /// As [`Self::drain`].
+    pub async fn warm_up(&self, configs: &[Lanes], service_time: Duration) -> Result<(), ScenarioError> {
+        let contenders: Vec<Contender<'_>> = configs.iter().map(|&lanes| contender(lanes)).collect();
+        Box::pin(warm_up(&self.bench(), &contenders, true, service_time)).await?;
+        Ok(())
+    }
+
     /// Fills a fresh topic with the backlog, lets a fresh group drain it, and checks what came of it. Its length is
     /// `drain_s` of what is returned: from the opened gate to the last status visible.
     ///
@@ -69,7 +81,7 @@ impl Drains {
         self.begun += 1;
         let Backlog { lanes, events, service_time, seed } = backlog;
         let plans = Plans::backlog(&self.options, events, seed)?;
-        let contender = Contender { name: lanes.to_string(), lanes, worker: None };
+        let contender = contender(lanes);
         let spec = Spec {
             name: format!("b{}.{lanes}", self.begun),
             title: format!("drain {}, {lanes}", self.begun),
@@ -81,7 +93,16 @@ impl Drains {
             rates: None,
             service_time,
         };
-        let bench = Bench {
+        let trial = Box::pin(self.bench().trial(&spec)).await?;
+        if trial.verification.passed {
+            return Ok(trial);
+        }
+        let found = trial.verification.findings.first().map(|finding| finding.message.clone());
+        Err(ScenarioError::Untrue { lanes, what: found.unwrap_or_else(|| "no finding was kept".into()) })
+    }
+
+    fn bench(&self) -> Bench<'_> {
+        Bench {
             site: &self.site,
             runtime: &self.runtime,
             options: &self.options,
@@ -90,19 +111,17 @@ impl Drains {
             lag: LagGauge::default(),
             progress: &(),
             cancel: &self.cancel,
-        };
-        let trial = Box::pin(bench.trial(&spec)).await?;
-        if trial.verification.passed {
-            return Ok(trial);
         }
-        let found = trial.verification.findings.first().map(|finding| finding.message.clone());
-        Err(ScenarioError::Untrue { lanes, what: found.unwrap_or_else(|| "no finding was kept".into()) })
     }
 
     /// Removes the tables.
     pub async fn close(self) {
         self.site.close().await;
     }
+}
+
+fn contender(lanes: Lanes) -> Contender<'static> {
+    Contender { name: lanes.to_string(), lanes, worker: None }
 }
 
 /// A comparison's defaults, as far as a drain heeds them.
@@ -144,6 +163,7 @@ mod tests {
         let cancel = CancellationToken::new();
         let mut drains = Drains::open(&stack, cancel.clone()).await.unwrap();
         let service_time = Duration::from_millis(1);
+        drains.warm_up(&["3p3c".parse().unwrap()], service_time).await.unwrap();
         let backlog =
             |lanes: &str| Backlog { lanes: lanes.parse().unwrap(), events: 60, service_time, seed: 1 };
         for lanes in ["1p1c", "3p3c"] {

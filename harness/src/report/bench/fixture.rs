@@ -8,6 +8,7 @@ pub(crate) fn all() -> Vec<(&'static str, Benched)> {
     vec![
         ("bench", embedded()),
         ("bench-native", native()),
+        ("bench-both", both()),
         ("bench-quick", quick()),
         ("bench-hostile", hostile()),
     ]
@@ -53,6 +54,14 @@ pub(crate) fn native() -> Benched {
     }
 }
 
+/// One after the other in the same directory.
+pub(crate) fn both() -> Benched {
+    let mut benched = embedded();
+    benched.pipelines.truncate(1);
+    benched.pipelines.extend(native().pipelines);
+    benched
+}
+
 /// Two samples each, as `--quick` takes them, and parts of another day.
 pub(crate) fn quick() -> Benched {
     let mut benched = embedded();
@@ -90,7 +99,8 @@ fn pipeline(stack: &str, service_time_ms: f64, events: u64, [one, three]: [f64; 
     let (low, high) = (Some(ratio * 0.91), Some(ratio * 1.08));
     let ratio = Estimate { n: 10, value: ratio, low, high, confidence: 0.95, values: Vec::new() };
     let lanes = vec![lane("1p1c", one), LaneRate { ratio: Some(ratio), ..lane("3p3c", three) }];
-    Pipeline { stack: stack.into(), mode: "record".into(), service_time_ms, lanes }
+    let stands_in = stack == "embedded";
+    Pipeline { stack: stack.into(), stands_in, mode: "record".into(), service_time_ms, lanes }
 }
 
 /// Samples around a rate, and an interval that is not symmetric.

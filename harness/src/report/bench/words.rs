@@ -9,13 +9,14 @@ use super::rows;
 /// Benchmarks that ended further apart than this, in s, may be of different builds.
 const APART_S: f64 = 3600.0;
 
-/// What a demonstration opens with; `None` where every pipeline ran on real components.
+/// What a demonstration opens with, and where it is one if not everywhere; `None` where every pipeline ran on real
+/// components.
 pub(super) fn demonstration(benched: &Benched) -> Option<String> {
-    let said = &benched.demonstration;
-    (!said.is_empty()).then(|| {
-        let said = sentences(said);
-        format!("{DEMONSTRATION}: {said} Never quote these numbers as evidence of speed.")
-    })
+    let stand_in = benched.pipelines.iter().find(|p| p.stands_in)?;
+    let everywhere = benched.pipelines.iter().all(|p| p.stands_in);
+    let place = if everywhere { String::new() } else { format!(" where a name says {}", stand_in.stack) };
+    let said = sentences(&benched.demonstration);
+    Some(format!("{DEMONSTRATION}{place}: {said} Never quote these numbers as evidence of speed."))
 }
 
 /// Each pipeline's ratio in one line. There is no verdict in it: that takes rounds.
@@ -86,7 +87,8 @@ pub(super) fn cautions(benched: &Benched) -> Vec<(&'static str, String)> {
     }
     if benched.pipelines.iter().any(|p| p.service_time_ms > 0.0) {
         let told = "Where a name says so, each event waits for a modelled call, which no processor works on: such lanes \
-                    scale as calls do, and not as Kafka does.";
+                    scale as calls do, and not as Kafka does. How long the calls really were, criterion does not keep; \
+                    `lanebench compare` shows it.";
         said.push(("modelled-work", told.into()));
     }
     let (from, to) = &benched.measured;
@@ -113,8 +115,12 @@ pub(super) fn how_to_read(pipeline: &Pipeline) -> String {
     let mut backlogs: Vec<u64> = pipeline.lanes.iter().map(|lane| lane.events).collect();
     backlogs.dedup();
     let backlogs: Vec<String> = backlogs.into_iter().map(count).collect();
+    let mut said = String::new();
+    if pipeline.stands_in {
+        said.push_str(&format!("{DEMONSTRATION} on the {} stack, {}. ", pipeline.stack, cost(pipeline)));
+    }
     format!(
-        "Drains of {} events each, higher is better. Each dot: a sample, the mean of a drain or several. Diamond: \
+        "{said}Drains of {} events each, higher is better. Each dot: a sample, the mean of a drain or several. Diamond: \
          criterion’s estimate with its interval.",
         backlogs.join(" and ")
     )
