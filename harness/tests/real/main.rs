@@ -12,6 +12,7 @@ mod contracts;
 mod controls;
 mod group;
 mod interrupt;
+mod outside;
 mod process;
 mod tools;
 mod trouble;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         compare::CASES,
         controls::CASES,
         bottleneck::CASES,
+        outside::CASES,
         interrupt::CASES,
     ]
     .concat();

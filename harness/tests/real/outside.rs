@@ -1,0 +1,113 @@
+//! Workers as processes on the real components: ours measured inside and outside at once, and one in Java that nobody inside
+//! tells of.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use lanebench::measure::outside::TICK;
+use lanebench::record::file::{self, RESULT_FILE};
+use lanebench::record::{RunResult, Trial, WorkerProcess};
+use libtest_mimic::Failed;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::Case;
+use crate::bed::{Bed, check, evidence};
+use crate::tools::{self, shown};
+
+pub(crate) const CASES: &[Case] = &[
+    ("our worker measured from inside and from outside agrees within two ticks", inside_and_outside),
+    ("a worker in Java is measured from outside", java),
+];
+
+const TICKS: f64 = 2.0;
+
+/// One round of 1p1c and 3p3c on the shared stack.
+async fn compare(bed: &Bed, flags: &str, worker: &[&str]) -> Result<RunResult, Failed> {
+    let scratch = tempfile::tempdir()?;
+    let out = scratch.path().join("report");
+    let ended = tools::compare(bed, "external", &out, flags).args(worker).output().await?;
+    check(ended.status.code() == Some(0), shown(&ended))?;
+    Ok(file::load(&out.join(RESULT_FILE))?)
+}
+
+fn trials(result: &RunResult) -> impl Iterator<Item = (&str, &Trial, &WorkerProcess)> {
+    let each = |c| {
+        let c: &lanebench::record::Configuration = c;
+        c.trials.iter().filter_map(|t| Some((c.name.as_str(), t, t.worker.as_ref()?)))
+    };
+    result.configurations.iter().flat_map(each)
+}
+
+fn inside_and_outside(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let flags = "--rounds 1 --drain-events 3000 --rate 250 --duration 8s";
+        let result = compare(bed, flags, &["--worker", "process"]).await?;
+        let mut kept = Vec::new();
+        for (config, trial, worker) in trials(&result) {
+            let outside = &worker.outside;
+            check(worker.measured_from == "inside", &worker.measured_from)?;
+            check(outside.tick_ms == TICK.as_millis() as u64, outside.tick_ms)?;
+            let (inner, outer) = (&trial.steady.response_time_ns, &outside.response_time_ns);
+            check(inner.count == outer.count && inner.count > 1_000, format!("{} and {}", inner.count, outer.count))?;
+            let drain_s = outside.drain_s.ok_or("the drain was never committed")?;
+            let ms = |ns: u64| ns as f64 / 1e6;
+            let later_ms = [
+                ("drain", (drain_s - trial.drain_s) * 1e3),
+                ("p50", ms(outer.p50) - ms(inner.p50)),
+                ("p99", ms(outer.p99) - ms(inner.p99)),
+            ];
+            kept.push(json!({"config": config, "tick_ms": outside.tick_ms, "later_ms": later_ms.iter()
+                .map(|(what, ms)| ((*what).to_owned(), json!(ms))).collect::<serde_json::Map<_, _>>(),
+                "inside": {"drain_s": trial.drain_s, "p50_ms": ms(inner.p50), "p99_ms": ms(inner.p99)},
+                "outside": {"drain_s": drain_s, "p50_ms": ms(outer.p50), "p99_ms": ms(outer.p99)},
+                "events": inner.count}));
+            // Nothing can be committed before it is visible, but for a clock that is read twice.
+            for (what, later) in &later_ms[..2] {
+                let most = TICKS * outside.tick_ms as f64;
+                check((-1.0..=most).contains(later), format!("{config}: {what} is {later:.1} ms later outside"))?;
+            }
+        }
+        check(kept.len() == 2, format!("{} trials", kept.len()))?;
+        evidence("inside-outside", &Value::from(kept))
+    })
+}
+
+/// The command that runs the Java worker, built if it is not.
+async fn java_worker() -> Result<String, Failed> {
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/worker/build");
+    let built = Command::new(build).stdin(Stdio::null()).output().await?;
+    check(built.status.success(), shown(&built))?;
+    Ok(String::from_utf8(built.stdout)?.trim().to_owned())
+}
+
+fn java(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let command = java_worker().await?;
+        let flags = "--rounds 1 --drain-events 3000 --rate 150 --duration 8s --worker-warm-up 1000";
+        let result = compare(bed, flags, &["--worker-cmd", &command]).await?;
+        let mut kept = Vec::new();
+        for (config, trial, worker) in trials(&result) {
+            let truth = &trial.verification;
+            check(worker.measured_from == "outside", &worker.measured_from)?;
+            check(truth.passed && truth.lost == 0, format!("{truth:?}"))?;
+            // 1,000 to warm up, the drain, and the steady phase; all in their rows, in order, and in the view.
+            check(truth.applied == truth.acked && truth.acked > 4_000, format!("{truth:?}"))?;
+            check(truth.views_checked > 0 && truth.order_by_gate["row"].pairs > 0, format!("{truth:?}"))?;
+            check(!truth.order_by_gate.contains_key("consumer"), "nobody tells what its consumers take in hand")?;
+            let response = &trial.steady.response_time_ns;
+            check(response.count > 1_000 && trial.throughput_per_s > 0.0, "nothing was measured")?;
+            check(trial.steady.stages_ns.store.count == 0, "a stage that can't be seen has a figure")?;
+            check(trial.bottleneck.name == "unknown", &trial.bottleneck.name)?;
+            check(worker.peak_memory_bytes > 50_000_000, format!("{} bytes are no JVM", worker.peak_memory_bytes))?;
+            kept.push(json!({"config": config, "throughput_per_s": trial.throughput_per_s, "drain_s": trial.drain_s,
+                "p50_ms": response.p50 as f64 / 1e6, "p99_ms": response.p99 as f64 / 1e6, "responses": response.count,
+                "acked": truth.acked, "lost": truth.lost, "pairs": truth.order_pairs_checked,
+                "violations": truth.order_violations, "cpu_us_per_event": worker.cpu_ns_per_event / 1e3,
+                "peak_mb": worker.peak_memory_bytes as f64 / 1e6}));
+        }
+        let warned = result.warnings.iter().any(|warning| warning.code == "measured-outside");
+        check(warned && kept.len() == 2, format!("{:?}", result.warnings))?;
+        evidence("java-worker", &Value::from(kept))
+    })
+}
