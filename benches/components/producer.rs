@@ -31,7 +31,7 @@ pub(crate) fn bench(criterion: &mut Criterion, session: &Session, bed: &Bed<'_>)
     let mut topics = 0;
     let mut group = criterion.benchmark_group("producer");
     group.throughput(Throughput::Elements(MANY as u64)).sampling_mode(SamplingMode::Flat);
-    group.sample_size(15).measurement_time(Duration::from_secs(3));
+    group.sample_size(15).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     session.bench(&mut group, BenchmarkId::new("send and flush", bed.kind()), |b| {
         let bootstrap = bed.stack().place().bootstrap;
         topics += 1;
