@@ -48,7 +48,10 @@ fn arrows_point_one_way() {
     check("measure", &["record", "workload"]);
     check("worker", &["measure"]);
     check("load", &["measure", "workload"]);
-    check("scenario", &["load", "measure", "record", "stack", "stats", "verify", "worker", "workload"]);
+    check(
+        "scenario",
+        &["gate", "load", "measure", "record", "stack", "stats", "verify", "worker", "workload"],
+    );
 }
 
 #[test]

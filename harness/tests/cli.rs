@@ -69,6 +69,12 @@ fn usage_errors_exit_with_2() {
     lanebench(&["compare", "--redis-port", "6379"])
         .refused(2, &["`--redis-port` is for the native stack", "hint: ", "--stack native"]);
     lanebench(&["compare", "--throttle", "store"]).refused(2, &["PostgreSQL's processes", "--stack native"]);
+    lanebench(&["compare", "--worker-cmd", " "]).refused(2, &["`--worker-cmd` is empty", "hint: "]);
+    lanebench(&["compare", "--worker", "process", "--worker-cmd", "x"]).refused(2, &["cannot be used with"]);
+    lanebench(&["compare", "--worker", "process", "--throttle", "worker"])
+        .refused(2, &["a process", "hint: "]);
+    lanebench(&["compare", "--worker-cmd", "x", "--service-time", "2ms"])
+        .refused(2, &["`--service-time`", "hint: "]);
     lanebench(&["conpare"]).refused(2, &["compare"]);
 }
 
@@ -83,6 +89,13 @@ fn brokers_that_do_not_answer_are_named() {
             .env("LANEBENCH_REDIS_URL", "redis://127.0.0.1:1")
             .refused(1, &["error: ", "127.0.0.1", "hint: "]);
     }
+}
+
+#[test]
+fn a_worker_that_cannot_run_is_said_with_its_log() {
+    lanebench(&["compare", "--worker-cmd", "no-such-worker --now"])
+        .refused(1, &["1p1c: the worker ended", "no-such-worker", "hint: ", "docs/worker.md"]);
+    lanebench(&["compare", "--worker-cmd", "false"]).refused(1, &["exit status: 1", "its log is empty"]);
 }
 
 #[test]

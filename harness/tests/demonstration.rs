@@ -77,6 +77,23 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn consumers_in_a_process_of_their_own_need_nothing_either() {
+    let result = compare(&["--worker", "process", "--service-time", "0ms"], 0);
+    for trial in result.configurations.iter().flat_map(|c| &c.trials) {
+        let worker = trial.worker.as_ref().unwrap();
+        assert_eq!(worker.measured_from, "inside");
+        assert!(worker.cpu_ns_per_event > 0.0 && worker.peak_memory_bytes > 1_000_000, "{worker:?}");
+        let (inside, outside) = (trial.drain_s, worker.outside.drain_s.unwrap());
+        assert!(outside >= inside, "committed after {outside} s, visible after {inside} s");
+        let response = &trial.steady.response_time_ns;
+        assert!(response.count > 0 && worker.outside.response_time_ns.count == response.count);
+        assert!(trial.steady.stages_ns.store.count == response.count, "every gate was told of");
+        assert!(trial.verification.order_by_gate["consumer"].pairs > 0);
+        assert!(trial.resources.iter().any(|r| r.name == "worker"));
+    }
+}
+
+#[test]
 fn it_needs_nothing_and_says_what_it_is() {
     let newcomer = Newcomer::new();
     let output = newcomer.run(&[], 0);

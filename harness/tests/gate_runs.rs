@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use lanebench::record::file::GATE_FILE;
-use lanebench::record::gate::{GateRecord, GateVerdict};
+use lanebench::record::gate::{GateRecord, GateVerdict, PoolRecord};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_lanebench");
 
@@ -62,7 +66,17 @@ fn a_worker_that_is_right_is_held() {
         assert!(trial.values.peak_memory_bytes.unwrap() > 1e6);
     }
     assert!(String::from_utf8_lossy(&output.stdout).contains("throughput"));
-    assert!(std::fs::read_to_string(gate.path("out/gate.md")).unwrap().contains("throughput"));
+    let told = std::fs::read_to_string(gate.path("out/gate.md")).unwrap();
+    assert!(told.contains("throughput") && gate.path("out/gate.png").exists());
+
+    let mut again = Command::new(BINARY);
+    again.args(["report", "out/gate.json", "--out", "again"]).current_dir(gate.path("."));
+    assert!(again.output().unwrap().status.success());
+    assert_eq!(
+        std::fs::read_to_string(gate.path("again/gate.md")).unwrap(),
+        told,
+        "rendered again, it is the same"
+    );
 }
 
 #[test]
@@ -102,6 +116,38 @@ fn a_baseline_that_dies_makes_it_void() {
     assert!(record.rounds[0].candidate.verification.passed);
     let findings = &record.rounds[0].baseline.verification.findings;
     assert!(findings[0].message.contains("the worker ended"), "{findings:?}");
+}
+
+#[test]
+fn a_worker_that_never_joins_is_an_error_with_its_log() {
+    let idle = "sh -c 'echo not today; exec sleep 600'";
+    let mut gate = Gate::new("80%", &["--baseline-cmd", idle]);
+    let output = gate.command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for part in ["baseline: 1 partitions were not shared", "not today", "hint: a worker joins"] {
+        assert!(told.contains(part), "{part:?} is not in: {told}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_it_with_what_was_finished_and_nothing_is_left() {
+    let Gate { directory, mut command } = Gate::new("80%", &["--baseline-bin", BINARY, "--pool", "500"]);
+    let pool = directory.path().join("out/pool.json");
+    let mut child = command.spawn().unwrap();
+    let (_never, wait) = mpsc::channel::<()>();
+    let begun = Instant::now();
+    while !pool.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no round was finished");
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        let _timed_out = wait.recv_timeout(Duration::from_millis(20));
+    }
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let left: Vec<_> = std::fs::read_dir(directory.path().join("tmp")).unwrap().collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+    let kept: PoolRecord = serde_json::from_str(&std::fs::read_to_string(pool).unwrap()).unwrap();
+    assert!(!kept.rounds.is_empty());
 }
 
 /// A repository with these files, committed.

@@ -156,7 +156,7 @@ impl CompareArgs {
         if process && self.throttle == Some(Throttle::Worker) {
             return Err(UsageError {
                 what:
-                    "`--throttle worker` slows consumers of this process, and these run in one of their own"
+                    "`--throttle worker` slows consumers of this process, and these run in a process of their own"
                         .into(),
                 hint: "leave out `--throttle worker`, or `--worker` and `--worker-cmd`".into(),
             });

@@ -9,7 +9,8 @@ use super::exit::Exit;
 use super::out::{Format, UsageError, print};
 use crate::benched;
 use crate::record::RunResult;
-use crate::record::file::{FileError, create_output_dir, load};
+use crate::record::file::{FileError, create_output_dir, load, load_gate};
+use crate::record::gate::GateRecord;
 use crate::report::pair::Pair;
 use crate::report::{self, ReportError};
 
@@ -19,6 +20,7 @@ Examples:
   lanebench report old.json --out old           the same, in a new directory
   lanebench report old.json new.json            what differs, then the numbers
   lanebench report old.json new.json --format markdown > pull-request.md
+  lanebench report reports/latest/gate.json     a gate's words and picture
   lanebench report --criterion                  what `cargo bench` measured
 
 The exit code is 0 whatever the results say: no check is run again.";
@@ -27,7 +29,7 @@ The exit code is 0 whatever the results say: no check is run again.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
-    /// The result.json of a run
+    /// The result.json of a run, or the gate.json of a gate
     #[arg(value_name = "FILE", required_unless_present = "criterion")]
     first: Option<PathBuf>,
     /// Another one, to lay beside the first
@@ -67,13 +69,15 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
 
 /// Renders one result again.
 fn again(file: &Path, args: &ReportArgs) -> anyhow::Result<String> {
-    let result = load(file)?;
-    let page = match &args.out {
-        None => {
-            let dir = file.parent().unwrap_or(Path::new(""));
-            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-            rendered(&result, dir)?
+    let result = match load(file) {
+        // It may be a gate's, under whatever name.
+        Err(error @ FileError::Invalid { .. }) => {
+            return load_gate(file).map_or(Err(error.into()), |record| gate_again(file, &record, args));
         }
+        loaded => loaded?,
+    };
+    let page = match &args.out {
+        None => rendered(&result, directory_of(file))?,
         Some(out) => {
             let out = create_output_dir(Some(out.clone()), "report")?;
             // The page says that its result lies beside it.
@@ -82,6 +86,28 @@ fn again(file: &Path, args: &ReportArgs) -> anyhow::Result<String> {
         }
     };
     args.format.run(&result, &page)
+}
+
+/// Renders one gate again.
+fn gate_again(file: &Path, record: &GateRecord, args: &ReportArgs) -> anyhow::Result<String> {
+    let render = |dir: &Path| {
+        report::gate::render(record, dir).map_err(|error| unrendered(error, dir))?;
+        Ok::<_, anyhow::Error>(dir.join(report::gate::MARKDOWN_FILE))
+    };
+    let summary = match &args.out {
+        None => render(directory_of(file))?,
+        Some(out) => {
+            let out = create_output_dir(Some(out.clone()), "report")?;
+            out.save_gate(record)?;
+            render(out.path())?
+        }
+    };
+    args.format.gate(record, &summary)
+}
+
+fn directory_of(file: &Path) -> &Path {
+    let dir = file.parent().unwrap_or(Path::new(""));
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
 }
 
 fn rendered(result: &RunResult, dir: &Path) -> anyhow::Result<PathBuf> {

@@ -9,7 +9,7 @@ use super::ScenarioError;
 use super::options::{Key, Lanes, Options};
 use super::phase::Plans;
 use super::rates::Sizes;
-use super::site::Site;
+use super::site::{Site, run_id};
 use super::trial::{Bench, Contender, Spec};
 use super::warm_up::warm_up;
 use crate::measure::lag::LagGauge;
@@ -52,9 +52,7 @@ impl Drains {
     /// # Errors
     /// [`ScenarioError`] where a part of the stack does not answer.
     pub async fn open(stack: &Stack, cancel: CancellationToken) -> Result<Self, ScenarioError> {
-        let started = jiff::Timestamp::now().strftime("%Y%m%dt%H%M%S").to_string();
-        let run_id = format!("lanebench_{started}_{}", std::process::id());
-        let site = Site::open(stack.place(), run_id).await?;
+        let site = Site::open(stack.place(), run_id(jiff::Timestamp::now())).await?;
         let runtime = LaneRuntime::start().map_err(ScenarioError::threads)?;
         let (pids, threads) = (stack.pids(), stack.threads());
         Ok(Self { site, runtime, options: options(), pids, threads, begun: 0, cancel })

@@ -13,13 +13,12 @@ use super::compare::cautions;
 use super::options::{Lanes, Options};
 use super::phase::Plans;
 use super::rates::{self, Asked, Rates};
-use super::site::Site;
+use super::site::{Site, run_id};
 use super::trial::{Bench, Contender, Spec};
 use super::warnings::{self, Caution};
 use super::{Progress, ScenarioError, describe, warm_up};
 use crate::gate::{About, Gate, Rules};
 use crate::measure::environment;
-use crate::measure::lag::LagGauge;
 use crate::record::file::OutputDir;
 use crate::record::gate::{
     GATE_SCHEMA_VERSION, GateRecord, GateRound, GateTrial, Metric, PoolRecord, Side, Values,
@@ -82,9 +81,8 @@ pub async fn run(
 ) -> Result<Ended, ScenarioError> {
     progress.phase("connecting");
     let began = Began { at: Instant::now(), stamp: jiff::Timestamp::now() };
-    let run_id = format!("lanebench_{}_{}", began.stamp.strftime("%Y%m%dt%H%M%S"), std::process::id());
     let opened = tokio::select! {
-        opened = Site::open(setup.stack.place(), run_id) => opened?,
+        opened = Site::open(setup.stack.place(), run_id(began.stamp)) => opened?,
         () = cancel.cancelled() => return Ok(Ended { record: None, interrupted: true }),
     };
     let runtime = LaneRuntime::start().map_err(ScenarioError::threads)?;
@@ -131,16 +129,7 @@ impl<'a> Run<'a> {
         progress: &'a dyn Progress,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let bench = Bench {
-            site,
-            runtime,
-            options: setup.options,
-            pids: setup.stack.pids(),
-            threads: setup.stack.threads(),
-            lag: LagGauge::default(),
-            progress,
-            cancel,
-        };
+        let bench = Bench::new(site, runtime, setup.options, setup.stack, progress, cancel);
         let lanes = setup.options.configs.first().copied().unwrap_or(Lanes { partitions: 1, consumers: 1 });
         let contender = |name: &str, contestant: &'a Contestant| Contender {
             name: name.into(),

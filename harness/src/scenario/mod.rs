@@ -99,6 +99,14 @@ pub enum ScenarioError {
     /// What a worker process reports can't be read.
     #[error(transparent)]
     RunFile(#[from] crate::measure::run_file::RunFileError),
+    /// The worker did not join its group as it should have.
+    #[error("{source}; the end of the worker's log:\n{log}")]
+    NotJoined {
+        /// What was waited for.
+        source: crate::measure::timeline::WaitError,
+        /// The last lines.
+        log: String,
+    },
     /// The same, for one of two that are compared.
     #[error("{who}: {source}")]
     Of {
@@ -162,6 +170,9 @@ impl ScenarioError {
             }
             Self::Process(error) => return error.hint(),
             Self::Of { source, .. } => return source.hint(),
+            Self::NotJoined { .. } => {
+                "a worker joins with `LANEBENCH_CONSUMERS` members, and the topic is shared among them: docs/worker.md"
+            }
             _ => return None,
         };
         Some(hint.into())

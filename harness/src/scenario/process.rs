@@ -79,6 +79,11 @@ impl RunningProcess {
         self.process.pid()
     }
 
+    /// The end of its log.
+    pub(super) fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+
     /// Resolves when it ended by itself, or can't be followed; never otherwise.
     pub(super) async fn failure(&mut self) -> ScenarioError {
         let unread = async {

@@ -29,6 +29,14 @@ impl Running {
         }
     }
 
+    /// The end of the process's log, where they run in one.
+    pub(super) fn log_tail(&self) -> Option<String> {
+        match self {
+            Self::Here(_) => None,
+            Self::Process(process) => Some(process.log_tail()),
+        }
+    }
+
     /// Resolves when they ended by themselves, which they should not; never otherwise.
     pub(super) async fn failure(&mut self) -> ScenarioError {
         match self {

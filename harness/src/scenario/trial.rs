@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::partitioner::partition_for_key;
 use payment_delivery::kafka::producer::{Producer, ProducerConfig};
 use payment_delivery::probe::{Both, Probe};
@@ -24,10 +25,10 @@ use super::{Progress, ScenarioError, describe, outcome, pulse, throttle, truth};
 use crate::load::Load;
 use crate::measure::Clock;
 use crate::measure::lag::LagGauge;
-use crate::measure::timeline::{PhaseId, Timeline};
+use crate::measure::timeline::{PhaseId, Timeline, WaitError};
 use crate::record::Trial;
-use crate::stack::Pids;
 use crate::stack::worker::WorkerCommand;
+use crate::stack::{Pids, Stack};
 use crate::worker::LaneRuntime;
 use crate::workload::Plan;
 
@@ -35,6 +36,8 @@ use crate::workload::Plan;
 const JOIN_WITHIN: Duration = Duration::from_secs(30);
 /// How long a phase may go without a single event becoming visible before it counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
+/// How often it is looked whether it is stuck.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long the committed offsets may take to reach the log's end once all is visible.
 const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -90,6 +93,21 @@ pub(super) struct Spec<'a> {
     pub(super) service_time: Duration,
 }
 
+impl<'a> Bench<'a> {
+    /// All trials run on this stack, at this place of it.
+    pub(super) fn new(
+        site: &'a Site,
+        runtime: &'a LaneRuntime,
+        options: &'a Options,
+        stack: &Stack,
+        progress: &'a dyn Progress,
+        cancel: &'a CancellationToken,
+    ) -> Self {
+        let (pids, threads) = (stack.pids(), stack.threads());
+        Self { site, runtime, options, pids, threads, lag: LagGauge::default(), progress, cancel }
+    }
+}
+
 impl Bench<'_> {
     /// The plans of a trial of this contender.
     pub(super) fn plans(
@@ -137,8 +155,12 @@ impl Bench<'_> {
             never = pulse::watch(self.progress, &timeline, &self.lag) => match never {},
         };
         // However that ended, the consumers leave the group: only then can it be removed.
+        let log = running.log_tail();
         let stopped = Box::pin(running.stop()).await;
-        let (measured, failures) = worked?;
+        let (measured, failures) = worked.map_err(|error| match (error, log) {
+            (ScenarioError::Joining(source), Some(log)) => ScenarioError::NotJoined { source, log },
+            (error, _) => error,
+        })?;
         let reports = stopped?;
         self.progress.phase(&format!("{}: checks of truth", spec.title));
         let keyed = self.options.key == Key::OrderId;
@@ -244,12 +266,13 @@ impl Phases {
         site: &TrialSite,
     ) -> Result<Measured, ScenarioError> {
         let mut stuck = Vec::new();
+        let on = On { admin: &bench.site.admin, site };
         if let Some(warm_up) = self.timeline.phase(WARM_UP) {
             bench.progress.phase(&format!("{}: the worker warms up", spec.title));
             self.shared(spec).await?;
             self.timeline.start_phase(warm_up, self.timeline.clock().now_ns());
             self.fill(warm_up).await?;
-            self.visible(warm_up, &mut stuck).await;
+            self.visible(warm_up, &on, &mut stuck).await?;
         }
         bench.progress.phase(&format!("{}: drain", spec.title));
         let Some(drain) = self.timeline.phase(DRAIN) else {
@@ -261,12 +284,12 @@ impl Phases {
         self.shared(spec).await?;
         let owned = self.timeline.owned();
         let observer = Observer::start(bench, site, &self.timeline, self.pid, &self.cancel).await?;
-        let drained = self.drain(drain, bench, &observer, &mut stuck).await?;
+        let drained = self.drain(drain, bench, &on, &observer, &mut stuck).await?;
         let mut extra = Vec::new();
         if let Some(steady) = self.timeline.phase(STEADY) {
             bench.progress.phase(&format!("{}: steady", spec.title));
             observer.phase(STEADY);
-            self.open_loop(steady, &mut stuck).await?;
+            self.open_loop(steady, &on, &mut stuck).await?;
             if let Some(kind) = bench.options.inject {
                 extra = inject(kind, site, &self.timeline, steady, &self.producer).await?;
             }
@@ -274,9 +297,9 @@ impl Phases {
         if let Some(surge) = self.timeline.phase(SURGE) {
             bench.progress.phase(&format!("{}: surge", spec.title));
             observer.phase(SURGE);
-            self.open_loop(surge, &mut stuck).await?;
+            self.open_loop(surge, &on, &mut stuck).await?;
         }
-        self.settled(bench, site).await?;
+        on.settled().await?;
         Ok(Measured { watched: observer.stop().await?, drain: drained, owned, extra, stuck })
     }
 
@@ -299,6 +322,7 @@ impl Phases {
         &self,
         drain: PhaseId,
         bench: &Bench<'_>,
+        on: &On<'_>,
         observer: &Observer,
         stuck: &mut Vec<String>,
     ) -> Result<DrainObserved, ScenarioError> {
@@ -312,53 +336,74 @@ impl Phases {
             Some(gate) => drop(gate.send_replace(true)),
             None => self.fill(drain).await?,
         }
-        self.visible(drain, stuck).await;
+        self.visible(drain, on, stuck).await?;
         observer.drain_ended(&began)
     }
 
     /// Sends a phase at its due times and waits until all of it is visible.
-    async fn open_loop(&self, phase: PhaseId, stuck: &mut Vec<String>) -> Result<(), ScenarioError> {
+    async fn open_loop(
+        &self,
+        phase: PhaseId,
+        on: &On<'_>,
+        stuck: &mut Vec<String>,
+    ) -> Result<(), ScenarioError> {
         let start_ns = self.timeline.clock().now_ns() + THREAD_START_NS;
         let load =
             Load::open_loop(Arc::clone(&self.timeline), phase, start_ns, self.sink.clone(), &self.cancel)?;
         load.finished().await?;
         self.flushed().await?;
-        self.visible(phase, stuck).await;
-        Ok(())
+        self.visible(phase, on, stuck).await
     }
 
     async fn flushed(&self) -> Result<(), ScenarioError> {
         self.producer.flush().await.map_err(|error| ScenarioError::Load(error.to_string()))
     }
 
-    /// Waits until a phase is visible, for as long as it makes progress. What never comes is for the checks to name.
-    async fn visible(&self, phase: PhaseId, stuck: &mut Vec<String>) {
+    /// Waits until a phase is visible, for as long as it makes progress. What never comes is for the checks to name; it is not
+    /// waited for once the group has committed everything, since then nobody works on it any more.
+    async fn visible(
+        &self,
+        phase: PhaseId,
+        on: &On<'_>,
+        stuck: &mut Vec<String>,
+    ) -> Result<(), ScenarioError> {
+        let mut idle = Duration::ZERO;
         loop {
             let before = self.timeline.visible_count(phase);
-            match self.timeline.all_visible(phase, STUCK_AFTER).await {
-                Ok(()) => return,
-                Err(_) if self.timeline.visible_count(phase) > before => {}
-                Err(error) => {
-                    stuck.push(error.to_string());
-                    return;
-                }
+            let Err(error) = self.timeline.all_visible(phase, LOOK_EVERY).await else { return Ok(()) };
+            idle =
+                if self.timeline.visible_count(phase) > before { Duration::ZERO } else { idle + LOOK_EVERY };
+            if idle >= STUCK_AFTER || (!idle.is_zero() && on.worked_off().await?) {
+                let WaitError::NotVisible { phase, visible, total, .. } = error else {
+                    return Err(error.into());
+                };
+                stuck.push(format!("only {visible} of {total} events of the {phase} phase became visible"));
+                return Ok(());
             }
         }
     }
+}
 
-    /// Waits until the group's committed offsets have reached the log's end: what was injected is then worked through too.
-    async fn settled(&self, bench: &Bench<'_>, site: &TrialSite) -> Result<(), ScenarioError> {
+/// Where a trial takes place.
+struct On<'a> {
+    admin: &'a Admin,
+    site: &'a TrialSite,
+}
+
+impl On<'_> {
+    /// Whether the group's committed offsets have reached the log's end.
+    async fn worked_off(&self) -> Result<bool, ScenarioError> {
+        let ends = self.admin.end_offsets(&self.site.topic).await?;
+        let committed = self.admin.group_offsets(&self.site.group, &self.site.topic).await?;
+        Ok(ends.iter().all(|(p, end)| *end == 0 || committed.get(p).is_some_and(|next| next >= end)))
+    }
+
+    /// Waits for that: what was injected is then worked through too.
+    async fn settled(&self) -> Result<(), ScenarioError> {
         let deadline = tokio::time::Instant::now() + SETTLE_WITHIN;
-        let admin = &bench.site.admin;
-        loop {
-            let ends: BTreeMap<i32, i64> = admin.end_offsets(&site.topic).await?;
-            let committed = admin.group_offsets(&site.group, &site.topic).await?;
-            let done =
-                ends.iter().all(|(p, end)| *end == 0 || committed.get(p).is_some_and(|next| next >= end));
-            if done || tokio::time::Instant::now() >= deadline {
-                return Ok(());
-            }
+        while !self.worked_off().await? && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        Ok(())
     }
 }

@@ -88,7 +88,7 @@ async fn drain(
         service_time,
     };
     let of = |error| match error {
-        error @ ScenarioError::Process(_) => {
+        error @ (ScenarioError::Process(_) | ScenarioError::NotJoined { .. }) => {
             ScenarioError::Of { who: contender.name.clone(), source: Box::new(error) }
         }
         error => error,

@@ -87,6 +87,8 @@ pub enum Caution {
         /// Events a trial, about.
         events: u64,
     },
+    /// The worker told of its gates from a process of its own.
+    RealtimeClock,
     /// The worker was seen from outside only.
     MeasuredOutside,
     /// Something was broken on purpose.
@@ -118,6 +120,7 @@ impl Caution {
             Self::ShortDrain { .. } => "short-drain",
             Self::RateTooHigh { .. } => "rate-too-high",
             Self::FewSamples { .. } => "few-samples",
+            Self::RealtimeClock => "realtime-clock",
             Self::MeasuredOutside => "measured-outside",
             Self::Injected { .. } => "injected",
             Self::Throttled { .. } => "throttled",
@@ -198,6 +201,11 @@ impl fmt::Display for Caution {
                 "The steady phase has about {events} events a trial: its percentiles are shown, and compared only from \
                  3,000 on. Use a longer `--duration`."
             ),
+            Self::RealtimeClock => write!(
+                f,
+                "The worker was a process of its own, so its times are of the realtime clock, and a step of that clock would show in \
+                 them; the sender's are of the monotonic one."
+            ),
             Self::MeasuredOutside => write!(
                 f,
                 "The worker was seen from outside: a message counts as done once the group's committed offset has passed it, \
@@ -219,8 +227,9 @@ impl fmt::Display for Caution {
 /// Cautions that show in one trial.
 pub fn of_trial(config: &str, trial: &Trial) -> Vec<Caution> {
     let mut found = Vec::new();
-    if trial.worker.as_ref().is_some_and(|worker| worker.measured_from == "outside") {
-        found.push(Caution::MeasuredOutside);
+    if let Some(worker) = &trial.worker {
+        let inside = worker.measured_from == "inside";
+        found.push(if inside { Caution::RealtimeClock } else { Caution::MeasuredOutside });
     }
     let ms = |ns: u64| ns as f64 / 1e6;
     let (slip, response) = (trial.steady.stages_ns.slip.p99, trial.steady.response_time_ns.p50);

@@ -159,6 +159,14 @@ impl WorkerProcess {
         self.run_file.as_deref()
     }
 
+    /// The last lines of what it wrote, indented.
+    pub fn log_tail(&self) -> String {
+        match self.process.log_tail() {
+            empty if empty.is_empty() => "    (nothing)".into(),
+            tail => tail.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
     /// Resolves with the error that tells of its end, should it end by itself.
     pub async fn ended(&self) -> StackError {
         let status = self.process.exited().await;

@@ -49,7 +49,10 @@ fn inside_and_outside(bed: &Bed) -> Result<(), Failed> {
             check(worker.measured_from == "inside", &worker.measured_from)?;
             check(outside.tick_ms == TICK.as_millis() as u64, outside.tick_ms)?;
             let (inner, outer) = (&trial.steady.response_time_ns, &outside.response_time_ns);
-            check(inner.count == outer.count && inner.count > 1_000, format!("{} and {}", inner.count, outer.count))?;
+            check(
+                inner.count == outer.count && inner.count > 1_000,
+                format!("{} and {}", inner.count, outer.count),
+            )?;
             let drain_s = outside.drain_s.ok_or("the drain was never committed")?;
             let ms = |ns: u64| ns as f64 / 1e6;
             let later_ms = [
@@ -65,7 +68,10 @@ fn inside_and_outside(bed: &Bed) -> Result<(), Failed> {
             // Nothing can be committed before it is visible, but for a clock that is read twice.
             for (what, later) in &later_ms[..2] {
                 let most = TICKS * outside.tick_ms as f64;
-                check((-1.0..=most).contains(later), format!("{config}: {what} is {later:.1} ms later outside"))?;
+                check(
+                    (-1.0..=most).contains(later),
+                    format!("{config}: {what} is {later:.1} ms later outside"),
+                )?;
             }
         }
         check(kept.len() == 2, format!("{} trials", kept.len()))?;

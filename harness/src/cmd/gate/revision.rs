@@ -82,7 +82,7 @@ impl Revision {
     /// [`RevisionError::Unknown`], [`RevisionError::Tool`].
     pub(super) async fn resolve(name: &str) -> Result<Self, RevisionError> {
         let root = git(Path::new("."), &["rev-parse", "--show-toplevel"]).await?;
-        let root = PathBuf::from(expected("finding the repository", root)?);
+        let root = PathBuf::from(expected("finding the repository", &root)?);
         let verified = format!("{name}^{{commit}}");
         let found = git(&root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &verified]).await?;
         if !found.status.success() {
@@ -120,7 +120,7 @@ impl Revision {
         self.remove(&tree).await; // what a killed build left
         let path = tree.display().to_string();
         let added = git(&self.root, &["worktree", "add", "--detach", "--force", &path, &self.commit]).await?;
-        let built = match expected("git worktree add", added) {
+        let built = match expected("git worktree add", &added) {
             Ok(_) => cancel
                 .run_until_cancelled(self.build(&tree, &kept.join("target"), &binary))
                 .await
@@ -174,7 +174,7 @@ async fn git(root: &Path, arguments: &[&str]) -> Result<Output, RevisionError> {
     git.output().await.map_err(|error| tool("git", &error))
 }
 
-fn expected(what: &str, output: Output) -> Result<String, RevisionError> {
+fn expected(what: &str, output: &Output) -> Result<String, RevisionError> {
     if output.status.success() {
         return Ok(text(&output.stdout));
     }

@@ -58,3 +58,55 @@ impl Timeline {
         self.range(phase).filter_map(response).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use payment_delivery::kafka::Origin;
+
+    use super::*;
+    use crate::measure::Clock;
+    use crate::workload::{Keys, Plan, PlanSpec};
+
+    /// Two events, acknowledged at offsets 0 and 1 of partition 0.
+    fn timeline() -> (Timeline, PhaseId) {
+        let spec =
+            PlanSpec { prefix: "d", events_per_order: 2, keys: Keys::Uniform, value_bytes: 0, seed: 1 };
+        let plan = Arc::new(Plan::backlog(&spec, 2).unwrap());
+        let timeline = Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(0)).unwrap();
+        for index in 0..2 {
+            timeline.acked(index, Origin { partition: 0, offset: index as i64 });
+        }
+        let phase = timeline.phase("drain").unwrap();
+        (timeline, phase)
+    }
+
+    #[test]
+    fn what_is_committed_is_visible_from_when_that_was_seen() {
+        let (timeline, phase) = timeline();
+        let owner = [(0, "member".to_owned())].into();
+        timeline.committed_up_to(&[(0, 1)].into(), 50, &owner);
+        assert_eq!(timeline.visible_count(phase), 0, "nothing has begun");
+        timeline.start_phase(phase, 10);
+        timeline.committed_up_to(&[(0, 1)].into(), 100, &owner);
+        timeline.committed_up_to(&[(0, 2)].into(), 200, &owner);
+        assert_eq!((timeline.passed(0).visible, timeline.passed(1).visible), (Some(100), Some(200)));
+        assert_eq!((timeline.passed(0).fetched, timeline.passed(0).stored), (None, None), "not seen");
+        assert_eq!(timeline.visible_count(phase), 2);
+        let work = timeline.consumer_work(phase);
+        assert_eq!((work[0].consumer.as_str(), work[0].events), ("member", 2));
+    }
+
+    #[test]
+    fn a_phase_is_over_when_its_last_event_is_committed() {
+        let (timeline, phase) = timeline();
+        timeline.start_phase(phase, 10);
+        let mut commits = CommitSamples::default();
+        commits.push(100, &[(0, 1)].into());
+        assert_eq!(timeline.last_committed_ns(phase, &commits), None);
+        commits.push(200, &[(0, 2)].into());
+        assert_eq!(timeline.last_committed_ns(phase, &commits), Some(200));
+        assert_eq!(timeline.committed_response_ns(phase, &commits), [90, 190]);
+    }
+}

@@ -137,3 +137,91 @@ fn seen<'a>(timeline: &'a Timeline, index: usize, place: Place, consumer: &'a st
     let event = timeline.planned(index);
     Seen { consumer, order_id: &event.order_id, revision: place.revision, origin: place.origin }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Clock;
+    use crate::workload::{Keys, Plan, PlanSpec};
+
+    /// A replay into a timeline of one order with three events, and its phase begun at 0.
+    fn replay() -> (Arc<Timeline>, Replay) {
+        let spec =
+            PlanSpec { prefix: "d", events_per_order: 3, keys: Keys::Uniform, value_bytes: 0, seed: 1 };
+        let plan = Arc::new(Plan::backlog(&spec, 3).unwrap());
+        let timeline =
+            Arc::new(Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(0)).unwrap());
+        timeline.start_phase(timeline.phase("drain").unwrap(), 0);
+        (Arc::clone(&timeline), Replay::new(timeline))
+    }
+
+    fn place(offset: i64) -> Place {
+        Place { origin: Origin { partition: 0, offset }, revision: offset as u32 + 1 }
+    }
+
+    impl Replay {
+        fn at(&self, at_ns: i64, what: What) -> Record {
+            Record { at_unix_ns: self.epoch_unix_ns + at_ns, consumer: 1, what }
+        }
+
+        /// Everything that happens to the event at `offset`, at 1, 2 and 3 ns after `from_ns`.
+        fn whole(&self, from_ns: i64, offset: i64) -> Vec<Record> {
+            let place = place(offset);
+            vec![
+                self.at(from_ns + 1, What::Fetched(place)),
+                self.at(from_ns + 2, What::Stored(place)),
+                self.at(from_ns + 3, What::Visible { place, in_view: place.revision }),
+            ]
+        }
+    }
+
+    #[test]
+    fn gates_are_passed_at_the_recorded_times() {
+        let (timeline, mut replay) = replay();
+        timeline.acked(0, place(0).origin);
+        replay.play(replay.whole(100, 0));
+        let passed = timeline.passed(0);
+        assert_eq!((passed.fetched, passed.stored, passed.visible), (Some(101), Some(102), Some(103)));
+        let work = timeline.consumer_work(timeline.phase("drain").unwrap());
+        assert_eq!((work[0].consumer.as_str(), work[0].events), ("consumer-1", 1));
+    }
+
+    #[test]
+    fn what_comes_before_its_acknowledgement_waits_and_the_order_of_hands_stays() {
+        let (timeline, mut replay) = replay();
+        timeline.acked(1, place(1).origin);
+        replay.play(replay.whole(100, 0));
+        replay.play(replay.whole(200, 1));
+        assert_eq!(timeline.passed(0).fetched, None);
+        assert_eq!(timeline.passed(1).visible, Some(203));
+        timeline.acked(0, place(0).origin);
+        replay.play(Vec::new());
+        assert_eq!(timeline.passed(0).fetched, Some(101));
+        let taken: Vec<i64> = replay.taken().iter().map(|taken| taken.origin.offset).collect();
+        assert_eq!(taken, [0, 1]);
+    }
+
+    #[test]
+    fn an_assignment_counts_when_its_last_partition_has_come() {
+        let (timeline, mut replay) = replay();
+        let assigned = |partition, left| What::Assigned { partition: Some(partition), left };
+        replay.play(vec![replay.at(1, assigned(0, 1))]);
+        assert!(timeline.owned().is_empty());
+        replay.play(vec![replay.at(1, assigned(2, 0))]);
+        assert_eq!(timeline.owned(), [("consumer-1".to_owned(), vec![0, 2])].into());
+        replay.play(vec![replay.at(2, What::Released { lost: false })]);
+        assert!(timeline.owned().is_empty());
+    }
+
+    #[test]
+    fn running_totals_become_what_was_spent_since_the_last_one() {
+        let (timeline, mut replay) = replay();
+        // Within the time since the epoch, of which no activity can have taken more.
+        std::hint::black_box((0..2_000_000u64).sum::<u64>());
+        let spent = |total_ns| What::Spent { activity: Activity::Store, total_ns };
+        let now = timeline.clock().now_ns() as i64;
+        replay.play(vec![replay.at(now, spent(300)), replay.at(now, spent(500))]);
+        let total = timeline.spent_snapshot().get("consumer-1", Activity::Store);
+        assert_eq!(total, Duration::from_nanos(500));
+    }
+}

@@ -10,12 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::options::{Lanes, Options};
 use super::phase::Plans;
 use super::rates::{self, Asked, Rates};
-use super::site::Site;
+use super::site::{Site, run_id};
 use super::trial::{Bench, Contender, Spec};
 use super::warnings::{self, Caution};
 use super::{Progress, ScenarioError, describe, summary, warm_up};
 use crate::measure::environment;
-use crate::measure::lag::LagGauge;
 use crate::record::file::OutputDir;
 use crate::record::{Configuration, RunResult, SCHEMA_VERSION, Trial};
 use crate::stack::Stack;
@@ -59,9 +58,8 @@ pub async fn run(
 ) -> Result<Ended, ScenarioError> {
     progress.phase("connecting");
     let started = jiff::Timestamp::now();
-    let run_id = format!("lanebench_{}_{}", started.strftime("%Y%m%dt%H%M%S"), std::process::id());
     let opened = tokio::select! {
-        opened = Site::open(setup.stack.place(), run_id) => opened?,
+        opened = Site::open(setup.stack.place(), run_id(started)) => opened?,
         () = cancel.cancelled() => return Ok(Ended { result: None, interrupted: true }),
     };
     let runtime = LaneRuntime::start().map_err(ScenarioError::threads)?;
@@ -118,16 +116,7 @@ impl<'a> Run<'a> {
         progress: &'a dyn Progress,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let bench = Bench {
-            site,
-            runtime,
-            options: setup.options,
-            pids: setup.stack.pids(),
-            threads: setup.stack.threads(),
-            lag: LagGauge::default(),
-            progress,
-            cancel,
-        };
+        let bench = Bench::new(site, runtime, setup.options, setup.stack, progress, cancel);
         let cautions = cautions::beforehand(setup.options);
         let contenders = Contender::all(setup.options);
         Self { setup, bench, contenders, started, cautions, control: None, result: None }

@@ -22,6 +22,11 @@ use statuses::Statuses;
 /// How long to look for a broker, a database or a view before saying that there is none.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Names a run that began at `started`: no other has this name.
+pub(super) fn run_id(started: jiff::Timestamp) -> String {
+    format!("lanebench_{}_{}", started.strftime("%Y%m%dt%H%M%S"), std::process::id())
+}
+
 /// The run's place on the stack.
 pub(super) struct Site {
     place: Place,
