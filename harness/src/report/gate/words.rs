@@ -153,7 +153,7 @@ pub fn rests_on(record: &GateRecord) -> Vec<String> {
         "Measured by lanebench {} ({}{}, {}) on the {} stack: Kafka {} with {}, {} {}, {} {}; {}, {}, load {} before and up to \
          {} during the {} it took from {}.",
         machine.version,
-        machine.commit,
+        short(&machine.commit),
         if machine.dirty { ", dirty" } else { "" },
         machine.profile,
         stack.name,
@@ -171,6 +171,11 @@ pub fn rests_on(record: &GateRecord) -> Vec<String> {
         record.started_at
     ));
     said
+}
+
+/// A commit as people write it; the record has the whole.
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
 }
 
 /// The machine's cores, and on how many of them it ran.
@@ -215,7 +220,7 @@ fn spread(record: &GateRecord) -> Option<String> {
 fn side(side: &Side) -> String {
     match &side.commit {
         Some(commit) if !side.label.contains(commit.as_str()) => {
-            format!("{} ({commit}), run as {}", side.label, side.command)
+            format!("{} ({}), run as {}", side.label, short(commit), side.command)
         }
         _ => format!("{}, run as {}", side.label, side.command),
     }
