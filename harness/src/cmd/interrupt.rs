@@ -5,7 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Cancels `cancel` at the first SIGINT, SIGTERM or SIGHUP. Later ones change nothing, since winding down
-/// is bounded anyway; but see [`again`].
+/// is bounded anyway; but see `again`.
 ///
 /// # Errors
 /// Where a handler can't be installed.

@@ -35,6 +35,7 @@ Examples:
   lanebench compare --stack native --nodes 3  on real Kafka, PostgreSQL, Redis
   lanebench compare --configs 1p1c,3p1c,3p3c  any partitions and consumers
   lanebench compare --key none                a negative control: exit code 3
+  lanebench gate --baseline main              did this tree's worker get worse?
   lanebench report reports/latest/result.json renders a report again
 
 Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed;

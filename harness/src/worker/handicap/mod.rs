@@ -5,10 +5,10 @@
 //!
 //! | handicap | what it does | what should notice |
 //! |---|---|---|
-//! | `cpu:10%` | burns CPU on the consumers' loops: the process's CPU time an event is 10 % higher ([`cpu`]) | CPU, throughput |
-//! | `store:10%` | each store call takes 10 % longer, waiting ([`slow`]) | throughput, response time |
-//! | `drop:100` | every 100th event is acknowledged and shown, and not stored ([`harm`]) | truth: lost events |
-//! | `die:1000` | the process kills itself after 1,000 events ([`harm`]) | a worker that ended |
+//! | `cpu:10%` | burns CPU on the consumers' loops: the process's CPU time an event is 10 % higher (`cpu`) | CPU, throughput |
+//! | `store:10%` | each store call takes 10 % longer, waiting (`slow`) | throughput, response time |
+//! | `drop:100` | every 100th event is acknowledged and shown, and not stored (`harm`) | truth: lost events |
+//! | `die:1000` | the process kills itself after 1,000 events (`harm`) | a worker that ended |
 //!
 //! With the consumers of one process `drop` and `die` count together, and `cpu` is their common process's.
 
