@@ -1,8 +1,8 @@
 //! Which CPUs a gate runs on.
 //!
 //! Where a worker's threads, the broker's and the harness's lie on several CPUs, each event pays for waking a sleeping one, several
-//! times, and that costs more or less by what else the machine does: on two CPUs single trials of the embedded stack spread by
-//! 20 %, and by 2 % on one, where nothing has to be woken (docs/evidence/gate.md). So an embedded gate keeps to one CPU.
+//! times, and that costs more or less by what else the machine does: a CPU that something else keeps awake is woken for less. On
+//! one CPU nothing has to be woken. So an embedded gate keeps to one (docs/evidence/gate.md has the spread of both).
 
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
