@@ -11,7 +11,7 @@ use super::console::Console;
 use super::exit::Exit;
 use super::out::{Format, UsageError, print, tell};
 use super::place::PlaceFlags;
-use super::values::{command_line, duration};
+use super::values::{command_line, duration, foreign_worker};
 use crate::record::file::create_output_dir;
 use crate::report;
 use crate::scenario::Progress as _;
@@ -248,11 +248,7 @@ impl CompareArgs {
     /// The worker that is a process of its own, if one is asked for.
     fn worker(&self) -> Result<Option<WorkerCommand>, UsageError> {
         match &self.worker_cmd {
-            Some(line) if line.trim().is_empty() => Err(UsageError {
-                what: "`--worker-cmd` is empty".into(),
-                hint: "give the command line of your worker, such as `java -jar worker.jar`".into(),
-            }),
-            Some(line) => Ok(Some(WorkerCommand::Foreign { line: line.clone() })),
+            Some(line) => foreign_worker("--worker-cmd", line).map(Some),
             None if self.worker == WorkerPlace::Process => {
                 WorkerCommand::this_binary().map(Some).map_err(|error| UsageError {
                     what: format!("this program's own file can't be found: {error}"),

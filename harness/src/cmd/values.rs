@@ -2,14 +2,26 @@
 
 use std::time::Duration;
 
+use super::out::UsageError;
 use crate::stack::redact;
-use crate::stack::worker::quoted;
+use crate::stack::worker::{WorkerCommand, quoted};
 
 /// A duration as it is typed: 5s, 2ms, 1m.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("`{text}` is not a duration; write it like 5s, 2ms or 1m"))?;
     Duration::try_from(parsed).map_err(|_| "a duration is not negative".into())
+}
+
+/// Anybody's worker, as `flag` gave it.
+pub(super) fn foreign_worker(flag: &str, line: &str) -> Result<WorkerCommand, UsageError> {
+    if line.trim().is_empty() {
+        return Err(UsageError {
+            what: format!("`{flag}` is empty"),
+            hint: "give the command line of a worker, such as `java -jar worker.jar`".into(),
+        });
+    }
+    Ok(WorkerCommand::Foreign { line: line.into() })
 }
 
 /// The command line that repeats this run. Secrets come by environment or are left out.

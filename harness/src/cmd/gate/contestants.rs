@@ -9,6 +9,7 @@ use super::GateArgs;
 use super::revision::Revision;
 use crate::cmd::console::Console;
 use crate::cmd::out::UsageError;
+use crate::cmd::values::foreign_worker;
 use crate::measure::environment;
 use crate::record::gate::Side;
 use crate::scenario::gate::Contestant;
@@ -81,12 +82,7 @@ fn own(program: &Path, label: String, commit: Option<String>, arguments: Vec<Str
 }
 
 fn foreign(flag: &str, line: &str) -> anyhow::Result<Contestant> {
-    if line.trim().is_empty() {
-        let what = format!("`{flag}` is empty");
-        let hint = "give the command line of a worker, such as `java -jar worker.jar`".into();
-        return Err(UsageError { what, hint }.into());
-    }
-    let worker = WorkerCommand::Foreign { line: line.into() };
+    let worker = foreign_worker(flag, line)?;
     Ok(Contestant { side: Side { label: line.into(), commit: None, command: line.into() }, worker })
 }
 
