@@ -16,17 +16,38 @@ pub fn limit(rule: &GateRule) -> f64 {
     }
 }
 
+/// What a rule lets pass, on the scale of log ratios.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerated {
+    /// The worsening ([`limit`]).
+    pub worsening: f64,
+    /// The standard deviation of log ratios beyond which nothing is held ([`Design::deviation_allowed`]).
+    pub deviation: f64,
+}
+
+impl Tolerated {
+    /// Of a rule with this [`limit`].
+    pub fn new(design: &Design, limit: f64) -> Self {
+        Self { worsening: limit, deviation: design.deviation_allowed(limit) }
+    }
+}
+
 /// What may be concluded on one metric.
 ///
 /// - Regressed: the lower bound of its worsening is above zero and the estimate above the tolerance.
-/// - Held: the upper bound is below the tolerance.
+/// - Held: the upper bound is below the tolerance, and trials spread no more than the whole of the rounds can bear.
 ///
 /// A worsening that is certain and within the tolerance is no regression; the rule says that it may be.
-pub fn judge(look: &Look, sample: &Sample, limit: f64) -> MetricVerdict {
+///
+/// The bounds alone would hold, now and then, what looked much better by luck, however noisy the machine: they ask by
+/// how much it may be worse at most. Where trials spread more than the gate is made for, rounds are also rarely alike or
+/// independent, as the bounds suppose. So a noisy machine takes away the power to pass. It does not take away
+/// the power to fail: what is worse beyond doubt in spite of the noise is regressed.
+pub fn judge(look: &Look, sample: &Sample, tolerated: Tolerated) -> MetricVerdict {
     let bounds = look.bounds(sample);
-    if bounds.lower > 0.0 && bounds.estimate > limit {
+    if bounds.lower > 0.0 && bounds.estimate > tolerated.worsening {
         MetricVerdict::Regressed
-    } else if bounds.upper < limit {
+    } else if bounds.upper < tolerated.worsening && sample.deviation() <= tolerated.deviation {
         MetricVerdict::Held
     } else {
         MetricVerdict::Undecided
@@ -87,7 +108,7 @@ fn metric_at(design: &Design, rule: &GateRule, rounds: &[GateRound]) -> MetricLo
     let sample: Sample = log_ratios.into_iter().collect();
     let measured = measured(design, rule, rounds, &sample);
     let verdict = match design.look_after(sample.n) {
-        Some(look) => judge(&look, &sample, limit(rule)),
+        Some(look) => judge(&look, &sample, Tolerated::new(design, limit(rule))),
         None => MetricVerdict::Undecided,
     };
     if verdict != MetricVerdict::Undecided {

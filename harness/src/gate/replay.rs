@@ -6,16 +6,16 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::decision::{conclude, judge, limit};
+use super::decision::{Tolerated, conclude, judge, limit};
 use super::design::{Design, Sample};
 use super::rules::Rules;
 use crate::record::gate::GateVerdict;
 
-/// The design, and the tolerances of the required metrics as log ratios.
+/// The design, and what the rules of the required metrics let pass.
 #[derive(Clone, Debug)]
 pub struct Replay {
     design: Design,
-    limits: Vec<f64>,
+    tolerated: Vec<Tolerated>,
 }
 
 /// What came of several runs of the gate.
@@ -41,7 +41,9 @@ impl Replay {
 
     /// For required metrics with these tolerances as log ratios (see [`limit`]).
     pub fn new(limits: Vec<f64>) -> Self {
-        Self { design: Design::new(limits.len()), limits }
+        let design = Design::new(limits.len());
+        let tolerated = limits.into_iter().map(|limit| Tolerated::new(&design, limit)).collect();
+        Self { design, tolerated }
     }
 
     /// The design.
@@ -52,8 +54,8 @@ impl Replay {
     /// One run: `round` gives the next round's log ratio of each required metric, the worse direction being positive; one
     /// that is not a number leaves its metric undecided from then on. Returns the verdict and the rounds it took.
     pub fn run(&self, mut round: impl FnMut(&mut [f64])) -> (GateVerdict, u32) {
-        let mut samples = vec![Sample::default(); self.limits.len()];
-        let mut log_ratios = vec![0.0; self.limits.len()];
+        let mut samples = vec![Sample::default(); self.tolerated.len()];
+        let mut log_ratios = vec![0.0; self.tolerated.len()];
         let mut rounds = 0;
         for look in self.design.looks() {
             while rounds < look.rounds {
@@ -61,8 +63,10 @@ impl Replay {
                 samples.iter_mut().zip(&log_ratios).for_each(|(sample, &x)| sample.add(x));
                 rounds += 1;
             }
-            let verdicts =
-                samples.iter().zip(&self.limits).map(|(sample, &limit)| judge(look, sample, limit));
+            let verdicts = samples
+                .iter()
+                .zip(&self.tolerated)
+                .map(|(sample, &tolerated)| judge(look, sample, tolerated));
             if let Some(verdict) = conclude(verdicts) {
                 return (verdict, rounds);
             }

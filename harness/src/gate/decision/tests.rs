@@ -76,6 +76,20 @@ fn why_it_is_undecided() {
 }
 
 #[test]
+fn what_looks_better_by_luck_is_not_held_in_noise() {
+    use MetricVerdict::{Held, Regressed};
+    // By the bounds alone a candidate 25 % faster would be held: its upper bound is below the tolerance.
+    let noisy = rounds(6, 1.25, 0.12);
+    let look = look_at(&Design::new(3), &[rule(Metric::Throughput, 0.06)], &noisy);
+    let measured = look.metrics[0].measured.unwrap();
+    assert!(measured.low > 0.94 && measured.spread > measured.spread_allowed, "{measured:?}");
+    check(Metric::Throughput, &noisy, MetricVerdict::Undecided, Some(Undecided::Noise));
+    // With less noise it is, and what is much slower is regressed in spite of the noise.
+    check(Metric::Throughput, &rounds(6, 1.25, 0.05), Held, None);
+    check(Metric::Throughput, &rounds(6, 0.5, 0.12), Regressed, None);
+}
+
+#[test]
 fn between_looks_nothing_is_decided() {
     check(Metric::Throughput, &rounds(7, 0.5, 0.01), MetricVerdict::Undecided, Some(Undecided::TooFewRounds));
     check(
