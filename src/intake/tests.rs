@@ -111,18 +111,15 @@ async fn a_key_in_flight_is_waited_for() {
     let bed = Bed::new().await;
     let intake = bed.intake("me").await;
     bed.wire.slow.store(true, Ordering::SeqCst);
-    let (first, second) = tokio::join!(
-        accept(&intake, asked("o", 1, None), Some("k")),
-        async {
+    let (first, second) = tokio::join!(accept(&intake, asked("o", 1, None), Some("k")), async {
+        sleep(Duration::from_millis(50)).await;
+        let waiting = accept(&intake, asked("o", 1, None), Some("k"));
+        let release = async {
             sleep(Duration::from_millis(50)).await;
-            let waiting = accept(&intake, asked("o", 1, None), Some("k"));
-            let release = async {
-                sleep(Duration::from_millis(50)).await;
-                bed.wire.slow.store(false, Ordering::SeqCst);
-            };
-            tokio::join!(waiting, release).0
-        }
-    );
+            bed.wire.slow.store(false, Ordering::SeqCst);
+        };
+        tokio::join!(waiting, release).0
+    });
     assert_eq!(second.unwrap(), Accepted { replayed: true, ..first.unwrap() });
     assert_eq!(bed.wire.revisions(), [1]);
 }
@@ -214,10 +211,8 @@ async fn a_late_turn_writes_nothing_and_a_client_that_left_is_served() {
     let bed = Bed::new().await;
     let intake = bed.intake("me").await;
     bed.wire.slow.store(true, Ordering::SeqCst);
-    let (first, second) = tokio::join!(
-        accept(&intake, asked("o", 1, None), None),
-        accept(&intake, asked("o", 2, None), None)
-    );
+    let (first, second) =
+        tokio::join!(accept(&intake, asked("o", 1, None), None), accept(&intake, asked("o", 2, None), None));
     assert!(matches!(first, Err(IntakeError::Unconfirmed { .. })), "{first:?}");
     assert!(matches!(second, Err(IntakeError::Late)), "{second:?}");
     assert!(!intake.drain(Duration::from_millis(20)).await, "it is still in hand");

@@ -66,12 +66,8 @@ pub trait PaymentLog: Send + Sync + 'static {
     async fn keep(&self, payment: &Payment) -> Result<bool, StoreError>;
 
     /// Notes where a payment's message lies, unless that is known; `false` if it was known, or there is no such payment.
-    async fn place(
-        &self,
-        order_id: &OrderId,
-        revision: Revision,
-        origin: Origin,
-    ) -> Result<bool, StoreError>;
+    async fn place(&self, order_id: &OrderId, revision: Revision, origin: Origin)
+    -> Result<bool, StoreError>;
 
     /// Up to `limit` pending payments of `instance`, or accepted before `before_ms` by anybody, behind the order id
     /// `after`, by order id.
@@ -146,10 +142,7 @@ pub(super) fn payment(row: &impl Columns) -> Result<Payment, StoreError> {
     Ok(Payment {
         order_id: error::order_id(&text("order_id")?)?,
         revision: error::revision(row.integer("revision").map_err(error::unreadable)?)?,
-        idempotency_key: row
-            .maybe_text("idempotency_key")
-            .map_err(error::unreadable)?
-            .map(str::to_owned),
+        idempotency_key: row.maybe_text("idempotency_key").map_err(error::unreadable)?.map(str::to_owned),
         request: text("request")?,
         payload: row.bytes("payload").map_err(error::unreadable)?.to_vec(),
         topic: text("topic")?,
