@@ -94,6 +94,30 @@ fn consumers_in_a_process_of_their_own_need_nothing_either() {
 }
 
 #[test]
+fn through_the_api_every_answer_is_checked() {
+    let newcomer = Newcomer::new();
+    let output = newcomer.run(&["--through", "api", "--service-time", "0ms"], 0);
+    assert!(text(&output.stdout).contains("answers of the API"), "{}", text(&output.stdout));
+    let result = newcomer.result();
+    assert_eq!(result.workload.through, "api");
+    for trial in result.configurations.iter().flat_map(|c| &c.trials) {
+        let (truth, api) = (&trial.verification, trial.verification.api.unwrap());
+        assert!(truth.passed && truth.acked > 600 && truth.acked == truth.produced, "{truth:?}");
+        assert_eq!((api.deliveries, api.mismatches), (truth.views_checked, 0));
+        assert!(api.histories > 10, "{api:?}");
+        assert!(trial.resources.iter().any(|r| r.name == "api"), "{:?}", trial.resources);
+    }
+}
+
+#[test]
+fn a_row_lost_behind_the_api_is_found_by_asking_it() {
+    let result =
+        compare(&["--through", "api", "--service-time", "0ms", "--configs", "1p1c", "--inject", "loss"], 3);
+    let truth = &result.configurations[0].trials[0].verification;
+    assert!(truth.findings.iter().any(|finding| finding.kind == "lost"), "{:?}", truth.findings);
+}
+
+#[test]
 fn it_needs_nothing_and_says_what_it_is() {
     let newcomer = Newcomer::new();
     let output = newcomer.run(&[], 0);

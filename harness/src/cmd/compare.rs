@@ -16,7 +16,7 @@ use crate::record::file::create_output_dir;
 use crate::report;
 use crate::scenario::Progress as _;
 use crate::scenario::compare::{self, Ended, Setup};
-use crate::scenario::options::{Inject, Key, Lanes, Options, Throttle};
+use crate::scenario::options::{Inject, Key, Lanes, Options, Throttle, Through};
 use crate::scenario::rates::Sizes;
 use crate::stack::StackKind;
 use crate::stack::worker::WorkerCommand;
@@ -70,6 +70,9 @@ pub struct CompareArgs {
     /// How orders are drawn: uniform, zipf:S or hot:SHARE
     #[arg(long, default_value = "uniform")]
     keys: Keys,
+    /// How events come in; `api` posts each to the REST API, which is then asked what became of it
+    #[arg(long, value_enum, default_value_t)]
+    through: Through,
     /// The message key; `none` is a negative control
     #[arg(long, value_enum, default_value_t = Key::OrderId)]
     key: Key,
@@ -161,6 +164,13 @@ impl CompareArgs {
                 hint: "leave out `--throttle worker`, or `--worker` and `--worker-cmd`".into(),
             });
         }
+        if self.through == Through::Api && self.key == Key::None {
+            return Err(UsageError {
+                what: "`--key none` can't go through the API, which gives every message its order id as key"
+                    .into(),
+                hint: "leave out `--through api`, or `--key none`".into(),
+            });
+        }
         if self.worker_cmd.is_some() && !self.service_time.unwrap_or_default().is_zero() {
             return Err(UsageError {
                 what: "`--service-time` is a call that our own consumers model; yours makes its own".into(),
@@ -182,6 +192,7 @@ impl CompareArgs {
             configs: self.configs.clone(),
             rounds: self.rounds,
             seed: self.seed,
+            through: self.through,
             key: self.key,
             keys: self.keys,
             orders: self.orders,

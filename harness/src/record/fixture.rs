@@ -37,6 +37,7 @@ pub(crate) fn stack() -> Stack {
 /// A workload of nothing yet.
 pub(crate) fn workload() -> Workload {
     Workload {
+        through: "kafka".into(),
         seed: 7,
         rounds: 3,
         key: "order-id".into(),

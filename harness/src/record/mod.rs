@@ -129,6 +129,9 @@ pub struct Workload {
     pub seed: u64,
     /// Rounds asked for.
     pub rounds: u32,
+    /// How events came into the topic: `kafka` or `api`. Results from before there was a choice say nothing, and mean `kafka`.
+    #[serde(default = "straight", skip_serializing_if = "is_straight")]
+    pub through: String,
     /// `order-id` or `none`.
     pub key: String,
     /// `uniform`, `zipf:S`, `hot:SHARE`.
@@ -153,6 +156,15 @@ pub struct Workload {
     pub commit_interval_ms: u64,
     /// What was broken on purpose, if anything.
     pub inject: Option<String>,
+}
+
+/// Straight to the brokers.
+fn straight() -> String {
+    "kafka".into()
+}
+
+fn is_straight(through: &str) -> bool {
+    through == "kafka"
 }
 
 /// The surge's plan: base, peak, base.

@@ -192,12 +192,26 @@ pub struct Verification {
     pub view_mismatches: u64,
     /// Orders whose view was compared.
     pub views_checked: u64,
+    /// What was asked of the REST API, where events were sent through it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiCount>,
     /// Whether all of it held.
     pub passed: bool,
     /// What was found, the first of each kind (bounded); `findings_total` has the number.
     pub findings: Vec<Finding>,
     /// All findings, those left out included.
     pub findings_total: u64,
+}
+
+/// What was asked of the REST API, and what of it was wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiCount {
+    /// Orders whose delivery was asked for, to be that of the row.
+    pub deliveries: u64,
+    /// Orders whose messages were asked for, to be those of the log.
+    pub histories: u64,
+    /// Answers that differed.
+    pub mismatches: u64,
 }
 
 /// Pairs checked and violated at one gate.
@@ -212,8 +226,8 @@ pub struct OrderCount {
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// `lost`, `unfinished`, `order`, `split-order`, `row`, `view`, `unexpected`, `parked`, `dead-lettered`,
-    /// `nothing-checked`.
+    /// `lost`, `unfinished`, `order`, `split-order`, `row`, `view`, `api`, `unexpected`, `parked`,
+    /// `dead-lettered`, `nothing-checked`.
     pub kind: String,
     /// The order; empty where the finding is about none.
     pub order_id: String,

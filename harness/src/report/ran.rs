@@ -46,6 +46,7 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
         ("seed", w.seed.to_string()),
         ("rounds", w.rounds.to_string()),
         ("message key", w.key.clone()),
+        ("sent", if w.through == "api" { "through the REST API" } else { "straight to the brokers" }.into()),
         ("orders drawn", format!("{}, {} events an order on average", w.keys, w.events_per_order)),
         ("message value", format!("{} bytes on average", count(w.value_bytes.into()))),
         ("drain", format!("{} events", count(w.drain_events))),

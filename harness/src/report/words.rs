@@ -135,7 +135,14 @@ pub fn truth(v: &Verification) -> String {
             count(v.order_pairs_checked)
         )
     };
-    format!("{} of {} acknowledged events lost; {order}", count(v.lost), count(v.acked))
+    let api = v.api.map_or_else(String::new, |api| {
+        format!(
+            "; {} of {} answers of the API wrong",
+            count(api.mismatches),
+            count(api.deliveries + api.histories)
+        )
+    });
+    format!("{} of {} acknowledged events lost; {order}{api}", count(v.lost), count(v.acked))
 }
 
 /// What failed, where, and how much of it.
@@ -206,6 +213,10 @@ pub(super) fn what_failed(v: &Verification) -> String {
             count(v.view_mismatches),
             count(v.views_checked)
         ));
+    }
+    if let Some(api) = v.api.filter(|api| api.mismatches > 0) {
+        let asked = count(api.deliveries + api.histories);
+        wrong.push(format!("the API was wrong in {} of {asked} answers", count(api.mismatches)));
     }
     if v.parked > 0 {
         wrong.push(format!("{} left parked", counted(v.parked, "event", "events")));
@@ -329,6 +340,12 @@ pub fn sum<'a>(verifications: impl Iterator<Item = &'a Verification>) -> Verific
         sum.order_violations += v.order_violations;
         sum.view_mismatches += v.view_mismatches;
         sum.views_checked += v.views_checked;
+        if let Some(api) = v.api {
+            let at = sum.api.get_or_insert_default();
+            at.deliveries += api.deliveries;
+            at.histories += api.histories;
+            at.mismatches += api.mismatches;
+        }
         sum.findings_total += v.findings_total;
         sum.passed &= v.passed;
         for (gate, c) in &v.order_by_gate {

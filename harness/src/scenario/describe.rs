@@ -40,6 +40,7 @@ pub(super) fn workload(options: &Options, rates: &Rates, value_bytes: f64) -> re
     record::Workload {
         seed: options.seed,
         rounds: options.rounds,
+        through: kebab(&options.through),
         key: match options.key {
             Key::OrderId => "order-id".into(),
             Key::None => "none".into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::ScenarioError;
-use super::options::{Key, Lanes, Options};
+use super::options::{Key, Lanes, Options, Through};
 use super::phase::Plans;
 use super::rates::Sizes;
 use super::site::{Site, run_id};
@@ -128,6 +128,7 @@ fn options() -> Options {
         configs: Vec::new(),
         rounds: 1,
         seed: 1,
+        through: Through::Kafka,
         key: Key::OrderId,
         keys: Keys::Uniform,
         orders: None,

@@ -21,6 +21,7 @@ mod process;
 mod pulse;
 pub mod rates;
 mod running;
+mod service;
 mod site;
 pub mod summary;
 mod throttle;
@@ -75,6 +76,9 @@ pub enum ScenarioError {
     /// The log could not be read for the checks.
     #[error("reading the log for the checks: {0}")]
     Fetch(#[from] payment_delivery::kafka::fetch::FetchError),
+    /// The REST API of a trial did not do its part.
+    #[error("the REST API: {0}")]
+    Service(String),
     /// The store could not be prepared or read.
     #[error("store: {0}")]
     Store(#[from] payment_delivery::store::StoreError),

@@ -53,6 +53,16 @@ pub enum Key {
     None,
 }
 
+/// How events come into the topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Through {
+    /// Straight to the brokers, by the keyed producer.
+    #[default]
+    Kafka,
+    /// By the REST API in front of it, which keeps each payment and sends it on.
+    Api,
+}
+
 /// What is broken on purpose, on the running system, to see the checker find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Inject {
@@ -84,6 +94,8 @@ pub struct Options {
     pub rounds: u32,
     /// From which every round's seed is drawn.
     pub seed: u64,
+    /// How events come into the topic.
+    pub through: Through,
     /// The message key.
     pub key: Key,
     /// How orders are drawn.

@@ -11,20 +11,22 @@ use payment_delivery::kafka::producer::{Producer, ProducerConfig};
 use payment_delivery::probe::{Both, Probe};
 use tokio_util::sync::CancellationToken;
 
-use super::feed::{Failures, ProducerSink, Ticket};
+use super::feed::{Failures, Feed, HttpSink, ProducerSink, Ticket};
 use super::inject::{Extra, inject};
 use super::lanes::{Gate, LaneSettings, RunningLanes};
 use super::observe::{DrainObserved, Observed, Observer};
-use super::options::{Key, Lanes, Options, Throttle};
+use super::options::{Key, Lanes, Options, Throttle, Through};
 use super::phase::{DRAIN, Plans, STEADY, SURGE, WARM_UP};
 use super::process::RunningProcess;
 use super::rates::Rates;
 use super::running::Running;
+use super::service::{Client, RunningService};
 use super::site::{Site, TrialSite};
 use super::{Progress, ScenarioError, describe, outcome, pulse, throttle, truth};
 use crate::load::Load;
 use crate::measure::Clock;
 use crate::measure::lag::LagGauge;
+use crate::measure::resources::API_THREAD_PREFIX;
 use crate::measure::timeline::{PhaseId, Timeline, WaitError};
 use crate::record::Trial;
 use crate::stack::worker::WorkerCommand;
@@ -103,7 +105,10 @@ impl<'a> Bench<'a> {
         progress: &'a dyn Progress,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let (pids, threads) = (stack.pids(), stack.threads());
+        let (pids, mut threads) = (stack.pids(), stack.threads());
+        if options.through == Through::Api {
+            threads.push(("api", API_THREAD_PREFIX));
+        }
         Self { site, runtime, options, pids, threads, lag: LagGauge::default(), progress, cancel }
     }
 }
@@ -141,9 +146,15 @@ impl Bench<'_> {
         let timeline = self.timeline(spec)?;
         // Boxed, as is what follows: nested futures of this size are more than the compiler lays out.
         let mut running = Box::pin(self.consumers(spec, site, &timeline)).await?;
+        let service = match self.options.through {
+            Through::Kafka => None,
+            Through::Api => Some(Box::pin(RunningService::start(site)).await?),
+        };
+        let api = service.as_ref().map(RunningService::client);
         let (gate, pid) = (running.gate(), running.pid());
         let work = Box::pin(async {
-            let phases = Box::pin(Phases::new(self, site, Arc::clone(&timeline), gate, pid, cancel)).await?;
+            let timeline = Arc::clone(&timeline);
+            let phases = Box::pin(Phases::new(self, site, timeline, api, gate, pid, cancel)).await?;
             let measured = Box::pin(phases.run(self, spec, site)).await?;
             Ok::<_, ScenarioError>((measured, phases.failures))
         });
@@ -164,9 +175,17 @@ impl Bench<'_> {
         let reports = stopped?;
         self.progress.phase(&format!("{}: checks of truth", spec.title));
         let keyed = self.options.key == Key::OrderId;
-        let truth =
-            truth::check(self.site, site, &timeline, &failures, &measured.extra, reports.as_ref(), keyed);
-        let verification = Box::pin(truth).await?;
+        let told = truth::Told {
+            failures: &failures,
+            extra: &measured.extra,
+            reports: reports.as_ref(),
+            api,
+            keyed,
+        };
+        let verification = Box::pin(truth::check(self.site, site, &timeline, told)).await?;
+        if let Some(service) = service {
+            service.stop().await?;
+        }
         Ok(outcome::trial(spec, &timeline, measured, reports.as_ref(), verification))
     }
 
@@ -215,7 +234,7 @@ struct Phases {
     timeline: Arc<Timeline>,
     producer: Arc<Producer<Ticket>>,
     failures: Failures,
-    sink: ProducerSink,
+    feed: Feed,
     /// Holds the consumers back from fetching; none where nothing can.
     gate: Option<Gate>,
     /// The worker's process, where it has one of its own.
@@ -240,6 +259,7 @@ impl Phases {
         bench: &Bench<'_>,
         site: &TrialSite,
         timeline: Arc<Timeline>,
+        api: Option<&Client>,
         gate: Option<Gate>,
         pid: Option<u32>,
         cancel: &CancellationToken,
@@ -248,15 +268,18 @@ impl Phases {
         let producer =
             Arc::new(Producer::connect(&site.bootstrap, &site.topic, site.partitions, config).await?);
         let failures = Failures::default();
-        let sink = ProducerSink {
-            producer: Arc::clone(&producer),
-            timeline: Arc::clone(&timeline),
-            key: bench.options.key,
-            failures: Arc::clone(&failures),
-            runtime: tokio::runtime::Handle::current(),
-            cancel: cancel.clone(),
+        let feed = match api {
+            Some(client) => Feed::Api(HttpSink::start(client, &timeline, &failures, cancel)),
+            None => Feed::Kafka(ProducerSink {
+                producer: Arc::clone(&producer),
+                timeline: Arc::clone(&timeline),
+                key: bench.options.key,
+                failures: failures.clone(),
+                runtime: tokio::runtime::Handle::current(),
+                cancel: cancel.clone(),
+            }),
         };
-        Ok(Self { timeline, producer, failures, sink, gate, pid, cancel: cancel.clone() })
+        Ok(Self { timeline, producer, failures, feed, gate, pid, cancel: cancel.clone() })
     }
 
     async fn run(
@@ -305,9 +328,9 @@ impl Phases {
 
     /// Puts the whole backlog into the log.
     async fn fill(&self, drain: PhaseId) -> Result<(), ScenarioError> {
-        let load = Load::backlog(Arc::clone(&self.timeline), drain, self.sink.clone(), &self.cancel)?;
+        let load = Load::backlog(Arc::clone(&self.timeline), drain, self.feed.clone(), &self.cancel)?;
         load.finished().await?;
-        self.flushed().await
+        self.feed.flushed().await
     }
 
     /// Waits until every partition has its owner.
@@ -349,14 +372,10 @@ impl Phases {
     ) -> Result<(), ScenarioError> {
         let start_ns = self.timeline.clock().now_ns() + THREAD_START_NS;
         let load =
-            Load::open_loop(Arc::clone(&self.timeline), phase, start_ns, self.sink.clone(), &self.cancel)?;
+            Load::open_loop(Arc::clone(&self.timeline), phase, start_ns, self.feed.clone(), &self.cancel)?;
         load.finished().await?;
-        self.flushed().await?;
+        self.feed.flushed().await?;
         self.visible(phase, on, stuck).await
-    }
-
-    async fn flushed(&self) -> Result<(), ScenarioError> {
-        self.producer.flush().await.map_err(|error| ScenarioError::Load(error.to_string()))
     }
 
     /// Waits until a phase is visible, for as long as it makes progress. What never comes is for the checks to name; it is not

@@ -1,7 +1,7 @@
 //! Gathers, from the running system, what the checks of truth look at.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
@@ -14,6 +14,7 @@ use super::ScenarioError;
 use super::feed::Failures;
 use super::inject::Extra;
 use super::process::Reports;
+use super::service::{self, Client};
 use super::site::{Site, TrialSite};
 use crate::measure::timeline::{Event, Taken, Timeline};
 use crate::record::Verification;
@@ -22,24 +23,41 @@ use crate::verify::{self, DeadLetter, Evidence, Logged, Seen, SendOutcome, Sent}
 /// How long reading one partition's whole log may take.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Reads the log, the rows and the view, and checks them against what was sent and what consumers reported.
+/// What else is known of a trial, beside what its timeline and the stack tell.
+pub(super) struct Told<'a> {
+    /// Events that were not acknowledged.
+    pub(super) failures: &'a Failures,
+    /// Injected events.
+    pub(super) extra: &'a [Extra],
+    /// What a worker process left behind; none where consumers ran in this one.
+    pub(super) reports: Option<&'a Reports>,
+    /// The REST API, where events came in by it.
+    pub(super) api: Option<&'a Client>,
+    /// Whether records have their order id as key.
+    pub(super) keyed: bool,
+}
+
+/// Reads the log, the rows and the view, asks the API, and checks all that against what was sent and what consumers reported.
 ///
 /// Must be called when the consumers have stopped.
 pub(super) async fn check(
     site: &Site,
     trial: &TrialSite,
     timeline: &Timeline,
-    failures: &Failures,
-    extra: &[Extra],
-    reports: Option<&Reports>,
-    keyed: bool,
+    told: Told<'_>,
 ) -> Result<Verification, ScenarioError> {
+    let Told { failures, extra, reports, api, keyed } = told;
     let sent = sent(timeline, failures, extra);
     let rows = site.store().deliveries().await?;
     let orders: BTreeSet<OrderId> =
         sent.iter().map(|s| s.order_id.clone()).chain(rows.iter().map(|r| r.order_id.clone())).collect();
     let orders: Vec<OrderId> = orders.into_iter().collect();
+    // The view first: asked for what it lacks, the API fills it from the row.
     let shown = trial.view().get(&orders).await?;
+    let answers = match api {
+        Some(client) => Some(service::ask(client, &orders).await?),
+        None => None,
+    };
     let log: Vec<Logged> = scan(site, trial, &trial.topic).await?.into_iter().map(logged).collect();
     let (deliveries, outside) = match reports {
         None => (deliveries(timeline), false),
@@ -55,6 +73,7 @@ pub(super) async fn check(
         parked: site.store().parked().await?,
         dead_letters: dead_letters(site, trial).await?,
         view: orders.into_iter().zip(shown).collect(),
+        api: answers,
         keyed,
         allow_parked: false,
         allow_dead_letters: false,
@@ -67,13 +86,13 @@ pub(super) async fn check(
 
 /// Every event handed to the producer, with its outcome.
 fn sent(timeline: &Timeline, failures: &Failures, extra: &[Extra]) -> Vec<Sent> {
-    let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let failures = failures.all();
     let planned = timeline.phases().flat_map(|phase| timeline.range(phase)).filter_map(|index| {
         timeline.passed(index).sent?;
         let event = timeline.planned(index);
         let outcome = match (timeline.origin(index), failures.get(&index)) {
             (Some(origin), _) => SendOutcome::Acked(origin),
-            (None, Some(error)) => SendOutcome::Failed(error.to_string()),
+            (None, Some(error)) => SendOutcome::Failed(error.clone()),
             (None, None) => SendOutcome::Unresolved,
         };
         Some(Sent { order_id: event.order_id.clone(), revision: event.revision, outcome })

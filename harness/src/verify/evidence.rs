@@ -30,12 +30,23 @@ pub struct Evidence {
     pub dead_letters: Vec<DeadLetter>,
     /// What the view answered for every order that was sent or that has a row.
     pub view: Vec<(OrderId, Option<StatusEntry>)>,
+    /// What the REST API answered, where events were sent through it.
+    pub api: Option<ApiAnswers>,
     /// Whether records carry their order id as key; only then can Kafka keep an order's events in order.
     pub keyed: bool,
     /// Whether the scenario may leave parked events behind.
     pub allow_parked: bool,
     /// Whether the scenario may leave dead letters behind.
     pub allow_dead_letters: bool,
+}
+
+/// What the REST API answered when the last event was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiAnswers {
+    /// The delivery of every order that was sent; `None` where it was not found.
+    pub deliveries: Vec<(OrderId, Option<StatusEntry>)>,
+    /// The messages of some orders as the API listed them: revision and place.
+    pub histories: Vec<(OrderId, Vec<(Revision, Origin)>)>,
 }
 
 /// An event handed to the producer.

@@ -23,6 +23,8 @@ pub enum Kind {
     Row,
     /// The view shows something else than the row.
     View,
+    /// The REST API tells something else than row or log.
+    Api,
     /// Something that nobody sent, or that lies where it should not.
     Unexpected,
     /// An event still waits in the store.
@@ -42,6 +44,7 @@ impl Kind {
             Self::SplitOrder => "split-order",
             Self::Row => "row",
             Self::View => "view",
+            Self::Api => "api",
             Self::Unexpected => "unexpected",
             Self::Parked => "parked",
             Self::DeadLettered => "dead-lettered",

@@ -9,6 +9,7 @@
 //!      accounting: acked = applied + parked + dead-lettered, as sets of (order, revision)
 //!      order:      per key, at the log, at the consumer, in the row
 //!      agreement:                                  row and view show the same
+//!      service:    where events were sent through the REST API, it tells what row and log have
 //! ```
 
 mod accounting;
@@ -18,10 +19,11 @@ mod findings;
 mod index;
 mod order;
 mod provenance;
+mod service;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{DeadLetter, Evidence, Logged, Seen, SendOutcome, Sent};
+pub use evidence::{ApiAnswers, DeadLetter, Evidence, Logged, Seen, SendOutcome, Sent};
 pub use findings::{FINDINGS_PER_KIND, Kind};
 
 use crate::record::{Finding, Verification};
@@ -40,6 +42,7 @@ pub fn verify(evidence: &Evidence) -> Verification {
     accounting::check(&index, &mut findings, &mut verification);
     order::check(&index, &mut findings, &mut verification);
     agreement::check(&index, &mut findings, &mut verification);
+    service::check(&index, &mut findings, &mut verification);
     verification.findings_total = findings.total();
     verification.passed = findings.total() == 0;
     verification.findings = findings.into_kept();

@@ -4,9 +4,10 @@ use std::io;
 
 use tokio::runtime::{Handle, Runtime};
 
-use crate::measure::resources::LANE_THREAD_PREFIX;
+use crate::measure::resources::{API_THREAD_PREFIX, LANE_THREAD_PREFIX};
 
-/// A runtime for consumers alone, so that their CPU time can be told from that of whatever else the process does.
+/// A runtime for consumers, or for the REST API, alone, so that their CPU time can be told from that of whatever else the
+/// process does.
 ///
 /// Dropping it ends what runs there, without waiting for it.
 #[derive(Debug)]
@@ -18,8 +19,20 @@ impl LaneRuntime {
     /// # Errors
     /// What the system says where it gives no threads.
     pub fn start() -> io::Result<Self> {
+        Self::named(LANE_THREAD_PREFIX)
+    }
+
+    /// The same for the REST API.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn of_api() -> io::Result<Self> {
+        Self::named(API_THREAD_PREFIX)
+    }
+
+    fn named(prefix: &str) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name(format!("{LANE_THREAD_PREFIX}worker")) // by which its CPU time is told apart
+            .thread_name(format!("{prefix}worker")) // by which its CPU time is told apart
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))

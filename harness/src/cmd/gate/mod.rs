@@ -19,7 +19,7 @@ use crate::record::gate::GateRecord;
 use crate::report;
 use crate::scenario::Progress as _;
 use crate::scenario::gate::{self, Ended, Setup};
-use crate::scenario::options::{Key, Lanes, Options};
+use crate::scenario::options::{Key, Lanes, Options, Through};
 use crate::scenario::rates::Sizes;
 use crate::stack::StackKind;
 use crate::workload::{Arrivals, Keys};
@@ -115,6 +115,7 @@ impl GateArgs {
             configs: vec![self.config],
             rounds: 0, // as many as the design takes
             seed: self.seed,
+            through: Through::Kafka,
             key: Key::OrderId,
             keys: self.keys,
             orders: None,

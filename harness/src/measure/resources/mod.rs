@@ -27,6 +27,9 @@ pub use table::descendants;
 /// Threads of this process that run a consumer have names that begin so. (The main thread is called `lanebench`.)
 pub const LANE_THREAD_PREFIX: &str = "lane-";
 
+/// What the names of the REST API's threads begin with, where it runs in this process.
+pub const API_THREAD_PREFIX: &str = "api-";
+
 /// How often memory is sampled, unless asked otherwise: a sample reads the whole process table, some
 /// milliseconds of CPU time, which at a shorter tick would show in what is measured.
 pub const TICK_DEFAULT: Duration = Duration::from_secs(1);

@@ -60,6 +60,9 @@ fn lines(v: &Verification) -> Vec<(&'static str, String)> {
         ("redelivered (same offset)", count(v.redelivered)),
         ("view mismatches, of views", of(v.view_mismatches, v.views_checked)),
     ];
+    lines.extend(v.api.map(|api| {
+        ("answers of the API that were wrong, of asked", of(api.mismatches, api.deliveries + api.histories))
+    }));
     let gate =
         |name: &'static str, key: &str| v.order_by_gate.get(key).map(|g| (name, of(g.violations, g.pairs)));
     lines.extend(gate("order violations in the log, of pairs", "log"));

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use payment_delivery::event::OrderId;
+use payment_delivery::store::payments::PaymentLog;
 use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
 use payment_delivery::store::sqlite::SqliteStore;
 use payment_delivery::store::{DeliveryStore, StoreError};
@@ -17,6 +18,12 @@ use crate::stack::Backing;
 
 /// Of the harness's own: one to prepare and check with, one for whoever asks meanwhile.
 const OWN_CONNECTIONS: usize = 2;
+
+/// Of the REST API: a payment needs one for three short statements.
+const API_CONNECTIONS: usize = 8;
+
+/// What the REST API keeps payments in, and asks for rows.
+type Service = (Arc<dyn PaymentLog>, Arc<dyn DeliveryStore>);
 
 /// The deliveries of a run.
 pub(in crate::scenario) enum Rows {
@@ -55,6 +62,17 @@ impl Rows {
                 Ok(Arc::new(PostgresStore::connect(url, options(schema, 1)).await?))
             }
             Self::Sqlite { store, .. } => Ok(store.clone()),
+        }
+    }
+
+    /// The REST API's: on a server over connections of its own.
+    pub(in crate::scenario) async fn service(&self) -> Result<Service, StoreError> {
+        match self {
+            Self::Postgres { url, schema, .. } => {
+                let store = Arc::new(PostgresStore::connect(url, options(schema, API_CONNECTIONS)).await?);
+                Ok((store.clone(), store))
+            }
+            Self::Sqlite { store, .. } => Ok((store.clone(), store.clone())),
         }
     }
 

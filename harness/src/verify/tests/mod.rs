@@ -2,6 +2,7 @@
 
 mod examples;
 mod order;
+mod service;
 mod state;
 mod world;
 

@@ -1,7 +1,6 @@
-//! From planned events to the producer, and from its acknowledgements to the timeline.
+//! Hands planned events to the producer.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use payment_delivery::kafka::Message;
 use payment_delivery::kafka::producer::{Ack, Completion, ProduceError, Producer};
@@ -9,16 +8,14 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::options::Key;
+use super::Failures;
 use crate::load::{SendFailed, Sink};
 use crate::measure::timeline::Timeline;
+use crate::scenario::options::Key;
 use crate::workload::Planned;
 
-/// Events whose outcome was not an acknowledgement, by their index in the timeline.
-pub(super) type Failures = Arc<Mutex<BTreeMap<usize, ProduceError>>>;
-
 /// What comes back for one message.
-pub(super) enum Ticket {
+pub(in crate::scenario) enum Ticket {
     /// A planned event.
     Planned { timeline: Arc<Timeline>, index: usize, failures: Failures },
     /// An injected one.
@@ -30,9 +27,7 @@ impl Completion for Ticket {
         match self {
             Self::Planned { timeline, index, failures } => match result {
                 Ok(ack) => timeline.acked(index, ack.origin),
-                Err(error) => {
-                    failures.lock().unwrap_or_else(PoisonError::into_inner).insert(index, error);
-                }
+                Err(error) => failures.note(index, error.to_string()),
             },
             Self::Extra(done) => {
                 let _ = done.send(result); // who no longer waits needs no answer
@@ -43,14 +38,14 @@ impl Completion for Ticket {
 
 /// Hands planned events to the producer from the sender's own thread.
 #[derive(Clone)]
-pub(super) struct ProducerSink {
-    pub(super) producer: Arc<Producer<Ticket>>,
-    pub(super) timeline: Arc<Timeline>,
-    pub(super) key: Key,
-    pub(super) failures: Failures,
-    pub(super) runtime: Handle,
+pub(in crate::scenario) struct ProducerSink {
+    pub(in crate::scenario) producer: Arc<Producer<Ticket>>,
+    pub(in crate::scenario) timeline: Arc<Timeline>,
+    pub(in crate::scenario) key: Key,
+    pub(in crate::scenario) failures: Failures,
+    pub(in crate::scenario) runtime: Handle,
     /// Ends a wait for room in the producer's buffer.
-    pub(super) cancel: CancellationToken,
+    pub(in crate::scenario) cancel: CancellationToken,
 }
 
 impl Sink for ProducerSink {
@@ -61,11 +56,8 @@ impl Sink for ProducerSink {
             timestamp_ms: jiff::Timestamp::now().as_millisecond(),
             ..Message::default()
         };
-        let ticket = Ticket::Planned {
-            timeline: Arc::clone(&self.timeline),
-            index,
-            failures: Arc::clone(&self.failures),
-        };
+        let ticket =
+            Ticket::Planned { timeline: Arc::clone(&self.timeline), index, failures: self.failures.clone() };
         let sent = self.runtime.block_on(async {
             tokio::select! {
                 biased;
