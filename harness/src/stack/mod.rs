@@ -190,6 +190,8 @@ pub struct Pids {
     pub postgres: Option<u32>,
     /// The Redis server.
     pub redis: Option<u32>,
+    /// What stands between the parts' ports on 127.0.0.1 and the parts: a Docker proxy for each container that has one.
+    pub proxies: Vec<u32>,
 }
 
 /// What is known of a running stack, for a result's `stack` object.

@@ -159,6 +159,7 @@ impl NativeStack {
             kafka: self.kafka.nodes.iter().map(super::process::Process::pid).collect(),
             postgres: Some(self.postgres.process.pid()),
             redis: Some(self.redis.process.pid()),
+            proxies: Vec::new(),
         }
     }
 

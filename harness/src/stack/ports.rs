@@ -60,6 +60,12 @@ impl Ports {
             redis: or_any(redis, "Redis", "--redis-port")?,
         })
     }
+
+    /// All of them.
+    #[cfg_attr(not(feature = "containers"), allow(dead_code))]
+    pub(super) fn numbers(&self) -> Vec<u16> {
+        self.brokers.iter().chain([&self.postgres, &self.redis]).map(Reserved::port).collect()
+    }
 }
 
 /// A port on 127.0.0.1 that nobody else can have while this lives.

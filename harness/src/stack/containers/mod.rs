@@ -7,6 +7,7 @@
 //! owner.rs     who made it, and whether that process still lives
 //! sweep.rs     removal by label: of one project, and of all whose owner was killed
 //! kafka.rs, postgres.rs, redis.rs   one part each: its environment, its start, its facts
+//! pids.rs      the processes behind all that, for measuring resources
 //! started.rs   the stack; absent.rs is what stands there without the cargo feature `containers`
 //! ```
 //!
@@ -15,7 +16,7 @@
 //! no handle was had of; and what a SIGKILL leaves behind carries its owner's id, by which the next start finds it.
 //!
 //! Ports are published on 127.0.0.1 only, so the daemon has to be this machine's. What passes them passes Docker's proxy too, a
-//! process that costs CPU time and is no part of any component here: figures are compared with those of this stack only.
+//! process a port, whose CPU time is shown as a component of its own: figures are compared with those of this stack only.
 
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ mod daemon;
 mod kafka;
 #[cfg(feature = "containers")]
 mod owner;
+#[cfg(feature = "containers")]
+mod pids;
 #[cfg(feature = "containers")]
 mod postgres;
 #[cfg(feature = "containers")]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::daemon::Daemon;
 use super::project::Project;
 use super::sweep::Swept;
-use super::{ContainerOptions, Images, images, kafka, postgres, redis, sweep};
+use super::{ContainerOptions, Images, images, kafka, pids, postgres, redis, sweep};
 use crate::stack::ports::{Ports, Wanted};
 use crate::stack::process::Deadline;
 use crate::stack::requirements::{Presence, Requirement};
@@ -80,6 +80,7 @@ impl ContainerStack {
         let ContainerOptions { nodes, kafka_port: kafka, postgres_port: postgres, redis_port: redis, .. } =
             *options;
         let ports = Ports::take(nodes, Wanted { kafka, postgres, redis })?;
+        let published_at = ports.numbers();
         let project = Project::create(Arc::clone(daemon)).await?;
         match Self::launch(&project, options, ports, progress).await {
             Ok((endpoints, mut facts)) => {
@@ -87,7 +88,7 @@ impl ContainerStack {
                 for part in [&mut facts.kafka, &mut facts.store, &mut facts.view] {
                     part.settings.insert("published".to_owned(), published.clone());
                 }
-                let pids = pids(&project, nodes).await;
+                let pids = pids::of(&project, nodes, &published_at).await;
                 Ok(Self { endpoints, facts, pids, project })
             }
             Err(error) => {
@@ -195,20 +196,6 @@ async fn with_logs(project: &Project, error: StackError) -> StackError {
             error
         }
     }
-}
-
-async fn pids(project: &Project, nodes: usize) -> Pids {
-    let mut kafka = Vec::new();
-    for node in 1..=nodes {
-        kafka.extend(project.pid(Component::Kafka { node }).await);
-    }
-    let pids = Pids {
-        kafka,
-        postgres: project.pid(Component::Postgres).await,
-        redis: project.pid(Component::Redis).await,
-    };
-    let all = pids.kafka.len() == nodes && pids.postgres.is_some() && pids.redis.is_some();
-    if all { pids } else { Pids::default() }
 }
 
 /// Each image with the variable that names it.
