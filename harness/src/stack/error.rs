@@ -238,7 +238,7 @@ impl StackError {
                 format!("name one that is here by `{variable}`; `ci/images/build` builds stand-ins where no registry can be reached")
             }
             Self::Docker { .. } if self.is_lost_port_race() => {
-                "another program took the port in the meantime, twice; start again".to_owned()
+                "somebody else has that port, perhaps another container: name another, or none for a free one".to_owned()
             }
             Self::Docker { .. } => "`lanebench stack check --stack containers` says what is there".to_owned(),
             Self::WithLogs { cause, .. } => return cause.hint(),
@@ -326,7 +326,7 @@ mod tests {
             "Error starting userland proxy: listen tcp4 127.0.0.1:20001: bind: address already in use",
         );
         assert!(proxy.is_lost_port_race());
-        assert!(proxy.hint().unwrap().contains("took the port"));
+        assert!(proxy.hint().unwrap().contains("somebody else has that port"));
         assert!(!docker("no space left on device").is_lost_port_race());
     }
 

@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn of_an_owner_elsewhere_only_what_stopped_long_ago_is_abandoned() {
         let me = Owner::me().unwrap();
-        let rebooted = Owner { boot: "another".to_owned(), ..me.clone() };
+        let rebooted = Owner { boot: "another".to_owned(), ..Owner::me().unwrap() };
         let contained = Owner { namespace: me.namespace + 1, ..me.clone() };
         for other in [rebooted, contained] {
             assert_eq!(other.life(&me), Life::Elsewhere);

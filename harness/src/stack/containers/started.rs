@@ -82,7 +82,7 @@ impl ContainerStack {
         let ports = Ports::take(nodes, Wanted { kafka, postgres, redis })?;
         let published_at = ports.numbers();
         let project = Project::create(Arc::clone(daemon)).await?;
-        match Self::launch(&project, options, ports, progress).await {
+        match Box::pin(Self::launch(&project, options, ports, progress)).await {
             Ok((endpoints, mut facts)) => {
                 let published = format!("127.0.0.1, by Docker {}", daemon.version());
                 for part in [&mut facts.kafka, &mut facts.store, &mut facts.view] {
