@@ -68,6 +68,7 @@ fn usage_errors_exit_with_2() {
     lanebench(&["compare", "--stack", "external"]).refused(2, &["--bootstrap", "LANEBENCH_BOOTSTRAP"]);
     lanebench(&["compare", "--redis-port", "6379"])
         .refused(2, &["`--redis-port` is for the native stack", "hint: ", "--stack native"]);
+    lanebench(&["stack", "up", "--stack", "embedded"]).refused(2, &["not one to hold up", "hint: "]);
     lanebench(&["compare", "--throttle", "store"]).refused(2, &["PostgreSQL's processes", "--stack native"]);
     lanebench(&["compare", "--worker-cmd", " "]).refused(2, &["`--worker-cmd` is empty", "hint: "]);
     lanebench(&["compare", "--worker", "process", "--worker-cmd", "x"]).refused(2, &["cannot be used with"]);
@@ -88,6 +89,31 @@ fn brokers_that_do_not_answer_are_named() {
             .env("LANEBENCH_DATABASE_URL", "postgres://user:s3cret@127.0.0.1:1/db")
             .env("LANEBENCH_REDIS_URL", "redis://127.0.0.1:1")
             .refused(1, &["error: ", "127.0.0.1", "hint: "]);
+    }
+}
+
+#[cfg(feature = "containers")]
+#[test]
+fn a_docker_daemon_that_does_not_answer_is_said() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", mute.local_addr().unwrap());
+    for host in ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:1", &address] {
+        lanebench(&["compare", "--stack", "containers"])
+            .env("DOCKER_HOST", host)
+            .refused(1, &["no Docker daemon answered", host, "hint: ", "DOCKER_HOST"]);
+    }
+    lanebench(&["compare", "--stack", "containers"])
+        .env("DOCKER_HOST", "tcp://docker.example:2375")
+        .refused(1, &["another machine", "hint: ", "--stack external"]);
+}
+
+#[cfg(not(feature = "containers"))]
+#[test]
+fn without_the_feature_the_stack_of_containers_says_so() {
+    for arguments in
+        [["compare", "--stack", "containers"].as_slice(), &["stack", "up", "--stack", "containers"]]
+    {
+        lanebench(arguments).refused(1, &["cargo feature `containers`", "hint: ", "--no-default-features"]);
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{Format, UsageError, print, tell};
+use super::out::{Format, UsageError, keep_logs, print, tell};
 use super::place::PlaceFlags;
 use super::values::{command_line, duration, foreign_worker};
 use crate::record::file::create_output_dir;
@@ -236,6 +236,10 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     };
     let setup = Setup { options: &options, stack: &stack, command_line: command_line(), out: &out };
     let ended = compare::run(setup, &console, &cancel).await;
+    if !matches!(&ended, Ok(Ended { result, interrupted }) if *interrupted || result.as_ref().is_some_and(|r| r.passed))
+    {
+        keep_logs(&stack, &out).await;
+    }
     console.phase("stopping");
     stack.stop().await;
     let Ended { result, interrupted } = ended?;

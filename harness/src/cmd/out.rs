@@ -10,8 +10,10 @@ use clap::ValueEnum;
 
 use super::exit::Exit;
 use crate::record::RunResult;
+use crate::record::file::OutputDir;
 use crate::record::gate::GateRecord;
 use crate::report;
+use crate::stack::Stack;
 
 /// An error of the command line's own making: what is wrong and, after a blank line, what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +65,16 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 /// A line on stderr. That nobody reads it any more, as behind `2>&1 | head`, is no reason to end a run.
 pub(super) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Keeps the logs of a stack's containers beside a result that failed, and says where.
+pub(super) async fn keep_logs(stack: &Stack, out: &OutputDir) {
+    let directory = out.file("logs");
+    match stack.keep_logs(&directory).await {
+        Ok(true) => tell(&format!("logs of the containers: {}", directory.display())),
+        Ok(false) => {}
+        Err(error) => tell(&format!("warning: the logs of the containers could not be kept: {error}")),
+    }
 }
 
 /// Prints `error`, its causes and its hint to stderr, and chooses the exit code.

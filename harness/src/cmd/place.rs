@@ -7,7 +7,8 @@ use super::console::Console;
 use super::out::UsageError;
 use crate::scenario::Progress as _;
 use crate::stack::{
-    EmbeddedStack, Endpoints, External, NativeOptions, NativeStack, Stack, StackError, StackKind,
+    ContainerOptions, ContainerStack, EmbeddedStack, Endpoints, External, NativeOptions, NativeStack, Stack,
+    StackError, StackKind,
 };
 
 /// Which stack, and where.
@@ -16,7 +17,7 @@ pub(super) struct PlaceFlags {
     /// Where broker, store and view come from
     #[arg(long, value_enum, default_value_t = StackKind::Embedded)]
     pub(super) stack: StackKind,
-    /// Broker nodes that the embedded or native stack starts: 1 or 3
+    /// Broker nodes that the stack starts, unless it is external: 1 or 3
     #[arg(long, default_value_t = 1, value_parser = nodes)]
     nodes: u8,
     /// Replicas of each partition [default: the nodes, at most 3]
@@ -29,16 +30,16 @@ pub(super) struct PlaceFlags {
     addresses: Addresses,
 }
 
-/// Where things are (external), or shall be (native).
+/// Where things are (external), or shall be (native, containers).
 #[derive(Args)]
 struct Addresses {
-    /// Port of the first Kafka node of the native stack [default: a free one]
+    /// Port of the first Kafka node, native or in a container [default: a free one]
     #[arg(long)]
     kafka_port: Option<u16>,
-    /// Port of PostgreSQL of the native stack [default: a free one]
+    /// Port of PostgreSQL, native or in a container [default: a free one]
     #[arg(long)]
     postgres_port: Option<u16>,
-    /// Port of Redis of the native stack [default: a free one]
+    /// Port of Redis, native or in a container [default: a free one]
     #[arg(long)]
     redis_port: Option<u16>,
     /// Brokers of the external stack, such as 10.0.0.1:9092,10.0.0.2:9092
@@ -62,10 +63,14 @@ impl Addresses {
             ("--redis-port", self.redis_port),
         ];
         match ports.into_iter().find(|(_, port)| port.is_some()) {
-            Some((flag, _)) if stack != StackKind::Native => Err(UsageError {
-                what: format!("`{flag}` is for the native stack; the {stack} one starts no server there"),
-                hint: format!("leave `{flag}` out, or add `--stack native`"),
-            }),
+            Some((flag, _)) if !matches!(stack, StackKind::Native | StackKind::Containers) => {
+                Err(UsageError {
+                    what: format!(
+                        "`{flag}` is for the native stack and containers; the {stack} one starts no server there"
+                    ),
+                    hint: format!("leave `{flag}` out, or add `--stack native`"),
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -144,13 +149,20 @@ impl PlaceFlags {
                 EmbeddedStack::start(nodes, &tell).await?.into()
             });
         }
-        let options = NativeOptions {
-            nodes: self.nodes.into(),
-            kafka_port: self.addresses.kafka_port,
-            postgres_port: self.addresses.postgres_port,
-            redis_port: self.addresses.redis_port,
-            ..NativeOptions::default()
-        };
+        let Addresses { kafka_port, postgres_port, redis_port, .. } = self.addresses;
+        let nodes = self.nodes.into();
+        if self.stack == StackKind::Containers {
+            let options = ContainerOptions {
+                nodes,
+                kafka_port,
+                postgres_port,
+                redis_port,
+                ..ContainerOptions::default()
+            };
+            return Ok(ContainerStack::start(options, &tell, cancel.clone()).await?.into());
+        }
+        let options =
+            NativeOptions { nodes, kafka_port, postgres_port, redis_port, ..NativeOptions::default() };
         Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
     }
 }

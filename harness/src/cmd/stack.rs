@@ -1,4 +1,4 @@
-//! `lanebench stack`: what the native stack needs, and one to hold and to play with.
+//! `lanebench stack`: what a stack needs, and one to hold and to play with.
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
@@ -7,10 +7,10 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
-use super::out::{print, tell};
+use super::out::{UsageError, print, tell};
 use crate::stack::{
-    Endpoints, External, Facts, NativeOptions, NativeStack, Presence, Progress, Requirement, StackError,
-    StackKind, requirements,
+    Backing, ContainerOptions, ContainerStack, Endpoints, External, Facts, NativeOptions, NativeStack, Place,
+    Presence, Progress, Requirement, Stack, StackError, StackKind, requirements,
 };
 
 /// How often a stack that is held is looked at.
@@ -31,7 +31,8 @@ enum Action {
 
 /// Say what a stack needs, what of it is there, and how to install the rest.
 ///
-/// For `--stack external` it asks the broker, the store and the view at the given addresses.
+/// For `--stack external` it asks the broker, the store and the view at the given addresses; for `--stack containers` the Docker
+/// daemon, and for images that are not here their registry.
 /// Exit code 0 if everything is there, 1 if not.
 #[derive(Args, Debug)]
 struct CheckArgs {
@@ -59,6 +60,9 @@ struct CheckArgs {
 /// before, 1 when it could not start.
 #[derive(Args, Debug)]
 struct UpArgs {
+    /// Which stack: native or containers.
+    #[arg(long, value_enum, default_value_t = StackKind::Native)]
+    stack: StackKind,
     /// Kafka nodes.
     #[arg(long, default_value = "1", value_parser = ["1", "3"])]
     nodes: String,
@@ -95,7 +99,7 @@ pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<E
 async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
     let CheckArgs { stack, format, bootstrap, database_url, redis_url } = args;
     let rows = match stack {
-        StackKind::Embedded | StackKind::Native => {
+        StackKind::Embedded | StackKind::Native | StackKind::Containers => {
             requirements(stack).await.iter().map(Row::of_requirement).collect()
         }
         StackKind::External => {
@@ -116,23 +120,15 @@ async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
 }
 
 async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
-    let options = NativeOptions {
-        nodes: args.nodes.parse().context("--nodes")?,
-        kafka_port: args.kafka_port,
-        postgres_port: args.postgres_port,
-        redis_port: args.redis_port,
-        ..NativeOptions::default()
-    };
-    let progress = |step: Progress| tell(&step.to_string());
-    let stack = match NativeStack::start(options, &progress, cancel.clone()).await {
+    let stack = match start(args, cancel.clone()).await {
         Ok(stack) => stack,
-        Err(StackError::Interrupted) => {
+        Err(error) if matches!(error.downcast_ref(), Some(StackError::Interrupted)) => {
             tell("interrupted; everything is stopped");
             return Ok(Exit::Interrupted);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
-    print(&shell_lines(stack.endpoints()))?;
+    print(&shell_lines(&stack.place()))?;
     tell("up; Ctrl-C stops it");
     hold(&stack, &cancel).await;
     tell("stopping");
@@ -140,11 +136,40 @@ async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     Ok(Exit::Held)
 }
 
+async fn start(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Stack> {
+    let nodes = args.nodes.parse().context("--nodes")?;
+    let UpArgs { kafka_port, postgres_port, redis_port, .. } = *args;
+    let progress = |step: Progress| tell(&step.to_string());
+    match args.stack {
+        StackKind::Native => {
+            let options =
+                NativeOptions { nodes, kafka_port, postgres_port, redis_port, ..NativeOptions::default() };
+            Ok(NativeStack::start(options, &progress, cancel).await?.into())
+        }
+        StackKind::Containers => {
+            let options = ContainerOptions {
+                nodes,
+                kafka_port,
+                postgres_port,
+                redis_port,
+                ..ContainerOptions::default()
+            };
+            Ok(ContainerStack::start(options, &progress, cancel).await?.into())
+        }
+        StackKind::Embedded | StackKind::External => Err(UsageError {
+            what: format!("the {} stack is not one to hold up", args.stack),
+            hint: "`--stack native` and `--stack containers` are; the embedded one lives within one run"
+                .into(),
+        }
+        .into()),
+    }
+}
+
 /// Waits for a signal. A part that ends is told, but ends nothing: it may have been ended to see what happens.
-async fn hold(stack: &NativeStack, cancel: &CancellationToken) {
+async fn hold(stack: &Stack, cancel: &CancellationToken) {
     let mut told = 0;
     while cancel.run_until_cancelled(tokio::time::sleep(WATCH_PERIOD)).await.is_some() {
-        let ended = stack.ended();
+        let ended = stack.ended().await;
         if ended.len() > told {
             told = ended.len();
             for (component, status) in ended {
@@ -155,13 +180,12 @@ async fn hold(stack: &NativeStack, cancel: &CancellationToken) {
 }
 
 /// As a shell reads them: `eval "$(…)"`, or one line a variable. No address has a character that needs quotes.
-fn shell_lines(endpoints: &Endpoints) -> String {
-    format!(
-        "LANEBENCH_BOOTSTRAP={}\nLANEBENCH_DATABASE_URL={}\nLANEBENCH_REDIS_URL={}",
-        endpoints.bootstrap.join(","),
-        endpoints.database_url,
-        endpoints.redis_url
-    )
+fn shell_lines(place: &Place) -> String {
+    let mut lines = format!("LANEBENCH_BOOTSTRAP={}", place.bootstrap.join(","));
+    if let Backing::Servers { database_url, redis_url } = &place.backing {
+        lines.push_str(&format!("\nLANEBENCH_DATABASE_URL={database_url}\nLANEBENCH_REDIS_URL={redis_url}"));
+    }
+    lines
 }
 
 /// What `check` found.
@@ -180,7 +204,7 @@ struct Row {
     version: Option<String>,
     /// Where it is, or why it is not.
     detail: String,
-    install: Option<&'static str>,
+    install: Option<String>,
 }
 
 impl Row {
@@ -196,7 +220,7 @@ impl Row {
             present,
             version,
             detail,
-            install: (!present).then_some(requirement.install),
+            install: (!present).then(|| requirement.install.clone()),
         }
     }
 
@@ -234,11 +258,14 @@ impl Report {
             table.add_row([&row.name, row.purpose, state, version, &row.detail]);
         }
         let mut text = table.trim_fmt();
-        let commands: Vec<_> = self.parts.iter().filter_map(|row| row.install).collect();
+        let commands: Vec<_> = self.parts.iter().filter_map(|row| row.install.as_deref()).collect();
         if commands.is_empty() {
             text.push_str(&format!("\n\nready: `--stack {}` can be used", self.stack));
         } else {
-            text.push_str("\n\nto install what is missing, run `ci/setup`, or by hand:");
+            // What `ci/setup` installs is the native stack.
+            let all_at_once =
+                if self.stack == StackKind::Native.to_string() { " run `ci/setup`, or by hand" } else { "" };
+            text.push_str(&format!("\n\nto install what is missing,{all_at_once}:"));
             for command in commands {
                 text.push_str("\n    ");
                 text.push_str(command);
@@ -257,7 +284,7 @@ mod tests {
             name: "Java",
             purpose: "runs Kafka",
             presence,
-            install: "apt-get install default-jdk-headless",
+            install: "apt-get install default-jdk-headless".to_owned(),
         }
     }
 
@@ -300,7 +327,7 @@ mod tests {
             redis_url: "redis://127.0.0.1:4".to_owned(),
         };
         assert_eq!(
-            shell_lines(&endpoints),
+            shell_lines(&(&endpoints).into()),
             "LANEBENCH_BOOTSTRAP=127.0.0.1:1,127.0.0.1:2\n\
              LANEBENCH_DATABASE_URL=postgres://lanebench:0af@127.0.0.1:3/postgres\n\
              LANEBENCH_REDIS_URL=redis://127.0.0.1:4"

@@ -120,6 +120,7 @@ fn components(bench: &Bench<'_>, worker: Option<u32>) -> Vec<Component> {
     all.extend((!pids.kafka.is_empty()).then(|| processes("kafka", &pids.kafka)));
     all.extend(pids.postgres.map(|pid| processes("postgresql", &[pid])));
     all.extend(pids.redis.map(|pid| processes("redis", &[pid])));
+    all.extend((!pids.proxies.is_empty()).then(|| processes("docker-proxy", &pids.proxies)));
     all
 }
 

@@ -135,6 +135,49 @@ pub enum StackError {
         /// What was wanted and what the system said.
         what: String,
     },
+    /// This program was built without the stack of containers.
+    #[error("this lanebench was built without the stack of containers (the cargo feature `containers`)")]
+    NoContainers,
+    /// No Docker daemon.
+    #[error("no Docker daemon answered at {host}: {reason}")]
+    NoDocker {
+        /// As DOCKER_HOST or its default says.
+        host: String,
+        /// What came instead of an answer.
+        reason: String,
+    },
+    /// A Docker daemon whose published ports can't be reached.
+    #[error("the Docker daemon at {host} is on another machine, and publishes ports on that one's 127.0.0.1")]
+    DockerElsewhere {
+        /// As DOCKER_HOST says.
+        host: String,
+    },
+    /// An image is neither here nor to be had.
+    #[error("no image {image} is here, and it can't be pulled: {reason}")]
+    NoImage {
+        /// Its name.
+        image: String,
+        /// The environment variable that names it.
+        variable: &'static str,
+        /// What the registry or the daemon said.
+        reason: String,
+    },
+    /// The Docker daemon refused.
+    #[error("Docker could not {doing}: {reason}")]
+    Docker {
+        /// What was asked of it.
+        doing: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Whatever failed, there are logs that say more.
+    #[error("{cause}\n\nwhole logs: {}", directory.display())]
+    WithLogs {
+        /// What failed.
+        cause: Box<StackError>,
+        /// Where the logs are, a file for each container.
+        directory: PathBuf,
+    },
     /// The start was cancelled.
     #[error("interrupted while the stack was starting")]
     Interrupted,
@@ -177,14 +220,43 @@ impl StackError {
                 format!("is it running, and is `{flag}` right? `--stack native` starts one of its own")
             }
             Self::Embedded { .. } => "it needs a few ports of 127.0.0.1, threads, and room in TMPDIR".to_owned(),
+            Self::NoContainers => {
+                "build it with its default features: `cargo build --release`, without `--no-default-features`".to_owned()
+            }
+            Self::NoDocker { reason, .. } if reason.to_lowercase().contains("permission denied") => {
+                "the socket belongs to a group, `docker` as a rule: join it and log in again, or run this as root".to_owned()
+            }
+            Self::NoDocker { .. } => {
+                "start one (on Debian `apt-get install docker.io`), or set DOCKER_HOST to the socket of the one that runs, \
+                 such as unix:///run/docker.sock"
+                    .to_owned()
+            }
+            Self::DockerElsewhere { .. } => {
+                "run this on that machine, or use what runs there by `--stack external`".to_owned()
+            }
+            Self::NoImage { variable, .. } => {
+                format!("name one that is here by `{variable}`; `ci/images/build` builds stand-ins where no registry can be reached")
+            }
+            Self::Docker { .. } if self.is_lost_port_race() => {
+                "somebody else has that port, perhaps another container: name another, or none for a free one".to_owned()
+            }
+            Self::Docker { .. } => "`lanebench stack check --stack containers` says what is there".to_owned(),
+            Self::WithLogs { cause, .. } => return cause.hint(),
             Self::Nodes { .. } | Self::Address { .. } | Self::Interrupted => return None,
         })
     }
 
     /// Whether somebody took a port between its choice and its use. The words are the C library's, which all
-    /// three programs print in the C locale, and Java's, which are the same.
+    /// three programs print in the C locale, and Java's, which are the same; and two of Docker's, which holds the
+    /// ports of other containers by itself.
     pub(super) fn is_lost_port_race(&self) -> bool {
-        matches!(self, Self::Exited { log_tail, .. } if log_tail.contains("Address already in use"))
+        match self {
+            Self::Exited { log_tail, .. } => log_tail.contains("Address already in use"),
+            Self::Docker { reason, .. } => {
+                reason.contains("address already in use") || reason.contains("port is already allocated")
+            }
+            _ => false,
+        }
     }
 }
 
@@ -241,5 +313,33 @@ mod tests {
         );
         assert!(!exited("").is_lost_port_race());
         assert!(exited("").to_string().ends_with("its log is empty"));
+    }
+
+    #[test]
+    fn a_port_that_docker_could_not_have_is_a_lost_race_too() {
+        let docker = |reason: &str| StackError::Docker {
+            doing: "start the container of Redis".to_owned(),
+            reason: reason.to_owned(),
+        };
+        assert!(docker("Bind for 127.0.0.1:20001 failed: port is already allocated").is_lost_port_race());
+        let proxy = docker(
+            "Error starting userland proxy: listen tcp4 127.0.0.1:20001: bind: address already in use",
+        );
+        assert!(proxy.is_lost_port_race());
+        assert!(proxy.hint().unwrap().contains("somebody else has that port"));
+        assert!(!docker("no space left on device").is_lost_port_race());
+    }
+
+    #[test]
+    fn logs_that_were_kept_are_named_and_the_hint_is_that_of_the_cause() {
+        let cause = StackError::NoDocker {
+            host: "unix:///run/docker.sock".to_owned(),
+            reason: "Permission denied (os error 13)".to_owned(),
+        };
+        let hint = cause.hint().unwrap();
+        assert!(hint.contains("group"), "{hint}");
+        let error = StackError::WithLogs { cause: Box::new(cause), directory: "/tmp/logs".into() };
+        assert!(error.to_string().ends_with("(os error 13)\n\nwhole logs: /tmp/logs"), "{error}");
+        assert_eq!(error.hint().unwrap(), hint);
     }
 }

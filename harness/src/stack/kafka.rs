@@ -17,7 +17,7 @@ use super::scratch::Scratch;
 use super::{Component, PartFacts, StackError, checks};
 
 /// Heap of a node. A 3-node cluster then fits beside a build in 4 GiB, and the page cache holds the logs anyway.
-const HEAP: &str = "-Xmx384m";
+pub(super) const HEAP: &str = "-Xmx384m";
 
 /// The garbage collector and its goals, as Kafka's own scripts set them.
 const SERVER_FLAGS: [&str; 5] = [
@@ -96,7 +96,7 @@ pub(super) async fn start(
     }
     let bootstrap: Vec<String> = plan.iter().map(|(broker, _)| format!("127.0.0.1:{broker}")).collect();
     let processes: Vec<&Process> = nodes.iter().collect();
-    let settings = reported_settings(&plan);
+    let settings = reported_settings(plan.len());
     until_ready(&processes, deadline, || checks::kafka_cluster(&bootstrap)).await?;
     let facts = PartFacts { name: "kafka", version: Some(programs.jars.version.clone()), settings };
     Ok(Kafka { nodes, bootstrap, facts })
@@ -157,7 +157,7 @@ fn properties(node: usize, plan: &[(u16, u16)], data: &Path) -> BTreeMap<&'stati
 }
 
 /// What differs from Kafka's defaults, the same on each node. `min.insync.replicas` is left to the topic.
-fn chosen(nodes: usize) -> BTreeMap<&'static str, String> {
+pub(super) fn chosen(nodes: usize) -> BTreeMap<&'static str, String> {
     let replicas = nodes.min(3);
     let min_isr = replicas.min(2);
     [
@@ -189,15 +189,12 @@ fn chosen(nodes: usize) -> BTreeMap<&'static str, String> {
 }
 
 /// The settings that bear on the numbers, for a result.
-fn reported_settings(plan: &[(u16, u16)]) -> BTreeMap<String, String> {
+pub(super) fn reported_settings(nodes: usize) -> BTreeMap<String, String> {
     let kept = |name: &str| {
         ["auto.create", "group.", "num.", "offsets.topic"].iter().any(|prefix| name.starts_with(prefix))
     };
-    let mut settings: BTreeMap<String, String> = chosen(plan.len())
-        .into_iter()
-        .filter(|(name, _)| kept(name))
-        .map(|(k, v)| (k.to_owned(), v))
-        .collect();
+    let mut settings: BTreeMap<String, String> =
+        chosen(nodes).into_iter().filter(|(name, _)| kept(name)).map(|(k, v)| (k.to_owned(), v)).collect();
     settings.insert("jvm".to_owned(), HEAP.to_owned());
     // Kafka's default, said because it is a difference to the store beside it, which syncs every commit.
     settings.insert("fsync".to_owned(), "left to the system; durability is by replication".to_owned());
@@ -205,7 +202,7 @@ fn reported_settings(plan: &[(u16, u16)]) -> BTreeMap<String, String> {
 }
 
 /// A cluster id as Kafka wants it: 16 bytes in URL-safe base 64, 22 characters.
-fn cluster_id(random: u128) -> String {
+pub(super) fn cluster_id(random: u128) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     // The first bit is cleared, so that the id can't begin with `-` and be taken for an option.
     let bits = random >> 1;

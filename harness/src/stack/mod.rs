@@ -1,23 +1,27 @@
 //! What a run works against: broker, store and view. Each stack says what it needs, starts, checks and stops.
 //!
 //! ```text
-//! embedded  a stand-in for each, in this process; a demonstration                                     embedded.rs
-//! native    Apache Kafka (1 or 3 nodes), PostgreSQL and Redis, started here and gone afterwards   native.rs
-//!           (its Kafka alone, for tests of brokers: brokers.rs)
-//! external  a team's own, given by address; nothing is started, nothing is stopped                external.rs
+//! embedded    a stand-in for each, in this process; a demonstration                                 embedded.rs
+//! native      Apache Kafka (1 or 3 nodes), PostgreSQL and Redis, started here and gone afterwards   native.rs
+//!             (its Kafka alone, for tests of brokers: brokers.rs)
+//! containers  the same three in containers, by Docker, gone afterwards as well                      containers/
+//! external    a team's own, given by address; nothing is started, nothing is stopped                external.rs
 //! ```
 //!
 //! Architecture invariant: the rest of the harness knows a stack by its [`Place`]. Process ids are for measuring
-//! resources and for failure tests only; where there are none (external), both are left out.
+//! resources and for failure tests only; where there are none (external, containers that are not in this machine's /proc),
+//! both are left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use payment_delivery::store::sqlite::SqliteStore;
 
 pub mod brokers;
+pub mod containers;
 pub mod embedded;
 pub mod error;
 pub mod external;
@@ -37,6 +41,7 @@ mod scratch;
 mod url;
 
 pub use brokers::NativeBrokers;
+pub use containers::{ContainerOptions, ContainerStack, Images};
 pub use embedded::EmbeddedStack;
 pub use error::StackError;
 pub use external::External;
@@ -52,6 +57,8 @@ pub enum StackKind {
     Embedded,
     /// Real components, started here.
     Native,
+    /// Real components in containers, started here.
+    Containers,
     /// Somebody's own components, given by address.
     External,
 }
@@ -61,6 +68,7 @@ impl fmt::Display for StackKind {
         f.write_str(match self {
             Self::Embedded => "embedded",
             Self::Native => "native",
+            Self::Containers => "containers",
             Self::External => "external",
         })
     }
@@ -182,6 +190,8 @@ pub struct Pids {
     pub postgres: Option<u32>,
     /// The Redis server.
     pub redis: Option<u32>,
+    /// What stands between the parts' ports on 127.0.0.1 and the parts: a Docker proxy for each container that has one.
+    pub proxies: Vec<u32>,
 }
 
 /// What is known of a running stack, for a result's `stack` object.
@@ -218,6 +228,18 @@ pub enum Progress {
         /// Processes.
         processes: usize,
     },
+    /// The same, of the stack of containers.
+    SweptContainers {
+        /// Containers, with their volumes.
+        containers: usize,
+        /// Networks.
+        networks: usize,
+    },
+    /// An image is not here and is being pulled.
+    Pulling {
+        /// Its name.
+        image: String,
+    },
     /// The parts are starting, side by side.
     Starting {
         /// Kafka nodes.
@@ -243,6 +265,13 @@ impl fmt::Display for Progress {
                     "removed what a killed run left behind: {directories} directories, {processes} processes"
                 )
             }
+            Self::SweptContainers { containers, networks } => {
+                write!(
+                    f,
+                    "removed what a killed run left behind: {containers} containers, {networks} networks"
+                )
+            }
+            Self::Pulling { image } => write!(f, "pulling {image}"),
             Self::Starting { nodes: 1 } => f.write_str("starting Kafka, PostgreSQL and Redis"),
             Self::Starting { nodes } => write!(f, "starting Kafka ({nodes} nodes), PostgreSQL and Redis"),
             Self::Ready { part, after } => write!(f, "{part} is ready after {:.1} s", after.as_secs_f64()),
@@ -258,6 +287,8 @@ pub enum Stack {
     Embedded(Box<EmbeddedStack>),
     /// Started here. Dropping it stops and removes everything.
     Native(Box<NativeStack>),
+    /// Started here, in containers. Dropping it stops and removes everything.
+    Containers(Box<ContainerStack>),
     /// Somebody else's.
     External(Box<external::Connected>),
 }
@@ -268,6 +299,7 @@ impl Stack {
         match self {
             Self::Embedded(_) => StackKind::Embedded,
             Self::Native(_) => StackKind::Native,
+            Self::Containers(_) => StackKind::Containers,
             Self::External(_) => StackKind::External,
         }
     }
@@ -277,6 +309,7 @@ impl Stack {
         match self {
             Self::Embedded(embedded) => embedded.place().clone(),
             Self::Native(native) => native.endpoints().into(),
+            Self::Containers(containers) => containers.endpoints().into(),
             Self::External(external) => external.endpoints().into(),
         }
     }
@@ -286,6 +319,7 @@ impl Stack {
         match self {
             Self::Embedded(embedded) => embedded.facts(),
             Self::Native(native) => native.facts(),
+            Self::Containers(containers) => containers.facts(),
             Self::External(external) => external.facts(),
         }
     }
@@ -294,6 +328,7 @@ impl Stack {
     pub fn pids(&self) -> Pids {
         match self {
             Self::Native(native) => native.pids(),
+            Self::Containers(containers) => containers.pids(),
             Self::Embedded(_) | Self::External(_) => Pids::default(),
         }
     }
@@ -302,7 +337,7 @@ impl Stack {
     pub fn threads(&self) -> Vec<(&'static str, &'static str)> {
         match self {
             Self::Embedded(_) => embedded::threads(),
-            Self::Native(_) | Self::External(_) => Vec::new(),
+            Self::Native(_) | Self::Containers(_) | Self::External(_) => Vec::new(),
         }
     }
 
@@ -310,7 +345,28 @@ impl Stack {
     pub fn stands_in(&self) -> Vec<String> {
         match self {
             Self::Embedded(_) => embedded::stands_in(),
-            Self::Native(_) | Self::External(_) => Vec::new(),
+            Self::Native(_) | Self::Containers(_) | Self::External(_) => Vec::new(),
+        }
+    }
+
+    /// The parts that were started here and have ended, with their status.
+    pub async fn ended(&self) -> Vec<(Component, ExitStatus)> {
+        match self {
+            Self::Native(native) => native.ended(),
+            Self::Containers(containers) => containers.ended().await,
+            Self::Embedded(_) | Self::External(_) => Vec::new(),
+        }
+    }
+
+    /// Writes the logs of the parts to `directory`, which it makes, before they go with their parts. True if there are any:
+    /// of containers only.
+    ///
+    /// # Errors
+    /// [`StackError::Scratch`] where the directory can't be written.
+    pub async fn keep_logs(&self, directory: &Path) -> Result<bool, StackError> {
+        match self {
+            Self::Containers(containers) => containers.keep_logs(directory).await.map(|()| true),
+            Self::Embedded(_) | Self::Native(_) | Self::External(_) => Ok(false),
         }
     }
 
@@ -319,6 +375,7 @@ impl Stack {
         match self {
             Self::Embedded(embedded) => embedded.stop().await,
             Self::Native(native) => native.stop().await,
+            Self::Containers(containers) => containers.stop().await,
             Self::External(_) => {}
         }
     }
@@ -333,6 +390,12 @@ impl From<EmbeddedStack> for Stack {
 impl From<NativeStack> for Stack {
     fn from(stack: NativeStack) -> Self {
         Self::Native(Box::new(stack))
+    }
+}
+
+impl From<ContainerStack> for Stack {
+    fn from(stack: ContainerStack) -> Self {
+        Self::Containers(Box::new(stack))
     }
 }
 

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use tokio_util::sync::CancellationToken;
 
 use super::kafka::{Kafka, NodePorts};
-use super::ports::Reserved;
+use super::ports::{self, Reserved, Wanted};
 use super::postgres::Postgres;
 use super::process::Deadline;
 use super::programs::{self, PostgresPrograms};
@@ -159,6 +159,7 @@ impl NativeStack {
             kafka: self.kafka.nodes.iter().map(super::process::Process::pid).collect(),
             postgres: Some(self.postgres.process.pid()),
             redis: Some(self.redis.process.pid()),
+            proxies: Vec::new(),
         }
     }
 
@@ -221,41 +222,16 @@ struct Ports {
 
 impl Ports {
     fn take(options: NativeOptions) -> Result<Self, StackError> {
-        if ![1, 3].contains(&options.nodes) {
-            return Err(StackError::Nodes { nodes: options.nodes });
-        }
-        // First the ports that were asked for, so that no free choice takes one of them.
-        let brokers = (0..)
-            .take(options.nodes)
-            .map(|i| {
-                options
-                    .kafka_port
-                    .map(|first| Reserved::exactly(first, i, "Kafka", "--kafka-port"))
-                    .transpose()
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let exactly = |port: Option<u16>, part, flag| {
-            port.map(|port| Reserved::exactly(port, 0, part, flag)).transpose()
-        };
-        let postgres = exactly(options.postgres_port, "PostgreSQL", "--postgres-port")?;
-        let redis = exactly(options.redis_port, "Redis", "--redis-port")?;
-
-        let or_any =
-            |reserved: Option<Reserved>, part, flag| reserved.map_or_else(|| Reserved::any(part, flag), Ok);
-        let kafka = brokers
-            .into_iter()
-            .map(|broker| {
-                Ok(NodePorts {
-                    broker: or_any(broker, "Kafka", "--kafka-port")?,
-                    controller: Reserved::any("Kafka's controller", "--kafka-port")?,
-                })
-            })
-            .collect::<Result<_, StackError>>()?;
-        Ok(Self {
-            kafka,
-            postgres: or_any(postgres, "PostgreSQL", "--postgres-port")?,
-            redis: or_any(redis, "Redis", "--redis-port")?,
-        })
+        let NativeOptions { nodes, kafka_port: kafka, postgres_port: postgres, redis_port: redis, .. } =
+            options;
+        let ports = ports::Ports::take(nodes, Wanted { kafka, postgres, redis })?;
+        // After those, since a controller's port is never asked for.
+        let nodes = ports.brokers.into_iter().map(|broker| {
+            let controller = Reserved::any("Kafka's controller", "--kafka-port")?;
+            Ok(NodePorts { broker, controller })
+        });
+        let kafka = nodes.collect::<Result<_, StackError>>()?;
+        Ok(Self { kafka, postgres: ports.postgres, redis: ports.redis })
     }
 }
 

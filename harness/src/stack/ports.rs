@@ -13,6 +13,61 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 /// Random tries in [`RANGE`] before the system is left to choose.
 const TRIES: u32 = 100;
 
+/// Ports that were asked for; a free one each where none was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    /// The first broker's, the others following.
+    pub(super) kafka: Option<u16>,
+    pub(super) postgres: Option<u16>,
+    pub(super) redis: Option<u16>,
+}
+
+/// The ports at which clients find the parts, taken before anything is started.
+#[derive(Debug)]
+pub(super) struct Ports {
+    pub(super) brokers: Vec<Reserved>,
+    pub(super) postgres: Reserved,
+    pub(super) redis: Reserved,
+}
+
+impl Ports {
+    /// One for each of `nodes` brokers (1 or 3), and one each for store and view.
+    pub(super) fn take(nodes: usize, wanted: Wanted) -> Result<Self, StackError> {
+        if ![1, 3].contains(&nodes) {
+            return Err(StackError::Nodes { nodes });
+        }
+        // First the ports that were asked for, so that no free choice takes one of them.
+        let brokers = (0..)
+            .take(nodes)
+            .map(|i| {
+                wanted.kafka.map(|first| Reserved::exactly(first, i, "Kafka", "--kafka-port")).transpose()
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let exactly = |port: Option<u16>, part, flag| {
+            port.map(|port| Reserved::exactly(port, 0, part, flag)).transpose()
+        };
+        let postgres = exactly(wanted.postgres, "PostgreSQL", "--postgres-port")?;
+        let redis = exactly(wanted.redis, "Redis", "--redis-port")?;
+
+        let or_any =
+            |reserved: Option<Reserved>, part, flag| reserved.map_or_else(|| Reserved::any(part, flag), Ok);
+        Ok(Self {
+            brokers: brokers
+                .into_iter()
+                .map(|broker| or_any(broker, "Kafka", "--kafka-port"))
+                .collect::<Result<_, _>>()?,
+            postgres: or_any(postgres, "PostgreSQL", "--postgres-port")?,
+            redis: or_any(redis, "Redis", "--redis-port")?,
+        })
+    }
+
+    /// All of them.
+    #[cfg_attr(not(feature = "containers"), allow(dead_code))]
+    pub(super) fn numbers(&self) -> Vec<u16> {
+        self.brokers.iter().chain([&self.postgres, &self.redis]).map(Reserved::port).collect()
+    }
+}
+
 /// A port on 127.0.0.1 that nobody else can have while this lives.
 #[derive(Debug)]
 pub(super) struct Reserved {

@@ -20,7 +20,7 @@ use super::scratch::Scratch;
 use super::{Component, PartFacts, StackError, checks};
 
 /// The superuser of the cluster.
-const SUPERUSER: &str = "lanebench";
+pub(super) const SUPERUSER: &str = "lanebench";
 
 /// A running server.
 #[derive(Debug)]
@@ -70,18 +70,19 @@ pub(super) async fn start(
 }
 
 /// What differs from PostgreSQL's defaults, and what must hold whatever the defaults are.
-fn settings(port: u16) -> [String; 8] {
-    [
-        "listen_addresses=127.0.0.1".to_owned(),
-        format!("port={port}"),
-        // No socket file: nobody needs it, and its path may be 107 bytes long at most, which TMPDIR may exceed.
-        "unix_socket_directories=".to_owned(),
-        "max_connections=50".to_owned(),
-        "fsync=on".to_owned(),
-        "synchronous_commit=on".to_owned(),
-        "full_page_writes=on".to_owned(),
-        "logging_collector=off".to_owned(),
-    ]
+pub(super) const SETTINGS: [&str; 5] = [
+    "max_connections=50",
+    "fsync=on",
+    "synchronous_commit=on",
+    "full_page_writes=on",
+    "logging_collector=off",
+];
+
+/// Those, and where the server listens.
+fn settings(port: u16) -> impl Iterator<Item = String> {
+    // No socket file: nobody needs it, and its path may be 107 bytes long at most, which TMPDIR may exceed.
+    let listening = ["listen_addresses=127.0.0.1", "unix_socket_directories="];
+    listening.into_iter().chain(SETTINGS).map(str::to_owned).chain([format!("port={port}")])
 }
 
 /// PostgreSQL refuses to run as root; then it runs as `postgres`, whom Debian's package makes, or as `nobody`.

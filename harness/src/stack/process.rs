@@ -22,10 +22,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(8);
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often readiness is asked for.
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 
 /// Lines of a log that an error shows.
-const TAIL_LINES: usize = 12;
+pub(super) const TAIL_LINES: usize = 12;
 
 /// A child. Dropping it stops it and waits, on any path, a panic included.
 #[derive(Debug)]
@@ -193,7 +193,10 @@ impl Process {
         match tokio::time::timeout_at(deadline.at.into(), self.exited()).await {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(self.ended(status)),
-            Err(_) => Err(deadline.missed(&self, "its preparation has not ended".to_owned())),
+            Err(_) => {
+                let waiting_for = "its preparation has not ended".to_owned();
+                Err(deadline.missed(self.component, waiting_for, self.log_tail()))
+            }
         }
     }
 }
@@ -235,13 +238,14 @@ impl Deadline {
         Self { at: Instant::now() + limit, limit }
     }
 
-    fn missed(&self, process: &Process, waiting_for: String) -> StackError {
-        StackError::NotReady {
-            component: process.component,
-            limit: self.limit,
-            waiting_for,
-            log_tail: process.log_tail(),
-        }
+    /// Whether it has passed.
+    pub(super) fn has_passed(self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    /// The error that says who missed it.
+    pub(super) fn missed(self, component: Component, waiting_for: String, log_tail: String) -> StackError {
+        StackError::NotReady { component, limit: self.limit, waiting_for, log_tail }
     }
 }
 
@@ -265,8 +269,8 @@ where
         }
         match answer {
             Ok(answer) => return Ok(answer),
-            Err(waiting_for) if Instant::now() >= deadline.at => {
-                return Err(deadline.missed(processes[0], waiting_for));
+            Err(waiting_for) if deadline.has_passed() => {
+                return Err(deadline.missed(processes[0].component, waiting_for, processes[0].log_tail()));
             }
             Err(_) => tokio::time::sleep(POLL).await,
         }
@@ -275,7 +279,7 @@ where
 
 /// The last `lines` lines of `text` that say something: no blank ones, and none of the frames of a Java stack trace,
 /// between which its causes would be lost.
-fn tail(text: &str, lines: usize) -> String {
+pub(super) fn tail(text: &str, lines: usize) -> String {
     let frame = |line: &str| line.starts_with("\tat ") || line.starts_with("\t... ");
     let all: Vec<&str> =
         text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !frame(line)).collect();

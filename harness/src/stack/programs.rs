@@ -86,7 +86,8 @@ fn kafka_version_in(directory: &Path) -> Option<String> {
     entries.flatten().find_map(|entry| kafka_version(&entry.file_name()))
 }
 
-fn kafka_version(jar: &OsStr) -> Option<String> {
+/// The version in the name of a jar, if it is the broker's own.
+pub(super) fn kafka_version(jar: &OsStr) -> Option<String> {
     let (scala, version) = jar.to_str()?.strip_prefix("kafka_")?.strip_suffix(".jar")?.split_once('-')?;
     // A distribution has `-sources.jar` and the like beside it.
     let is_version = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::{StackError, StackKind, programs};
+use super::{StackError, StackKind, containers, programs};
 
 /// Least version of Java that Kafka 4 runs on.
 const JAVA_MIN: u32 = 17;
@@ -23,7 +23,7 @@ pub struct Requirement {
     /// Whether it is there.
     pub presence: Presence,
     /// The command that installs it.
-    pub install: &'static str,
+    pub install: String,
 }
 
 /// Whether a requirement is met.
@@ -54,6 +54,7 @@ impl Requirement {
 pub async fn requirements(kind: StackKind) -> Vec<Requirement> {
     match kind {
         StackKind::Embedded | StackKind::External => Vec::new(),
+        StackKind::Containers => containers::requirements().await,
         StackKind::Native => {
             let (java, postgres, redis) = tokio::join!(java(), postgres(), redis());
             vec![java, kafka(), postgres, redis]
@@ -72,7 +73,7 @@ async fn java() -> Requirement {
             Err(reason) => Presence::Missing { reason: reason.clone() },
         },
     };
-    let install = "apt-get install default-jdk-headless";
+    let install = "apt-get install default-jdk-headless".to_owned();
     Requirement { name: "Java", purpose: "runs Kafka", presence, install }
 }
 
@@ -81,7 +82,7 @@ fn kafka() -> Requirement {
         Ok(jars) => present(jars.version, &jars.directory),
         Err(error) => missing(&error),
     };
-    Requirement { name: "Apache Kafka", purpose: "the broker", presence, install: "ci/setup" }
+    Requirement { name: "Apache Kafka", purpose: "the broker", presence, install: "ci/setup".to_owned() }
 }
 
 async fn postgres() -> Requirement {
@@ -89,7 +90,7 @@ async fn postgres() -> Requirement {
         Ok(programs) => asked(&programs.server).await,
         Err(error) => missing(&error),
     };
-    let install = "apt-get install postgresql";
+    let install = "apt-get install postgresql".to_owned();
     Requirement { name: "PostgreSQL", purpose: "the store", presence, install }
 }
 
@@ -98,7 +99,8 @@ async fn redis() -> Requirement {
         Ok(path) => asked(&path).await,
         Err(error) => missing(&error),
     };
-    Requirement { name: "Redis", purpose: "the view", presence, install: "apt-get install redis-server" }
+    let install = "apt-get install redis-server".to_owned();
+    Requirement { name: "Redis", purpose: "the view", presence, install }
 }
 
 async fn asked(path: &Path) -> Presence {

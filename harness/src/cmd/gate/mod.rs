@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::compare::WORKER_WARM_UP;
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{Format, UsageError, print, tell};
+use super::out::{Format, UsageError, keep_logs, print, tell};
 use super::place::PlaceFlags;
 use super::values::{command_line, duration};
 use crate::gate::Rules;
@@ -180,6 +180,9 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
         out: &out,
     };
     let ended = gate::run(setup, &console, &cancel).await;
+    if ended.is_err() {
+        keep_logs(&stack, &out).await;
+    }
     console.phase("stopping");
     stack.stop().await;
     let Ended { record, interrupted: cut } = ended?;
