@@ -5,6 +5,7 @@
 //! native    Apache Kafka (1 or 3 nodes), PostgreSQL and Redis, started here and gone afterwards   native.rs
 //!           (its Kafka alone, for tests of brokers: brokers.rs)
 //! external  a team's own, given by address; nothing is started, nothing is stopped                external.rs
+//!           (docker-compose.yml's, for one: compose.rs knows its addresses)
 //! ```
 //!
 //! Architecture invariant: the rest of the harness knows a stack by its [`Place`]. Process ids are for measuring
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use payment_delivery::store::sqlite::SqliteStore;
 
 pub mod brokers;
+pub mod compose;
 pub mod embedded;
 pub mod error;
 pub mod external;
