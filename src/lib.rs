@@ -6,12 +6,16 @@
 //!                  order id)                      └─ kafka::group ┘ (membership, offsets)
 //! ```
 //!
+//! In front of it, [`intake`] accepts payments and sends them, and [`api`] offers both ends over HTTP.
+//!
 //! The pipeline does not know that it is measured: it calls a [`probe::Probe`], and `()` is the silent one.
 
+pub mod api;
 pub mod delivery;
 pub mod event;
 #[cfg(any(test, feature = "contract-tests"))]
 mod frozen;
+pub mod intake;
 pub mod kafka;
 pub mod mode;
 pub mod probe;

@@ -12,6 +12,7 @@ pub mod measure;
 pub mod record;
 pub mod report;
 pub mod scenario;
+pub mod serve;
 pub mod stack;
 pub mod stats;
 pub mod verify;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const ROOMS: [&str; 14] = [
-    "benched", "broker", "cmd", "gate", "load", "measure", "record", "report", "scenario", "stack", "stats",
-    "verify", "worker", "workload",
+const ROOMS: [&str; 15] = [
+    "benched", "broker", "cmd", "gate", "load", "measure", "record", "report", "scenario", "serve", "stack",
+    "stats", "verify", "worker", "workload",
 ];
 
 /// Rooms that the sources of one room mention as `crate::room`.
@@ -47,6 +47,7 @@ fn arrows_point_one_way() {
     check("gate", &["record"]);
     check("measure", &["record", "workload"]);
     check("worker", &["measure"]);
+    check("serve", &["stack", "worker"]);
     check("load", &["measure", "workload"]);
     check(
         "scenario",

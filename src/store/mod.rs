@@ -13,6 +13,7 @@ mod error;
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod model;
 mod pages;
+pub mod payments;
 pub mod postgres;
 mod row;
 mod session;

@@ -8,11 +8,15 @@ use super::{Parked, StoreError, error};
 use crate::delivery::{Delivery, Status};
 use crate::kafka::Origin;
 
-/// The columns of a row by name, in the three types that there are.
+/// The columns of a row by name, in the types that there are.
 pub(super) trait Columns {
     fn text(&self, column: &'static str) -> Result<&str, Error>;
     fn integer(&self, column: &'static str) -> Result<i32, Error>;
     fn bigint(&self, column: &'static str) -> Result<i64, Error>;
+    fn bytes(&self, column: &'static str) -> Result<&[u8], Error>;
+    fn maybe_text(&self, column: &'static str) -> Result<Option<&str>, Error>;
+    fn maybe_integer(&self, column: &'static str) -> Result<Option<i32>, Error>;
+    fn maybe_bigint(&self, column: &'static str) -> Result<Option<i64>, Error>;
 }
 
 impl Columns for PgRow {
@@ -25,6 +29,18 @@ impl Columns for PgRow {
     fn bigint(&self, column: &'static str) -> Result<i64, Error> {
         self.try_get(column)
     }
+    fn bytes(&self, column: &'static str) -> Result<&[u8], Error> {
+        self.try_get(column)
+    }
+    fn maybe_text(&self, column: &'static str) -> Result<Option<&str>, Error> {
+        self.try_get(column)
+    }
+    fn maybe_integer(&self, column: &'static str) -> Result<Option<i32>, Error> {
+        self.try_get(column)
+    }
+    fn maybe_bigint(&self, column: &'static str) -> Result<Option<i64>, Error> {
+        self.try_get(column)
+    }
 }
 
 impl Columns for SqliteRow {
@@ -35,6 +51,18 @@ impl Columns for SqliteRow {
         self.try_get(column)
     }
     fn bigint(&self, column: &'static str) -> Result<i64, Error> {
+        self.try_get(column)
+    }
+    fn bytes(&self, column: &'static str) -> Result<&[u8], Error> {
+        self.try_get(column)
+    }
+    fn maybe_text(&self, column: &'static str) -> Result<Option<&str>, Error> {
+        self.try_get(column)
+    }
+    fn maybe_integer(&self, column: &'static str) -> Result<Option<i32>, Error> {
+        self.try_get(column)
+    }
+    fn maybe_bigint(&self, column: &'static str) -> Result<Option<i64>, Error> {
         self.try_get(column)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{StatusView, ViewError, status};
+use super::{Source, StatusView, Told, ViewError, status};
 use crate::delivery::{Status, StatusEntry};
 use crate::event::{OrderId, Revision};
 use crate::store::DeliveryStore;
@@ -81,8 +81,10 @@ pub async fn a_read_refills_what_was_lost(view: &dyn StatusView) {
         store.apply(&fold(order, revision, revision), origin(revision)).await.expect("the model takes it");
     }
     let found = status(view, &store, &id(order)).await.expect("the status is read");
-    assert_eq!(found, Some(entry(order, 2)));
-    assert_eq!(held(view, order).await, found, "the view was refilled");
+    assert_eq!(found, Some(Told { entry: entry(order, 2), by: Source::Store }));
+    assert_eq!(held(view, order).await, Some(entry(order, 2)), "the view was refilled");
+    let found = status(view, &store, &id(order)).await.expect("the status is read");
+    assert_eq!(found, Some(Told { entry: entry(order, 2), by: Source::View }));
 }
 
 /// Views of one server, each with a connection of its own, write the same order at once; a reader never sees it go back.
@@ -152,7 +154,8 @@ pub async fn a_call_ends_as_unavailable_within(view: &dyn StatusView, order: &st
     let store = ModelStore::default();
     store.apply(&fold(order, 1, 1), origin(1)).await.expect("the model takes it");
     let found = status(view, &store, &id(order)).await;
-    assert_eq!(found.expect("the store answers"), Some(entry(order, 1)));
+    let told = Told { entry: entry(order, 1), by: Source::Store };
+    assert_eq!(found.expect("the store answers"), Some(told));
 }
 
 /// Once the view is back, a write succeeds within `bound`, tried at most every 50 ms.

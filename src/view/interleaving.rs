@@ -181,7 +181,7 @@ async fn read<V: StatusView>(
     for _ in 0..times {
         let before = *visible.lock().unwrap();
         let told = status(view, store, &event(ORDER, 1).order_id).await.unwrap();
-        let told = told.map_or(0, |entry| entry.revision);
+        let told = told.map_or(0, |told| told.entry.revision);
         if told < before {
             *broken.lock().unwrap() = Some(format!("told revision {told} after {before} was visible"));
         }

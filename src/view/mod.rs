@@ -45,6 +45,24 @@ pub enum StatusError {
     Store(#[from] StoreError),
 }
 
+/// Who answered a question for a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The view.
+    View,
+    /// The store, because the view had nothing or was away.
+    Store,
+}
+
+/// A status and who told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The status.
+    pub entry: StatusEntry,
+    /// Where it comes from.
+    pub by: Source,
+}
+
 /// The status of one order: from the view, else from the store, refilling the view by the same compare-and-set.
 ///
 /// A view that is away only costs speed: the store answers, and the refill is left out.
@@ -55,18 +73,21 @@ pub async fn status(
     view: &dyn StatusView,
     store: &dyn DeliveryStore,
     order_id: &OrderId,
-) -> Result<Option<StatusEntry>, StatusError> {
-    if let Ok(found) = view.get(std::slice::from_ref(order_id)).await
+) -> Result<Option<Told>, StatusError> {
+    let asked = view.get(std::slice::from_ref(order_id)).await;
+    let away = asked.is_err();
+    if let Ok(found) = asked
         && let Some(Some(entry)) = found.into_iter().next()
     {
-        return Ok(Some(entry));
+        return Ok(Some(Told { entry, by: Source::View }));
     }
     let Some(delivery) = store.delivery(order_id).await? else {
         return Ok(None);
     };
     let entry = delivery.status_entry();
-    if let Err(error) = view.advance(&entry).await {
+    // A view that has just failed would make the caller wait for its time-out once more.
+    if !away && let Err(error) = view.advance(&entry).await {
         tracing::debug!(%error, order = %order_id, "the view was not refilled");
     }
-    Ok(Some(entry))
+    Ok(Some(Told { entry, by: Source::Store }))
 }

@@ -13,6 +13,7 @@ pub mod interrupt;
 mod out;
 mod place;
 pub mod report;
+pub mod serve;
 pub mod stack;
 mod values;
 pub mod worker;
@@ -36,6 +37,7 @@ Examples:
   lanebench compare --configs 1p1c,3p1c,3p3c  any partitions and consumers
   lanebench compare --key none                a negative control: exit code 3
   lanebench gate --baseline main              did this tree's worker get worse?
+  lanebench serve                             the service on http://127.0.0.1:8080
   lanebench report reports/latest/result.json renders a report again
 
 Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed;
@@ -54,6 +56,8 @@ enum Command {
     Gate(Box<gate::GateArgs>),
     /// Render a saved result again, or lay two beside each other
     Report(report::ReportArgs),
+    /// Serve payments and deliveries over HTTP
+    Serve(Box<serve::ServeArgs>),
     /// See what a stack needs, or hold one up
     Stack(stack::StackArgs),
     /// Work as one consumer process: read the topic in a group, write rows and statuses
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
             Command::Compare(args) => compare::run(*args, cancel).await,
             Command::Gate(args) => gate::run(*args, cancel).await,
             Command::Report(args) => report::run(&args),
+            Command::Serve(args) => serve::run(*args, cancel).await,
             Command::Stack(args) => stack::run(args, cancel).await,
             Command::Worker(args) => worker::run(args, cancel).await,
         }

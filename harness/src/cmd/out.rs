@@ -94,4 +94,5 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref::<crate::benched::BenchedError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::scenario::ScenarioError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::worker::ProcessError>().and_then(|e| e.hint()))
+        .or_else(|| error.downcast_ref::<crate::serve::ServeError>().and_then(|e| e.hint()))
 }

@@ -20,9 +20,12 @@ use self::source::{Source, Trouble};
 use super::Fetched;
 use super::link::Link;
 
+mod scan;
 mod source;
 #[cfg(test)]
 mod tests;
+
+pub use scan::{ScanBounds, scan};
 
 /// How a partition is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]

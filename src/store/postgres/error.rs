@@ -3,8 +3,8 @@
 use crate::store::{StoreError, error};
 
 /// What a role must be granted.
-const RIGHTS: &str = "the role needs USAGE on the schema and SELECT, INSERT, UPDATE and DELETE on deliveries and \
-                      parked_events; TRUNCATE to clear them; CREATE on the database to make a missing schema";
+const RIGHTS: &str = "the role needs USAGE on the schema and SELECT, INSERT, UPDATE and DELETE on deliveries, \
+                      parked_events and, where payments are accepted, payments; TRUNCATE to clear them; CREATE on the database to make a missing schema";
 
 /// Sorts an error of sqlx.
 pub(super) fn sorted(failed: sqlx::Error) -> StoreError {

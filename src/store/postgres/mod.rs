@@ -42,6 +42,7 @@ mod apply;
 pub mod contract;
 mod error;
 mod options;
+mod payments;
 mod statements;
 
 pub use options::PostgresOptions;

@@ -4,7 +4,13 @@
 /// Creates what is missing.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
 
-/// Drops what [`SCHEMA`] made.
+/// Creates the schema and the table of accepted payments where they are missing.
+pub(super) const PAYMENTS: &str = include_str!("payments.sql");
+
+/// Empties the table of accepted payments.
+pub(super) const CLEAR_PAYMENTS: &str = "TRUNCATE payments";
+
+/// Drops what [`SCHEMA`] and [`PAYMENTS`] made.
 pub(super) const DROP: &str = include_str!("drop.sql");
 
 /// Empties both tables.

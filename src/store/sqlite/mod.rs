@@ -45,6 +45,7 @@ use crate::store::{DeliveryStore, Outcome, PAGE, Parked, StoreError, row, sql as
 mod apply;
 mod error;
 mod options;
+mod payments;
 mod statements;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,12 @@ pub(super) const SCHEMA: &str = include_str!("schema.sql");
 /// Empties both tables, inside a transaction.
 pub(super) const CLEAR: &str = "DELETE FROM deliveries; DELETE FROM parked_events";
 
+/// Creates the table of accepted payments where it is missing.
+pub(super) const PAYMENTS: &str = include_str!("payments.sql");
+
+/// Empties the table of accepted payments.
+pub(super) const CLEAR_PAYMENTS: &str = "DELETE FROM payments";
+
 /// The transaction takes the database's one write lock at its start: a lock asked for only after a read would be refused
 /// at once if someone wrote in between.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";

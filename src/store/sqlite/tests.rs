@@ -13,6 +13,7 @@ use crate::store::contract::{
     self, a_call_ends_as_unavailable_within, fold, holds, origin, the_same_message_succeeds_within,
 };
 use crate::store::model::ModelStore;
+use crate::store::payments::{self, PaymentLog};
 use crate::store::{DeliveryStore, Effect, Outcome, StoreError};
 
 mod cancelled;
@@ -332,4 +333,22 @@ async fn the_settings_are_told() {
     assert!(told["version"].starts_with("3."), "{told:?}");
     assert_eq!((told["journal_mode"].as_str(), told["synchronous"].as_str()), ("wal", "off"));
     assert_eq!(told.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accepted_payments_hold_their_contract() {
+    let field = Field::new();
+    let mut logs: Vec<Arc<dyn PaymentLog>> = Vec::new();
+    for _ in 0..3 {
+        let store = field.store().await;
+        store.prepare_payments().await.expect("the table is made");
+        logs.push(Arc::new(store));
+    }
+    assert_eq!(logs[0].topic_in_use().await.unwrap(), None);
+    for (_, check) in payments::contract::CHECKS {
+        check(&*logs[0]).await;
+    }
+    payments::contract::writers_at_once_leave_no_gap(&logs).await;
+    logs[0].clear_payments().await.unwrap();
+    assert_eq!(logs[0].topic_in_use().await.unwrap(), None);
 }

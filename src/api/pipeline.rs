@@ -1,0 +1,168 @@
+//! `GET /pipeline`: who works on which partition, and how far behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::App;
+use super::problem::Problem;
+use crate::kafka::admin::{Admin, AdminError};
+
+/// How old an answer may be: many who ask at once cost the brokers one question.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The group and the partitions at one moment.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pipeline {
+    /// The topic that payments go to.
+    #[schema(example = "payment-completed")]
+    pub(super) topic: String,
+    /// The group that delivers them.
+    #[schema(example = "deliveries")]
+    pub(super) group: String,
+    /// Kafka's name of the group's state.
+    #[schema(example = "Stable")]
+    pub(super) state: String,
+    /// By member id.
+    pub(super) members: Vec<Member>,
+    /// By number.
+    pub(super) partitions: Vec<Partition>,
+    /// Records not committed, all partitions together.
+    #[schema(minimum = 0)]
+    pub(super) lag: i64,
+}
+
+/// A member of the group.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Member {
+    /// As the coordinator calls it.
+    member_id: String,
+    /// As it calls itself.
+    client_id: String,
+    /// Where it connects from.
+    host: String,
+    /// What it works on.
+    partitions: Vec<i32>,
+}
+
+/// A partition of the topic.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Partition {
+    /// Its number.
+    pub(super) partition: i32,
+    /// Node id of its leader; null while there is none.
+    leader: Option<i32>,
+    /// The offset that the next record gets.
+    pub(super) end_offset: i64,
+    /// The next offset for the group; null if it has committed none.
+    committed_offset: Option<i64>,
+    /// Records that the group has not committed.
+    #[schema(minimum = 0)]
+    pub(super) lag: i64,
+    /// Member id of who works on it; null if nobody does.
+    pub(super) owner: Option<String>,
+}
+
+/// Asks the cluster, and remembers the answer for a moment.
+pub(super) struct Watch {
+    admin: Admin,
+    topic: String,
+    group: String,
+    last: Mutex<Option<(Instant, Arc<Pipeline>)>>,
+}
+
+impl Watch {
+    pub(super) fn new(admin: Admin, topic: String, group: String) -> Self {
+        Self { admin, topic, group, last: Mutex::new(None) }
+    }
+
+    pub(super) fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// The present state, half a second old at most.
+    pub(super) async fn look(&self) -> Result<Arc<Pipeline>, AdminError> {
+        let mut last = self.last.lock().await;
+        if let Some((at, pipeline)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(pipeline));
+        }
+        let asked = Instant::now();
+        let pipeline = Arc::new(self.ask().await?);
+        *last = Some((asked, Arc::clone(&pipeline)));
+        Ok(pipeline)
+    }
+
+    async fn ask(&self) -> Result<Pipeline, AdminError> {
+        let (admin, topic, group) = (&self.admin, self.topic.as_str(), self.group.as_str());
+        // The committed offsets first: what is committed meanwhile must not lie behind an end that was asked for before.
+        let committed = admin.group_offsets(group, topic).await?;
+        let (infos, starts, ends, described) = tokio::try_join!(
+            admin.describe_topic(topic),
+            admin.start_offsets(topic),
+            admin.end_offsets(topic),
+            admin.group_members(group),
+        )?;
+        let members: Vec<_> = described
+            .members
+            .into_iter()
+            .map(|member| Member {
+                partitions: member.partitions.get(topic).cloned().unwrap_or_default(),
+                member_id: member.member_id,
+                client_id: member.client_id,
+                host: member.host,
+            })
+            .collect();
+        let owner = |partition: i32| {
+            let owns = members.iter().find(|member| member.partitions.contains(&partition));
+            owns.map(|member| member.member_id.clone())
+        };
+        let of = |offsets: &std::collections::BTreeMap<i32, i64>, partition| offsets.get(&partition).copied();
+        let partitions: Vec<_> = infos
+            .into_iter()
+            .map(|info| {
+                let end_offset = of(&ends, info.id).unwrap_or_default();
+                let committed_offset = of(&committed, info.id);
+                let begin = committed_offset.or(of(&starts, info.id)).unwrap_or_default();
+                Partition {
+                    partition: info.id,
+                    leader: info.leader,
+                    end_offset,
+                    committed_offset,
+                    lag: (end_offset - begin).max(0),
+                    owner: owner(info.id),
+                }
+            })
+            .collect();
+        Ok(Pipeline {
+            topic: topic.to_owned(),
+            group: group.to_owned(),
+            state: described.state,
+            members,
+            lag: partitions.iter().map(|partition| partition.lag).sum(),
+            partitions,
+        })
+    }
+}
+
+/// The group and its members, who works on which partition, and the lag
+#[utoipa::path(
+    get,
+    path = "/pipeline",
+    tag = "pipeline",
+    responses((status = 200, description = "The state, half a second old at most", body = Pipeline))
+)]
+pub(super) async fn pipeline(State(app): State<App>) -> Result<Json<Pipeline>, Problem> {
+    let pipeline = app.watch.look().await.map_err(|error| Problem::unavailable(error.to_string()))?;
+    Ok(Json(Pipeline::clone(&pipeline)))
+}
