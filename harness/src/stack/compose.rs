@@ -76,6 +76,8 @@ fn encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const FILE: &str = include_str!("../../../docker-compose.yml");
@@ -97,6 +99,24 @@ mod tests {
                 assert!(said.starts_with(&format!(":-{default}}}")), "{name}: {:.40}", said);
             }
         }
+    }
+
+    #[test]
+    fn the_example_of_an_env_file_lists_every_variable_with_its_default() {
+        let example = include_str!("../../../.env.example");
+        let listed: BTreeSet<&str> = example.lines().map(|line| line.trim_start_matches('#')).collect();
+        for said in FILE.split("${").skip(1) {
+            let (variable, _) = said.split_once('}').unwrap();
+            let line = variable.replacen(":-", "=", 1);
+            assert!(listed.contains(line.as_str()), ".env.example has no {line}");
+        }
+    }
+
+    #[test]
+    fn everything_is_published_on_the_loopback_interface_alone() {
+        let ports: Vec<&str> = FILE.lines().filter(|line| line.trim_start().starts_with("ports:")).collect();
+        assert_eq!(ports.len(), 8, "{ports:#?}");
+        assert!(ports.iter().all(|line| line.trim_start().starts_with("ports: [\"127.0.0.1:")), "{ports:#?}");
     }
 
     #[test]
