@@ -43,8 +43,9 @@ Examples:
 Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed;
 4 the gate found a regression; 5 it could not decide; 130 interrupted.";
 
-fn version() -> &'static str {
-    env!("CARGO_PKG_VERSION")
+/// With what it was made of: two builds of one version are told apart by it.
+const fn version() -> &'static str {
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("LANEBENCH_BUILT_FROM"), ")")
 }
 
 #[derive(Subcommand)]

@@ -1,10 +1,12 @@
-//! `lanebench stack`: what a stack needs, and one to hold and to play with.
+//! `lanebench stack`: what a stack needs, one to hold and to play with, and where compose's is.
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+
+mod env;
 
 use super::exit::Exit;
 use super::out::{UsageError, print, tell};
@@ -27,6 +29,7 @@ pub struct StackArgs {
 enum Action {
     Check(CheckArgs),
     Up(UpArgs),
+    Env(env::EnvArgs),
 }
 
 /// Say what a stack needs, what of it is there, and how to install the rest.
@@ -93,6 +96,7 @@ pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<E
     match args.action {
         Action::Check(args) => check(args).await,
         Action::Up(args) => up(&args, cancel).await,
+        Action::Env(args) => env::run(&args),
     }
 }
 

@@ -6,8 +6,8 @@ use crate::record::Environment;
 
 /// The environment at this moment; its load average is the one "before", and `load_max` begins with it.
 ///
-/// The commit and the rest of the build are those noted by `build.rs`: "unknown" outside a repository of our own, where a tree
-/// also counts as dirty, since nothing says that it is not.
+/// The commit and the rest of the build are those noted by `build.rs`: outside a repository of our own, what the build was
+/// told, or "unknown", and then a tree also counts as dirty, since nothing says that it is not.
 ///
 /// # Errors
 /// [`ProcError`] when /proc cannot be read.

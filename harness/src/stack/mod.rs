@@ -6,6 +6,7 @@
 //!             (its Kafka alone, for tests of brokers: brokers.rs)
 //! containers  the same three in containers, by Docker, gone afterwards as well                      containers/
 //! external    a team's own, given by address; nothing is started, nothing is stopped                external.rs
+//!             (docker-compose.yml's, for one: compose.rs knows its addresses)
 //! ```
 //!
 //! Architecture invariant: the rest of the harness knows a stack by its [`Place`]. Process ids are for measuring
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use payment_delivery::store::sqlite::SqliteStore;
 
 pub mod brokers;
+pub mod compose;
 pub mod containers;
 pub mod embedded;
 pub mod error;
