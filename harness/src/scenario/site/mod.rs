@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use payment_delivery::kafka::admin::{Admin, AdminError};
 use payment_delivery::mode::dead_letter_topic;
-use payment_delivery::store::DeliveryStore;
+use payment_delivery::store::{DeliveryStore, StoreError};
 use payment_delivery::view::StatusView;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,9 @@ use statuses::Statuses;
 
 /// How long to look for a broker, a database or a view before saying that there is none.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// PostgreSQL's `duplicate_schema`.
+const SCHEMA_EXISTS: &str = "42P06";
 
 /// What a group is in that nobody ever joined.
 const NEVER_JOINED: &str = "Dead";
@@ -63,7 +66,12 @@ impl Site {
         });
         let (admin, rows) = connected.await.ok_or(ScenarioError::Interrupted)??;
         // Not to be cut short: what it makes has to be known, to be removed.
-        rows.create().await?;
+        rows.create().await.map_err(|error| match error {
+            StoreError::Unusable(told) if told.contains(SCHEMA_EXISTS) => {
+                ScenarioError::Taken { what: format!("schema {run_id}") }
+            }
+            other => other.into(),
+        })?;
         Ok(Self { place, run_id, admin, rows: Arc::new(rows), remains: Mutex::default() })
     }
 
