@@ -18,10 +18,12 @@ use super::conn::{ConnError, check_address};
 
 mod groups;
 mod offsets;
+mod rights;
 mod topics;
 
 pub use super::conn::code::KafkaCode;
 pub use groups::{GroupDescription, GroupMember};
+pub use rights::{Operation, Rights};
 
 const CLIENT_ID: &str = "lanebench-admin";
 

@@ -2,6 +2,7 @@
 
 use crate::event::{DecodeError, OrderId};
 use crate::store::StoreError;
+use crate::tls::TlsTrouble;
 
 /// SQLSTATE of a number that its column cannot hold.
 const OUT_OF_RANGE: &str = "22003";
@@ -11,10 +12,14 @@ pub(super) fn sorted(
     error: sqlx::Error,
     by_database: impl FnOnce(&dyn sqlx::error::DatabaseError) -> StoreError,
 ) -> StoreError {
+    if let Some(trouble) = TlsTrouble::behind(&error) {
+        return StoreError::Unusable(format!("no TLS connection: {trouble}; {}", trouble.hint()));
+    }
     match error {
         sqlx::Error::Database(error) => by_database(&*error),
-        // The URL, or a table of another shape: trying again cannot help.
+        // The URL, a server without TLS, or a table of another shape: trying again cannot help.
         sqlx::Error::Configuration(_)
+        | sqlx::Error::Tls(_)
         | sqlx::Error::InvalidArgument(_)
         | sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::ColumnNotFound(_)

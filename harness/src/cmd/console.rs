@@ -80,6 +80,14 @@ impl Progress for Console {
         }
     }
 
+    fn warn(&self, text: &str) {
+        let text = format!("warning: {text}");
+        match self {
+            Self::Silent | Self::Lines(_) => tell(&text),
+            Self::Terminal(line) => line.bar.suspend(|| tell(&text)),
+        }
+    }
+
     fn left(&self, left: Duration) {
         if let Self::Terminal(line) = self {
             line.ends.set(Instant::now() + left);

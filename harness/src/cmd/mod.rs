@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use payment_delivery::redact::redact_all;
 use tokio_util::sync::CancellationToken;
 
 pub mod compare;
@@ -13,7 +14,9 @@ pub mod interrupt;
 mod out;
 mod place;
 pub mod report;
+pub mod secret;
 pub mod serve;
+mod servers;
 pub mod stack;
 mod values;
 pub mod worker;
@@ -66,7 +69,10 @@ enum Command {
 
 /// Parses, dispatches, prints the error.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     init_logs();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -92,9 +98,26 @@ pub fn main() -> ExitCode {
     ended.unwrap_or_else(|error| out::explain(&error)).into()
 }
 
+/// What clap has to say, help and version included. It quotes words that it doesn't understand, and a URL may be among them.
+fn refused(error: &clap::Error) -> ExitCode {
+    let hides = std::env::args().any(|word| redact_all(&word) != word);
+    if error.use_stderr() && hides {
+        out::tell(redact_all(&error.render().to_string()).trim_end());
+    } else {
+        // Nobody reads it any more; the exit code says it all the same.
+        let _ = error.print();
+    }
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Held.into() }
+}
+
 fn init_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LANEBENCH_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
+    // It quotes the value of each parameter of a URL that it doesn't know, `passwrod` as well.
+    let filter = match "sqlx_postgres::options=off".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let colour =
         std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();

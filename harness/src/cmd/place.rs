@@ -5,10 +5,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::out::UsageError;
+use super::servers::ExternalFlags;
 use crate::scenario::Progress as _;
 use crate::stack::{
-    ContainerOptions, ContainerStack, EmbeddedStack, Endpoints, External, NativeOptions, NativeStack, Stack,
-    StackError, StackKind,
+    ContainerOptions, ContainerStack, EmbeddedStack, External, NativeOptions, NativeStack, Replicas, Stack,
+    StackKind,
 };
 
 /// Which stack, and where.
@@ -42,21 +43,22 @@ struct Addresses {
     /// Port of Redis, native or in a container [default: a free one]
     #[arg(long)]
     redis_port: Option<u16>,
-    /// Brokers of the external stack, such as 10.0.0.1:9092,10.0.0.2:9092
-    #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',')]
-    bootstrap: Vec<String>,
-    /// PostgreSQL of the external stack; prefer the environment, which keeps a password out of `ps`
-    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true)]
-    database_url: Option<String>,
-    /// Redis of the external stack
-    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true)]
-    redis_url: Option<String>,
+    #[command(flatten)]
+    external: ExternalFlags,
 }
 
 impl Addresses {
     /// Refuses what the stack would not heed. Addresses may also come by environment, for every run of a shell, so they
     /// are no mistake on another stack.
     fn fit(&self, stack: StackKind) -> Result<(), UsageError> {
+        if self.external.has_prefix() && stack != StackKind::External {
+            return Err(UsageError {
+                what: format!(
+                    "`--prefix` is for the external stack; the {stack} one goes with all its names"
+                ),
+                hint: "leave `--prefix` out, or add `--stack external`".into(),
+            });
+        }
         let ports = [
             ("--kafka-port", self.kafka_port),
             ("--postgres-port", self.postgres_port),
@@ -103,41 +105,26 @@ impl PlaceFlags {
         Ok((replication, min_isr))
     }
 
-    /// The addresses of the external stack, if that is asked for.
-    pub(super) fn external(&self) -> Result<Option<Endpoints>, UsageError> {
+    /// The external stack, if that is asked for.
+    pub(super) fn external(&self) -> Result<Option<External>, UsageError> {
         if self.stack != StackKind::External {
             return Ok(None);
         }
-        let missing = |flag: &str, variable: &str| UsageError {
-            what: format!("the external stack needs {flag}"),
-            hint: format!("give it, or set {variable}; `lanebench stack up` prints all three variables"),
-        };
-        let at = &self.addresses;
-        if at.bootstrap.is_empty() {
-            return Err(missing("--bootstrap", "LANEBENCH_BOOTSTRAP"));
-        }
-        Ok(Some(Endpoints {
-            bootstrap: at.bootstrap.clone(),
-            database_url: at
-                .database_url
-                .clone()
-                .ok_or_else(|| missing("--database-url", "LANEBENCH_DATABASE_URL"))?,
-            redis_url: at.redis_url.clone().ok_or_else(|| missing("--redis-url", "LANEBENCH_REDIS_URL"))?,
-        }))
+        let (replication, min_isr) = self.replicas()?;
+        Ok(Some(self.addresses.external.external(Replicas { replication, min_isr })?))
     }
 
     /// Starts it, or looks whether it is there. `processes`: whether workers are processes of their own.
     pub(super) async fn start(
         &self,
-        external: Option<Endpoints>,
+        external: Option<External>,
         processes: bool,
         console: &Console,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Stack> {
-        if let Some(endpoints) = external {
+        if let Some(external) = external {
             console.phase("looking for the external stack");
-            let checked = cancel.run_until_cancelled(External::new(endpoints).check()).await;
-            return Ok(checked.ok_or(StackError::Interrupted)??.into());
+            return Ok(external.check(cancel).await?.into());
         }
         let tell = |step: crate::stack::Progress| console.phase(&step.to_string());
         if self.stack == StackKind::Embedded {

@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::interrupt;
 use super::out::{UsageError, print, tell};
 use super::place::PlaceFlags;
+use super::secret::from_environment_or;
 use super::values::duration;
 use crate::serve::{self, ServeError, Settings};
 use crate::stack::StackKind;
@@ -205,17 +206,9 @@ impl ServeArgs {
     /// The token, from the environment or a file; none is an error where others than this machine can ask.
     fn token(&self) -> anyhow::Result<Option<Token>> {
         // Not a flag: it would be seen in `ps`, and clap would print it in an error.
-        let text = match (&self.token_file, std::env::var("LANEBENCH_API_TOKEN")) {
-            (Some(file), _) => Some(
-                std::fs::read_to_string(file)
-                    .with_context(|| format!("the token could not be read from {}", file.display()))?,
-            ),
-            (None, Ok(token)) => Some(token),
-            (None, Err(_)) => None,
-        };
-        let token = text.map(|text| Token::new(&text)).transpose().map_err(|error| UsageError {
-            what: error.to_string(),
-            hint: "make one with `openssl rand -hex 32`".into(),
+        let given = from_environment_or("LANEBENCH_API_TOKEN", self.token_file.as_deref())?;
+        let token = given.map(|given| Token::new(given.expose())).transpose().map_err(|error| {
+            UsageError { what: error.to_string(), hint: "make one with `openssl rand -hex 32`".into() }
         })?;
         if token.is_none() && !self.no_auth && !self.listen.ip().is_loopback() {
             return Err(UsageError {

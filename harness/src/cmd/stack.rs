@@ -10,22 +10,23 @@ mod env;
 
 use super::exit::Exit;
 use super::out::{UsageError, print, tell};
+use super::servers::ExternalFlags;
 use crate::stack::{
-    Backing, ContainerOptions, ContainerStack, Endpoints, External, Facts, NativeOptions, NativeStack, Place,
-    Presence, Progress, Requirement, Stack, StackError, StackKind, requirements,
+    Backing, ContainerOptions, ContainerStack, Facts, NativeOptions, NativeStack, Place, Presence, Progress,
+    Replicas, Requirement, Stack, StackError, StackKind, requirements,
 };
 
 /// How often a stack that is held is looked at.
 const WATCH_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Look at what a stack needs, or start one and hold it.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub struct StackArgs {
     #[command(subcommand)]
     action: Action,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Action {
     Check(CheckArgs),
     Up(UpArgs),
@@ -34,10 +35,10 @@ enum Action {
 
 /// Say what a stack needs, what of it is there, and how to install the rest.
 ///
-/// For `--stack external` it asks the broker, the store and the view at the given addresses; for `--stack containers` the Docker
-/// daemon, and for images that are not here their registry.
+/// For `--stack external` it asks the broker, the store and the view at the given addresses, and whether a run may do there
+/// what it has to; for `--stack containers` the Docker daemon, and for images that are not here their registry.
 /// Exit code 0 if everything is there, 1 if not.
-#[derive(Args, Debug)]
+#[derive(Args)]
 struct CheckArgs {
     /// Which stack.
     #[arg(long, value_enum, default_value_t = StackKind::Native)]
@@ -45,15 +46,11 @@ struct CheckArgs {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Brokers of an external stack, `host:port`, separated by commas.
-    #[arg(long, env = "LANEBENCH_BOOTSTRAP", value_delimiter = ',', required_if_eq("stack", "external"))]
-    bootstrap: Vec<String>,
-    /// PostgreSQL of an external stack.
-    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true, required_if_eq("stack", "external"))]
-    database_url: Option<String>,
-    /// Redis of an external stack.
-    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true, required_if_eq("stack", "external"))]
-    redis_url: Option<String>,
+    /// Replicas that topics on an external stack shall have.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i16).range(1..))]
+    replication: i16,
+    #[command(flatten)]
+    external: ExternalFlags,
 }
 
 /// Start Kafka, PostgreSQL and Redis, print their addresses, and hold them until Ctrl-C or SIGTERM.
@@ -94,24 +91,25 @@ enum Format {
 /// [`StackError`], whose `hint` says what to do, and what keeps stdout from being written.
 pub async fn run(args: StackArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     match args.action {
-        Action::Check(args) => check(args).await,
+        Action::Check(args) => check(args, &cancel).await,
         Action::Up(args) => up(&args, cancel).await,
         Action::Env(args) => env::run(&args),
     }
 }
 
-async fn check(args: CheckArgs) -> anyhow::Result<Exit> {
-    let CheckArgs { stack, format, bootstrap, database_url, redis_url } = args;
+async fn check(args: CheckArgs, cancel: &CancellationToken) -> anyhow::Result<Exit> {
+    let CheckArgs { stack, format, replication, external } = args;
     let rows = match stack {
         StackKind::Embedded | StackKind::Native | StackKind::Containers => {
             requirements(stack).await.iter().map(Row::of_requirement).collect()
         }
         StackKind::External => {
-            // clap has seen to it that both URLs are there.
-            let (database_url, redis_url) = (database_url.unwrap_or_default(), redis_url.unwrap_or_default());
-            let shown = bootstrap.join(",");
-            let connected = External::new(Endpoints { bootstrap, database_url, redis_url }).check().await?;
-            Row::of_facts(connected.facts(), &shown)
+            let replicas = Replicas { replication, min_isr: (replication - 1).max(1) };
+            let connected = match external.external(replicas)?.check(cancel).await {
+                Err(StackError::Interrupted) => return Ok(Exit::Interrupted),
+                checked => checked?,
+            };
+            Row::of_facts(connected.facts(), connected.place())
         }
     };
     let report = Report { stack: stack.to_string(), ready: rows.iter().all(|row| row.present), parts: rows };
@@ -186,7 +184,7 @@ async fn hold(stack: &Stack, cancel: &CancellationToken) {
 /// As a shell reads them: `eval "$(…)"`, or one line a variable. No address has a character that needs quotes.
 fn shell_lines(place: &Place) -> String {
     let mut lines = format!("LANEBENCH_BOOTSTRAP={}", place.bootstrap.join(","));
-    if let Backing::Servers { database_url, redis_url } = &place.backing {
+    if let Backing::Servers { database_url, redis_url, .. } = &place.backing {
         lines.push_str(&format!("\nLANEBENCH_DATABASE_URL={database_url}\nLANEBENCH_REDIS_URL={redis_url}"));
     }
     lines
@@ -228,12 +226,17 @@ impl Row {
         }
     }
 
-    fn of_facts(facts: &Facts, bootstrap: &str) -> Vec<Self> {
-        let nodes = format!("{} brokers, by {bootstrap}", facts.nodes);
+    /// All of them answered, and allow a run what it needs.
+    fn of_facts(facts: &Facts, place: &Place) -> Vec<Self> {
+        let Place { bootstrap, prefix, .. } = place;
+        let noun = if facts.nodes == 1 { "broker" } else { "brokers" };
+        let (nodes, bootstrap) = (facts.nodes, bootstrap.join(","));
+        let topics =
+            format!("{nodes} {noun}, by {bootstrap}; topics and groups {prefix}_* may be made and removed");
         [
-            (&facts.kafka, "the broker", nodes),
-            (&facts.store, "the store", "answers queries".to_owned()),
-            (&facts.view, "the view", "answers PING".to_owned()),
+            (&facts.kafka, "the broker", topics),
+            (&facts.store, "the store", format!("a schema {prefix}_* may be made and removed")),
+            (&facts.view, "the view", format!("keys {prefix}_* may be read, scripted and removed")),
         ]
         .into_iter()
         .map(|(part, purpose, detail)| Self {
@@ -282,6 +285,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::Endpoints;
 
     fn requirement(presence: Presence) -> Requirement {
         Requirement {

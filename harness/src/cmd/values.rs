@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use payment_delivery::redact::{redact, redact_all};
+
 use super::out::UsageError;
-use crate::stack::redact;
 use crate::stack::worker::{WorkerCommand, quoted};
 
 /// A duration as it is typed: 5s, 2ms, 1m.
@@ -33,7 +34,7 @@ pub(super) fn command_line() -> String {
         words.push(match word.split_once('=') {
             Some((flag @ ("--database-url" | "--redis-url"), url)) => format!("{flag}={}", redact(url)),
             _ if hidden => redact(&word),
-            _ => word,
+            _ => redact_all(&word),
         });
     }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")

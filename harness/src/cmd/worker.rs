@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::exit::Exit;
 use super::interrupt;
 use super::out::{UsageError, tell};
+use super::secret::Secret;
+use super::servers::ServerFlags;
 use super::values::duration;
 use crate::worker::handicap::Handicap;
 use crate::worker::{self, Database, LaneRuntime, Settings};
@@ -44,15 +46,11 @@ pub struct WorkerArgs {
     /// Consumers of this process: consumer-0, consumer-1 and so on
     #[arg(long, env = "LANEBENCH_CONSUMERS", default_value = "1")]
     consumers: NonZeroU16,
-    /// Where rows go: postgres://… or sqlite:PATH; prefer the environment, which keeps a password out of `ps`
-    #[arg(long, env = "LANEBENCH_DATABASE_URL", hide_env_values = true)]
-    database_url: Option<String>,
+    #[command(flatten)]
+    servers: ServerFlags,
     /// PostgreSQL schema of the tables [default: payment_delivery]
     #[arg(long, env = "LANEBENCH_SCHEMA")]
     schema: Option<String>,
-    /// Where statuses go
-    #[arg(long, env = "LANEBENCH_REDIS_URL", hide_env_values = true)]
-    redis_url: Option<String>,
     /// What the statuses' keys begin with
     #[arg(long, env = "LANEBENCH_KEY_PREFIX", default_value = "")]
     key_prefix: String,
@@ -75,13 +73,14 @@ pub struct WorkerArgs {
 
 impl WorkerArgs {
     fn settings(self) -> Result<Settings, UsageError> {
-        let Self { bootstrap, topic, group, database_url, redis_url, .. } = self;
+        let (database, redis) = (self.servers.database()?, self.servers.redis()?);
+        let Self { bootstrap, topic, group, .. } = self;
         let missing = [
             ("--bootstrap", "LANEBENCH_BOOTSTRAP", bootstrap.is_empty()),
             ("--topic", "LANEBENCH_TOPIC", topic.is_none()),
             ("--group", "LANEBENCH_GROUP", group.is_none()),
-            ("--database-url", "LANEBENCH_DATABASE_URL", database_url.is_none()),
-            ("--redis-url", "LANEBENCH_REDIS_URL", redis_url.is_none()),
+            ("--database-url", "LANEBENCH_DATABASE_URL", database.is_none()),
+            ("--redis-url", "LANEBENCH_REDIS_URL", redis.is_none()),
         ];
         let missing: Vec<_> = missing.into_iter().filter(|(.., missing)| *missing).collect();
         if !missing.is_empty() {
@@ -95,7 +94,8 @@ impl WorkerArgs {
                 ),
             });
         }
-        let database = Database::new(&database_url.unwrap_or_default(), self.schema.as_deref());
+        let database = database.as_ref().map_or("", Secret::expose);
+        let database = Database::new(database, self.schema.as_deref());
         Ok(Settings {
             bootstrap,
             topic: topic.unwrap_or_default(),
@@ -105,7 +105,7 @@ impl WorkerArgs {
                 what: error.to_string(),
                 hint: "give --database-url, or LANEBENCH_DATABASE_URL, one of the two".into(),
             })?,
-            redis_url: redis_url.unwrap_or_default(),
+            redis: redis.unwrap_or_else(|| "".into()),
             key_prefix: self.key_prefix,
             service_time: self.service_time,
             commit_interval: self.commit_interval,

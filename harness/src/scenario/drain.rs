@@ -9,7 +9,7 @@ use super::ScenarioError;
 use super::options::{Key, Lanes, Options, Through};
 use super::phase::Plans;
 use super::rates::Sizes;
-use super::site::{Site, run_id};
+use super::site::Site;
 use super::trial::{Bench, Contender, Spec};
 use super::warm_up::warm_up;
 use crate::measure::lag::LagGauge;
@@ -52,8 +52,8 @@ impl Drains {
     /// # Errors
     /// [`ScenarioError`] where a part of the stack does not answer.
     pub async fn open(stack: &Stack, cancel: CancellationToken) -> Result<Self, ScenarioError> {
-        let site = Site::open(stack.place(), run_id(jiff::Timestamp::now())).await?;
         let runtime = LaneRuntime::start().map_err(ScenarioError::threads)?;
+        let site = Site::open(stack.place(), jiff::Timestamp::now(), &cancel).await?;
         let (pids, threads) = (stack.pids(), stack.threads());
         Ok(Self { site, runtime, options: options(), pids, threads, begun: 0, cancel })
     }
@@ -114,7 +114,7 @@ impl Drains {
 
     /// Removes the tables.
     pub async fn close(self) {
-        self.site.close().await;
+        self.site.close(&()).await;
     }
 }
 

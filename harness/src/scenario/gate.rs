@@ -13,7 +13,7 @@ use super::compare::cautions;
 use super::options::{Lanes, Options};
 use super::phase::Plans;
 use super::rates::{self, Asked, Rates};
-use super::site::{Site, run_id};
+use super::site::Site;
 use super::trial::{Bench, Contender, Spec};
 use super::warnings::{self, Caution};
 use super::{Progress, ScenarioError, describe, warm_up};
@@ -81,15 +81,15 @@ pub async fn run(
 ) -> Result<Ended, ScenarioError> {
     progress.phase("connecting");
     let began = Began { at: Instant::now(), stamp: jiff::Timestamp::now() };
-    let opened = tokio::select! {
-        opened = Site::open(setup.stack.place(), run_id(began.stamp)) => opened?,
-        () = cancel.cancelled() => return Ok(Ended { record: None, interrupted: true }),
-    };
     let runtime = LaneRuntime::start().map_err(ScenarioError::threads)?;
+    let opened = match Site::open(setup.stack.place(), began.stamp, cancel).await {
+        Err(ScenarioError::Interrupted) => return Ok(Ended { record: None, interrupted: true }),
+        opened => opened?,
+    };
     let mut run = Run::new(&setup, &opened, &runtime, began, progress, cancel);
     let ended = Box::pin(run.all()).await;
     let record = run.record.take();
-    opened.close().await;
+    opened.close(progress).await;
     match ended {
         Ok(()) => Ok(Ended { record, interrupted: false }),
         Err(_) if cancel.is_cancelled() => Ok(Ended { record, interrupted: true }),

@@ -32,10 +32,14 @@ pub mod warnings;
 
 use std::time::Duration;
 
+use payment_delivery::kafka::admin::AdminError;
+
 /// Hears of a run's progress; the command line shows it.
 pub trait Progress: Send + Sync {
     /// A new part of the run began.
     fn phase(&self, text: &str);
+    /// Something that whoever runs it has to know, whether or not they look on.
+    fn warn(&self, text: &str);
     /// How long the rest of the run is expected to take, from now.
     fn left(&self, _left: Duration) {}
     /// Whether anybody looks at pulses: where nobody does, none are taken.
@@ -62,6 +66,9 @@ pub struct Pulse {
 /// A silent one, for tests.
 impl Progress for () {
     fn phase(&self, _text: &str) {}
+    fn warn(&self, text: &str) {
+        tracing::warn!("{text}");
+    }
 }
 
 /// Why a run could not go on.
@@ -69,7 +76,7 @@ impl Progress for () {
 pub enum ScenarioError {
     /// The broker refused or did not answer an administrative request.
     #[error("Kafka: {0}")]
-    Admin(#[from] payment_delivery::kafka::admin::AdminError),
+    Admin(#[from] AdminError),
     /// The producer could not be had.
     #[error("producer: {0}")]
     Producer(#[from] payment_delivery::kafka::producer::ProducerError),
@@ -150,6 +157,12 @@ pub enum ScenarioError {
         /// The first finding.
         what: String,
     },
+    /// Something of the run's name is there already, and is somebody's.
+    #[error("there is a {what} already, which this run did not make")]
+    Taken {
+        /// What, and its name.
+        what: String,
+    },
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
@@ -163,11 +176,15 @@ impl ScenarioError {
     /// What to do next, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Taken { .. } => "it was left as it is; run again, or choose another `--prefix`",
+            Self::Admin(AdminError::Forbidden { .. }) => "grant it, as docs/external.md has it",
             Self::Admin(_) => {
                 "is the cluster up, and may this user create topics there? `lanebench stack up` holds a local one up"
             }
-            Self::Store(_) => "check the database URL, and that its user may create a schema",
-            Self::View(_) => "check the Redis URL and the user's rights",
+            Self::Store(_) => {
+                "check the database URL, and that its user may create a schema: docs/external.md"
+            }
+            Self::View(_) => "check the Redis URL and the user's rights: docs/external.md",
             Self::Joining(_) => "see the consumers' logs with `LANEBENCH_LOG=payment_delivery=debug`",
             Self::Load(_) | Self::Sender(_) => {
                 "see the producer's log with `LANEBENCH_LOG=payment_delivery=debug`"

@@ -1,5 +1,6 @@
 //! Rows, accepted payments and statuses of the service.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use payment_delivery::store::payments::PaymentLog;
@@ -7,7 +8,7 @@ use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
 use payment_delivery::store::sqlite::SqliteStore;
 use payment_delivery::store::{DeliveryStore, StoreError};
 use payment_delivery::view::memory::MemoryView;
-use payment_delivery::view::redis::{RedisTimeouts, RedisView};
+use payment_delivery::view::redis::{RedisServer, RedisTimeouts, RedisView};
 use payment_delivery::view::{StatusView, ViewError};
 
 use super::{ServeError, Settings};
@@ -28,28 +29,34 @@ enum Rows {
 }
 
 enum Statuses {
-    Redis { url: String, prefix: String },
+    Redis { server: RedisServer, prefix: String },
     Memory(MemoryView),
 }
 
 impl Kept {
     /// Finds everything and makes the tables where they are missing.
     pub(super) async fn open(backing: &Backing, settings: &Settings) -> Result<Self, ServeError> {
-        let redis = |url: &String| Statuses::Redis { url: url.clone(), prefix: settings.key_prefix.clone() };
+        let redis = |url: &str, ca: Option<&PathBuf>| Statuses::Redis {
+            server: RedisServer { url: url.to_owned(), ca: ca.cloned() },
+            prefix: settings.key_prefix.clone(),
+        };
         let kept = match backing {
-            Backing::Servers { database_url, redis_url } => {
+            Backing::Servers { database_url, redis_url, redis_ca } => {
                 let options =
                     PostgresOptions { schema: settings.schema.clone(), ..PostgresOptions::default() };
                 let many = PostgresOptions { max_connections: CONNECTIONS, ..options.clone() };
                 let own = Arc::new(PostgresStore::connect(database_url, many).await?);
                 Self {
                     rows: Rows::Postgres { url: database_url.clone(), options, own },
-                    statuses: redis(redis_url),
+                    statuses: redis(redis_url, redis_ca.as_ref()),
                 }
             }
             Backing::InProcess { store, statuses, .. } => Self {
                 rows: Rows::Sqlite(Arc::clone(store)),
-                statuses: statuses.as_ref().map_or_else(|| Statuses::Memory(MemoryView::new()), redis),
+                statuses: match statuses {
+                    Some(url) => redis(url, None),
+                    None => Statuses::Memory(MemoryView::new()),
+                },
             },
         };
         kept.store().prepare().await?;
@@ -86,8 +93,8 @@ impl Kept {
     /// The statuses: on a server over a connection of its own.
     pub(super) async fn view(&self) -> Result<Arc<dyn StatusView>, ViewError> {
         match &self.statuses {
-            Statuses::Redis { url, prefix } => {
-                Ok(Arc::new(RedisView::connect(url, prefix, RedisTimeouts::default()).await?))
+            Statuses::Redis { server, prefix } => {
+                Ok(Arc::new(RedisView::connect(server.clone(), prefix, RedisTimeouts::default()).await?))
             }
             Statuses::Memory(view) => Ok(Arc::new(view.clone())),
         }

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use payment_delivery::kafka::admin::{Admin, AdminError};
-use sqlx::{Connection, Row};
+use payment_delivery::kafka::admin::Admin;
+use payment_delivery::tls;
+use payment_delivery::view::redis::RedisServer;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::PartFacts;
+use super::refusal::{Login, Refusal};
 
 /// One attempt. A part that is there answers in milliseconds; one that is starting refuses, or holds its tongue.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -38,20 +42,48 @@ pub(super) async fn kafka_cluster(bootstrap: &[String]) -> Result<(), String> {
 
 /// How many brokers the cluster behind `bootstrap` has; one of the addresses is enough.
 pub(super) async fn kafka(bootstrap: &[String]) -> Result<usize, String> {
-    let said = |error: AdminError| match error {
-        // The attempt's own limit would only confuse: the caller has another, and says it.
-        AdminError::NoBroker { last, .. } => last,
-        other => other.to_string(),
-    };
-    let admin = Admin::connect(bootstrap, ATTEMPT).await.map_err(said)?;
-    Ok(admin.brokers().await.map_err(said)?.len())
+    ask_kafka(bootstrap).await.map_err(|refusal| refusal.reason)
 }
 
 /// Whether the server at `url` runs a query; its version and settings if so.
 pub(super) async fn postgres(url: &str) -> Result<PartFacts, String> {
+    let asked = async { ask_postgres(&postgres_options(url)?).await };
+    asked.await.map_err(|refusal: Refusal| refusal.reason)
+}
+
+/// Whether the server at `url` answers PING; its version and settings if so.
+pub(super) async fn redis(url: &str) -> Result<PartFacts, String> {
+    ask_redis(&url.into(), "").await.map_err(|refusal| refusal.reason)
+}
+
+/// As [`kafka`]; what was refused, and what to do about it.
+pub(super) async fn ask_kafka(bootstrap: &[String]) -> Result<usize, Refusal> {
+    let said = |error| Refusal::of_kafka(&error, "it has to tell its brokers to this client");
+    let admin = Admin::connect(bootstrap, ATTEMPT).await.map_err(said)?;
+    Ok(admin.brokers().await.map_err(said)?.len())
+}
+
+/// What a URL of PostgreSQL means.
+pub(super) fn postgres_options(url: &str) -> Result<PgConnectOptions, Refusal> {
+    tls::provide();
+    let options: Result<PgConnectOptions, _> = url.parse();
+    let options = options.map_err(|error| Refusal::of_postgres(&error, &Login::default()))?;
+    Ok(options.application_name("lanebench"))
+}
+
+/// Who logs in by these.
+pub(super) fn login(options: &PgConnectOptions) -> Login {
+    let user = options.get_username().to_owned();
+    // Without a name of its own a connection is to the database that is called as the user.
+    Login { database: options.get_database().unwrap_or(&user).to_owned(), user }
+}
+
+/// As [`postgres`]; what was refused, and what to do about it.
+pub(super) async fn ask_postgres(options: &PgConnectOptions) -> Result<PartFacts, Refusal> {
+    let login = login(options);
+    let said = |error: sqlx::Error| Refusal::of_postgres(&error, &login);
     bounded(async {
-        let said = |e: sqlx::Error| e.to_string();
-        let mut connection = sqlx::PgConnection::connect(url).await.map_err(said)?;
+        let mut connection = options.connect().await.map_err(said)?;
         let version: String =
             sqlx::query_scalar("show server_version").fetch_one(&mut connection).await.map_err(said)?;
         let rows = sqlx::query("select name, current_setting(name) from pg_settings where name = any($1)")
@@ -71,15 +103,15 @@ pub(super) async fn postgres(url: &str) -> Result<PartFacts, String> {
     .await
 }
 
-/// Whether the server at `url` answers PING; its version and settings if so.
-pub(super) async fn redis(url: &str) -> Result<PartFacts, String> {
+/// As [`redis`]; what was refused, and what to do about it, which may be `rule`.
+pub(super) async fn ask_redis(server: &RedisServer, rule: &str) -> Result<PartFacts, Refusal> {
+    let said = |error: redis::RedisError| Refusal::of_redis(&error, rule);
     bounded(async {
-        let said = |e: redis::RedisError| e.to_string();
-        let client = redis::Client::open(url).map_err(said)?;
+        let client = server.client().map_err(|error| Refusal::of_view(&error))?;
         let mut connection = client.get_multiplexed_async_connection().await.map_err(said)?;
         let pong: String = redis::cmd("PING").query_async(&mut connection).await.map_err(said)?;
         if pong != "PONG" {
-            return Err(format!("PING was answered by {pong:?}"));
+            return Err(Refusal::for_now(format!("PING was answered by {pong:?}")));
         }
         let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(said)?;
         let line = |name: &str| {
@@ -95,10 +127,10 @@ pub(super) async fn redis(url: &str) -> Result<PartFacts, String> {
     .await
 }
 
-async fn bounded<T>(question: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+async fn bounded<T>(question: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     match tokio::time::timeout(ATTEMPT, question).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} s", ATTEMPT.as_secs())),
+        Err(_) => Err(Refusal::away(format!("no answer within {} s", ATTEMPT.as_secs()))),
     }
 }
 

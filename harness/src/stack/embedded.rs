@@ -13,7 +13,7 @@ use tokio::task::JoinError;
 
 use super::scratch::{self, Scratch};
 use super::statuses::StatusServer;
-use super::{Backing, Facts, PartFacts, Place, Progress, StackError};
+use super::{Backing, Facts, PartFacts, Place, Prefix, Progress, StackError};
 use crate::broker::{Cluster, ClusterOptions};
 
 /// Names under which the broker's threads run; the kernel keeps 15 characters of a name.
@@ -87,7 +87,7 @@ impl EmbeddedStack {
         };
         let statuses = server.as_ref().map(StatusServer::url);
         let backing = Backing::InProcess { database, store: Arc::new(store), statuses };
-        let place = Place { bootstrap: cluster.bootstrap(), backing };
+        let place = Place { bootstrap: cluster.bootstrap(), backing, prefix: Prefix::default() };
         Ok(Self { place, facts, cluster, statuses: server, runtime, _scratch: scratch })
     }
 

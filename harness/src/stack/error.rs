@@ -106,7 +106,7 @@ pub enum StackError {
         log_tail: String,
     },
     /// A part of an external stack does not answer.
-    #[error("no {part} answered at {address} within {} s: {reason}", limit.as_secs())]
+    #[error("{} within {} s: {reason}", missed(part, address, *answered), limit.as_secs())]
     Unreachable {
         /// `broker`, `PostgreSQL` or `Redis`.
         part: &'static str,
@@ -114,10 +114,26 @@ pub enum StackError {
         address: String,
         /// How long was tried.
         limit: Duration,
+        /// Whether somebody was there.
+        answered: bool,
         /// The last answer.
         reason: String,
         /// The option that gave the address.
         flag: &'static str,
+        /// What would help, where more is known than that it is away.
+        hint: Option<String>,
+    },
+    /// A part of an external stack refuses what a run needs, and would again.
+    #[error("{part} at {address} can't be used: {reason}")]
+    Refused {
+        /// `broker`, `PostgreSQL` or `Redis`.
+        part: &'static str,
+        /// Where, without a password.
+        address: String,
+        /// What it said.
+        reason: String,
+        /// What would help.
+        hint: Option<String>,
     },
     /// An address that can't be one.
     #[error("{flag} {address} is not usable: {reason}")]
@@ -216,6 +232,8 @@ impl StackError {
             Self::Spawn { .. } => "`lanebench stack check` says what is installed".to_owned(),
             Self::Exited { .. } => "its log above says why; `lanebench stack check` says what is installed".to_owned(),
             Self::NotReady { .. } => "see its log above; is the machine busy, or short of memory?".to_owned(),
+            Self::Unreachable { hint: Some(hint), .. } => hint.clone(),
+            Self::Refused { hint, .. } => return hint.clone(),
             Self::Unreachable { flag, .. } => {
                 format!("is it running, and is `{flag}` right? `--stack native` starts one of its own")
             }
@@ -257,6 +275,14 @@ impl StackError {
             }
             _ => false,
         }
+    }
+}
+
+fn missed(part: &str, address: &str, answered: bool) -> String {
+    if answered {
+        format!("{part} at {address} could not be used")
+    } else {
+        format!("no {part} answered at {address}")
     }
 }
 

@@ -36,11 +36,13 @@ mod checks;
 mod kafka;
 mod ports;
 mod postgres;
+mod prefix;
 mod process;
 mod programs;
 mod redis;
+mod refusal;
+mod rights;
 mod scratch;
-mod url;
 
 pub use brokers::NativeBrokers;
 pub use containers::{ContainerOptions, ContainerStack, Images};
@@ -48,9 +50,11 @@ pub use embedded::EmbeddedStack;
 pub use error::StackError;
 pub use external::External;
 pub use native::{NativeOptions, NativeStack};
+pub use payment_delivery::redact::redact;
+pub use prefix::{Prefix, PrefixError};
 pub use requirements::{Presence, Requirement, requirements};
+pub use rights::Replicas;
 pub use statuses::StatusServer;
-pub use url::redact;
 
 /// Which stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -105,6 +109,8 @@ pub struct Place {
     pub bootstrap: Vec<String>,
     /// Where rows and statuses are kept.
     pub backing: Backing,
+    /// What every name of a run there begins with.
+    pub prefix: Prefix,
 }
 
 /// Where rows and statuses are kept.
@@ -116,6 +122,8 @@ pub enum Backing {
         database_url: String,
         /// Redis, password included.
         redis_url: String,
+        /// Certificates (PEM) of those who may have signed that of Redis, in place of the system's.
+        redis_ca: Option<PathBuf>,
     },
     /// Rows in a SQLite file, statuses in this process.
     InProcess {
@@ -132,10 +140,11 @@ pub enum Backing {
 impl fmt::Debug for Backing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Servers { database_url, redis_url } => f
+            Self::Servers { database_url, redis_url, redis_ca } => f
                 .debug_struct("Servers")
                 .field("database_url", &redact(database_url))
                 .field("redis_url", &redact(redis_url))
+                .field("redis_ca", redis_ca)
                 .finish(),
             Self::InProcess { database, .. } => {
                 f.debug_struct("InProcess").field("database", database).finish_non_exhaustive()
@@ -151,7 +160,9 @@ impl From<&Endpoints> for Place {
             backing: Backing::Servers {
                 database_url: endpoints.database_url.clone(),
                 redis_url: endpoints.redis_url.clone(),
+                redis_ca: None,
             },
+            prefix: Prefix::default(),
         }
     }
 }
@@ -312,7 +323,7 @@ impl Stack {
             Self::Embedded(embedded) => embedded.place().clone(),
             Self::Native(native) => native.endpoints().into(),
             Self::Containers(containers) => containers.endpoints().into(),
-            Self::External(external) => external.endpoints().into(),
+            Self::External(external) => external.place().clone(),
         }
     }
 

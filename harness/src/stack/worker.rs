@@ -9,6 +9,7 @@ use std::process::{ChildStdin, Command, ExitStatus};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use payment_delivery::redact::{passwords, redact_all};
 
 use super::process::Process;
 use super::scratch::Scratch;
@@ -19,6 +20,18 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a JVM exits with on SIGTERM, its shutdown hooks having run: 128 + 15.
 const TERMINATED: i32 = 143;
+
+/// What the contract gives a worker whole, it must not find in parts or in another way: they may be set for the harness, by
+/// whoever runs it.
+const NOT_INHERITED: [&str; 7] = [
+    "LANEBENCH_DATABASE_URL_FILE",
+    "LANEBENCH_DATABASE_PASSWORD",
+    "LANEBENCH_DATABASE_PASSWORD_FILE",
+    "LANEBENCH_REDIS_URL_FILE",
+    "LANEBENCH_REDIS_PASSWORD",
+    "LANEBENCH_REDIS_PASSWORD_FILE",
+    "LANEBENCH_REDIS_CA",
+];
 
 /// How a worker is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +88,7 @@ pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// As it would be typed.
+/// As it would be typed, but for passwords.
 impl std::fmt::Display for WorkerCommand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -83,7 +96,7 @@ impl std::fmt::Display for WorkerCommand {
                 write!(f, "{} worker", program.file_name().unwrap_or_default().to_string_lossy())?;
                 arguments.iter().try_for_each(|argument| write!(f, " {argument}"))
             }
-            Self::Foreign { line } => f.write_str(line),
+            Self::Foreign { line } => f.write_str(&redact_all(line)),
         }
     }
 }
@@ -93,6 +106,8 @@ impl std::fmt::Display for WorkerCommand {
 pub struct WorkerProcess {
     // Before the directory that it runs for.
     process: Process,
+    /// What it was told and must not be shown, should it write it.
+    secrets: Vec<String>,
     run_file: Option<PathBuf>,
     _scratch: Scratch,
 }
@@ -137,6 +152,9 @@ impl WorkerProcess {
             }
         };
         at_home(&mut started)?;
+        for name in NOT_INHERITED {
+            started.env_remove(name);
+        }
         started.envs(environment.iter().map(|(name, value)| (name, value)));
         started.envs(run_file.iter().map(|file| ("LANEBENCH_RUN_FILE", file)));
         let (component, ending) = (Component::Worker, Signal::SIGTERM);
@@ -146,7 +164,8 @@ impl WorkerProcess {
         } else {
             (Process::spawn(component, started, &log, ending)?, None)
         };
-        Ok((Self { process, run_file, _scratch: scratch }, hold))
+        let secrets = environment.iter().flat_map(|(_, value)| passwords(value)).collect();
+        Ok((Self { process, secrets, run_file, _scratch: scratch }, hold))
     }
 
     /// Its process id.
@@ -161,7 +180,7 @@ impl WorkerProcess {
 
     /// The last lines of what it wrote, indented.
     pub fn log_tail(&self) -> String {
-        match self.process.log_tail() {
+        match self.tail() {
             empty if empty.is_empty() => "    (nothing)".into(),
             tail => tail.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"),
         }
@@ -189,13 +208,18 @@ impl WorkerProcess {
             Err(_) => {
                 self.process.signal(Signal::SIGKILL);
                 self.process.exited().await;
-                Err(StackError::WorkerStays { within: STOP_WITHIN, log_tail: self.process.log_tail() })
+                Err(StackError::WorkerStays { within: STOP_WITHIN, log_tail: self.tail() })
             }
         }
     }
 
+    /// The last lines of what it wrote; its own business, but errors and results show them.
+    fn tail(&self) -> String {
+        self.secrets.iter().fold(self.process.log_tail(), |tail, secret| tail.replace(secret, "***"))
+    }
+
     fn failed(&self, status: ExitStatus) -> StackError {
-        StackError::WorkerEnded { status, log_tail: self.process.log_tail() }
+        StackError::WorkerEnded { status, log_tail: self.tail() }
     }
 }
 
@@ -253,6 +277,18 @@ mod tests {
             assert_eq!(worker.process.log_tail(), "ready payments");
             worker.stop().await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn what_it_tells_of_its_secrets_is_not_repeated() {
+        let command =
+            WorkerCommand::Foreign { line: "sh -c 'echo at $LANEBENCH_DATABASE_URL; exit 1'".into() };
+        let url = "postgres://app:s3cret%21@db/pay".to_owned();
+        let (worker, _) = WorkerProcess::start(&command, &[("LANEBENCH_DATABASE_URL", url)]).unwrap();
+        let error = worker.ended().await.to_string();
+        assert!(error.contains("at postgres://app:***@db/pay"), "{error}");
+        let shown = WorkerCommand::Foreign { line: "java -jar w.jar redis://:s3cret@cache".into() };
+        assert_eq!(shown.to_string(), "java -jar w.jar redis://:***@cache");
     }
 
     #[tokio::test]

@@ -52,12 +52,21 @@ impl ProcessError {
     pub fn hint(&self) -> Option<String> {
         const TABLES: &str = "a worker creates no tables, since whoever measures it owns them; docs/worker.md says \
                               what they look like";
+        // Both stores name it where a table is missing.
+        const NO_TABLE: &str = "prepare()";
         let hint = match self {
+            Self::Admin(AdminError::Forbidden { .. }) => "grant it, as docs/external.md has it",
             Self::Admin(_) => "is the cluster up? `lanebench stack up` holds a local one up",
             Self::NoTopic { .. } => "create it first: a worker creates none",
-            Self::NoFile { .. } | Self::Store(StoreError::Unusable(_)) => TABLES,
+            Self::NoFile { .. } => TABLES,
+            Self::Store(StoreError::Unusable(told)) if told.contains(NO_TABLE) => TABLES,
+            Self::Store(StoreError::Unusable(_)) => {
+                "check the database URL, its password, and the rights of its user: docs/external.md"
+            }
             Self::Store(_) => "check the database URL, and that the database is up",
-            Self::View(_) => "check the Redis URL, and the rights of its user",
+            Self::View(_) => {
+                "check the Redis URL, its password, and the rights of its user: docs/external.md"
+            }
             Self::Worker(_) => "see its log with `LANEBENCH_LOG=payment_delivery=debug`",
             Self::RunFile(RunFileError::Exists { .. }) => "name another file with --run-file",
             Self::RunFile(_) => {

@@ -14,6 +14,7 @@ use payment_delivery::mode::record::Parts;
 use payment_delivery::probe::Probe;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::view::StatusView;
+use payment_delivery::view::redis::RedisServer;
 use payment_delivery::worker::{self, WorkerConfig};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -49,7 +50,7 @@ pub struct Settings {
     /// Where rows are kept.
     pub database: Database,
     /// Where statuses are kept.
-    pub redis_url: String,
+    pub redis: RedisServer,
     /// What the statuses' keys begin with.
     pub key_prefix: String,
     /// Modelled downstream call an event; zero for none.
@@ -123,7 +124,7 @@ async fn open(settings: &Settings) -> Result<Vec<Places>, ProcessError> {
     let stores = Stores::open(&settings.database).await?;
     let mut places = Vec::new();
     for _ in 0..settings.consumers.get() {
-        let view = view(&settings.redis_url, &settings.key_prefix).await?;
+        let view = view(&settings.redis, &settings.key_prefix).await?;
         places.push((stores.consumer().await?, view));
     }
     Ok(places)

@@ -1,19 +1,21 @@
 //! Where a consumer process keeps rows and statuses, by the addresses it was given.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use payment_delivery::event::OrderId;
+use payment_delivery::redact::redact;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
 use payment_delivery::store::sqlite::{SqliteOptions, SqliteStore};
 use payment_delivery::view::StatusView;
-use payment_delivery::view::redis::{RedisTimeouts, RedisView};
+use payment_delivery::view::redis::{RedisServer, RedisTimeouts, RedisView};
 
 use super::ProcessError;
 
 /// Where rows are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Database {
     /// A schema of a PostgreSQL database.
     Postgres {
@@ -27,6 +29,18 @@ pub enum Database {
         /// The file.
         file: PathBuf,
     },
+}
+
+/// Passwords stay out of logs and panics.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres { url, schema } => {
+                f.debug_struct("Postgres").field("url", &redact(url)).field("schema", schema).finish()
+            }
+            Self::Sqlite { file } => f.debug_struct("Sqlite").field("file", file).finish(),
+        }
+    }
 }
 
 /// Why a text is no address of a database.
@@ -96,8 +110,8 @@ impl Stores {
 }
 
 /// The statuses, over a connection of one consumer.
-pub(super) async fn view(url: &str, prefix: &str) -> Result<Arc<dyn StatusView>, ProcessError> {
-    Ok(Arc::new(RedisView::connect(url, prefix, RedisTimeouts::default()).await?))
+pub(super) async fn view(server: &RedisServer, prefix: &str) -> Result<Arc<dyn StatusView>, ProcessError> {
+    Ok(Arc::new(RedisView::connect(server, prefix, RedisTimeouts::default()).await?))
 }
 
 #[cfg(test)]
@@ -118,6 +132,12 @@ mod tests {
         let schema = |schema: &str| Database::Postgres { url: url.into(), schema: schema.into() };
         assert_eq!(Database::new(url, Some("trial_1")).unwrap(), schema("trial_1"));
         assert_eq!(Database::new(url, None).unwrap(), schema("payment_delivery"));
+    }
+
+    #[test]
+    fn a_database_is_printed_without_its_password() {
+        let shown = format!("{:?}", Database::new("postgres://app:secret@db/pay", None).unwrap());
+        assert!(shown.contains("app:***@db/pay"), "{shown}");
     }
 
     #[test]

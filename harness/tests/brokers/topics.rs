@@ -4,7 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use libtest_mimic::Failed;
-use payment_delivery::kafka::admin::AdminError;
+use payment_delivery::kafka::admin::{AdminError, Operation};
 
 use crate::batch::batch_of;
 use crate::bed::{Bed, Case, SOON, answers, same};
@@ -21,7 +21,34 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a deleted topic is gone, and one made anew is empty", deleted),
     Case::new("more replicas in sync than there can be are not asked for", min_isr),
     Case::new("topics are listed", listed),
+    Case::new("rights are told, and a topic that could be made is not made", rights),
 ];
+
+/// Where nobody has set rules, all is allowed, of topics and groups that are not there as well.
+fn rights(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (admin, name) = (bed.admin().await?, bed.name("wished"));
+        let (topic, group) = (admin.topic_rights(&name).await?, admin.group_rights(&name).await?);
+        for operation in [Operation::Read, Operation::Write, Operation::Delete, Operation::Describe] {
+            check(topic.allow(operation), format!("{operation:?} of a topic"))?;
+        }
+        check(group.allow(Operation::Read) && group.allow(Operation::Delete), "a group")?;
+        let refused = admin.could_create_topic(&name, 1, 9, &[]).await;
+        check(
+            matches!(&refused, Err(AdminError::Refused { code, .. }) if code.is_replication()),
+            format!("{refused:?}"),
+        )?;
+        admin.could_create_topic(&name, 1, 1, &[("min.insync.replicas", "1")]).await?;
+        check(!admin.topic_exists(&name).await?, "it was only asked for, and made")?;
+        admin.create_topic(&name, 1, 1, &[]).await?;
+        let taken = admin.could_create_topic(&name, 1, 1, &[]).await;
+        check(
+            matches!(&taken, Err(AdminError::Refused { code, .. }) if code.is_existing_topic()),
+            format!("{taken:?}"),
+        )?;
+        Ok(admin.delete_topic(&name).await?)
+    })
+}
 
 /// Produce, fetch and list offsets on a partition that is not there.
 async fn all_unknown(wire: &mut Wire, topic: &str, partition: i32) -> Result<(), Failed> {

@@ -93,6 +93,11 @@ impl Field {
         Ok(RedisView::connect(&self.endpoints.redis_url, &prefix, RedisTimeouts::default()).await?)
     }
 
+    /// The schema of its tables.
+    pub(crate) fn schema(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) async fn parts(&self, probe: Arc<dyn Probe>) -> Result<Parts, Failed> {
         Ok(Parts { store: Arc::new(self.store().await?), view: Arc::new(self.view().await?), probe })
     }

@@ -10,6 +10,7 @@ mod common;
 mod compare;
 mod contracts;
 mod controls;
+mod external;
 mod group;
 mod interrupt;
 mod outside;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         bottleneck::CASES,
         outside::CASES,
         interrupt::CASES,
+        &external::cases(),
     ]
     .concat();
     if arguments.list {

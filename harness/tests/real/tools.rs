@@ -35,7 +35,11 @@ pub(crate) fn compare(bed: &Bed, stack: &str, out: &Path, flags: &str) -> Comman
 
 /// What `psql` answers, trimmed.
 pub(crate) async fn psql(bed: &Bed, query: &str) -> Result<String, Failed> {
-    let url = &bed.endpoints().database_url;
+    psql_at(&bed.endpoints().database_url, query).await
+}
+
+/// The same of another database, or as another user.
+pub(crate) async fn psql_at(url: &str, query: &str) -> Result<String, Failed> {
     answer(Command::new("psql").args([url, "-X", "-A", "-t", "-c", query])).await
 }
 

@@ -16,7 +16,7 @@ use crate::kafka::group::offsets::{OFFSET_FETCH, fetched_offsets, offset_fetch_r
 use crate::kafka::group::wire::{decode_assignment, group_id};
 
 const LIST_GROUPS: i16 = 4;
-const DESCRIBE_GROUPS: i16 = 5;
+pub(super) const DESCRIBE_GROUPS: i16 = 5;
 const DELETE_GROUPS: i16 = 2;
 
 /// A group at one moment.
@@ -151,7 +151,7 @@ impl Admin {
         .await
     }
 
-    async fn coordinator(&self, what: &str, group: &str, until: Instant) -> Result<String, Fault> {
+    pub(super) async fn coordinator(&self, what: &str, group: &str, until: Instant) -> Result<String, Fault> {
         let cached = self.coordinators.lock().unwrap_or_else(PoisonError::into_inner).get(group).cloned();
         if let Some(address) = cached {
             return Ok(address);
@@ -168,7 +168,7 @@ impl Admin {
         Ok(address)
     }
 
-    fn forget_coordinator(&self, group: &str) {
+    pub(super) fn forget_coordinator(&self, group: &str) {
         self.coordinators.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{Admin, AdminError, Fault, KafkaCode, PartitionInfo, fault};
 use crate::kafka::conn::cluster::{METADATA, metadata_request, topic_name};
 
-const CREATE_TOPICS: i16 = 7;
+pub(super) const CREATE_TOPICS: i16 = 7;
 const DELETE_TOPICS: i16 = 6;
 
 impl Admin {
@@ -35,16 +35,7 @@ impl Admin {
     ) -> Result<(), AdminError> {
         let what = format!("create topic `{name}`");
         let right = format!("CREATE on topic `{name}` or on the cluster");
-        let configs = configs.iter().map(|(key, value)| {
-            CreatableTopicConfig::default()
-                .with_name(StrBytes::from_string((*key).to_owned()))
-                .with_value(Some(StrBytes::from_string((*value).to_owned())))
-        });
-        let topic = CreatableTopic::default()
-            .with_name(topic_name(name))
-            .with_num_partitions(partitions)
-            .with_replication_factor(replication)
-            .with_configs(configs.collect());
+        let topic = topic_to_create(name, partitions, replication, configs);
         let request =
             CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(self.timeout_ms());
         // After an attempt without an answer, "already exists" is that attempt's doing.
@@ -221,13 +212,13 @@ impl Admin {
     }
 
     /// A broker that any request can go to; the broker passes on what is for the controller.
-    async fn any_address(&self, until: Instant) -> Result<String, Fault> {
+    pub(super) async fn any_address(&self, until: Instant) -> Result<String, Fault> {
         let metadata = self.metadata(&[], until).await?;
         let address = metadata.brokers.first().and_then(|b| self.cluster.address(b.node_id.0));
         address.ok_or_else(|| Fault::Retry("the cluster has no registered broker yet".to_owned()))
     }
 
-    fn timeout_ms(&self) -> i32 {
+    pub(super) fn timeout_ms(&self) -> i32 {
         i32::try_from(self.timeout.as_millis() / 3).unwrap_or(i32::MAX)
     }
 
@@ -252,6 +243,24 @@ impl Admin {
         }
         Ok(self.cache_leaders(topic, leaders))
     }
+}
+
+pub(super) fn topic_to_create(
+    name: &str,
+    partitions: i32,
+    replication: i16,
+    configs: &[(&str, &str)],
+) -> CreatableTopic {
+    let configs = configs.iter().map(|(key, value)| {
+        CreatableTopicConfig::default()
+            .with_name(StrBytes::from_string((*key).to_owned()))
+            .with_value(Some(StrBytes::from_string((*value).to_owned())))
+    });
+    CreatableTopic::default()
+        .with_name(topic_name(name))
+        .with_num_partitions(partitions)
+        .with_replication_factor(replication)
+        .with_configs(configs.collect())
 }
 
 /// The one topic in `metadata`, or why it isn't there.

@@ -43,6 +43,16 @@ impl KafkaCode {
         )
     }
 
+    /// Whether there are too few brokers for as many replicas.
+    pub fn is_replication(self) -> bool {
+        self.0 == ResponseError::InvalidReplicationFactor
+    }
+
+    /// Whether there is such a topic already.
+    pub fn is_existing_topic(self) -> bool {
+        self.0 == ResponseError::TopicAlreadyExists
+    }
+
     /// Whether the group's coordinator is elsewhere or not ready: look for it again, then try again.
     pub(crate) fn is_coordinator_trouble(self) -> bool {
         use ResponseError as E;

@@ -23,6 +23,9 @@ pub type Check = for<'a> fn(&'a str) -> Pin<Box<dyn Future<Output = ()> + Send +
 pub const CHECKS: &[(&str, Check)] = &[
     ("prepare_may_run_many_times_at_once", |url| Box::pin(prepare_may_run_many_times_at_once(url))),
     ("what_others_made_is_not_dropped", |url| Box::pin(what_others_made_is_not_dropped(url))),
+    ("a_schema_that_is_there_is_not_made_again", |url| {
+        Box::pin(a_schema_that_is_there_is_not_made_again(url))
+    }),
     ("text_that_cannot_be_stored_is_refused", |url| Box::pin(text_that_cannot_be_stored_is_refused(url))),
     ("a_stop_between_guard_and_drain_is_repaired", |url| {
         Box::pin(a_stop_between_guard_and_drain_is_repaired(url))
@@ -98,6 +101,23 @@ pub async fn what_others_made_is_not_dropped(url: &str) {
     let kept = store.drop_schema().await;
     assert!(matches!(&kept, Err(error) if error.to_string().contains("2BP01")), "{kept:?}");
     run(&mut other, "DROP SCHEMA contract_theirs CASCADE").await;
+}
+
+/// Who makes a schema gets one of its own or an error, never somebody's.
+pub async fn a_schema_that_is_there_is_not_made_again(url: &str) {
+    let store = connected(url, "contract_made").await;
+    let mut other = session(&store).await;
+    run(&mut other, "CREATE SCHEMA contract_made CREATE TABLE deliveries (theirs int)").await;
+    let refused = store.create_schema().await;
+    assert!(matches!(&refused, Err(StoreError::Unusable(told)) if told.contains("42P06")), "{refused:?}");
+    run(&mut other, "SELECT theirs FROM contract_made.deliveries; DROP SCHEMA contract_made CASCADE").await;
+
+    store.create_schema().await.expect("the schema is made");
+    store.prepare().await.expect("the tables are made");
+    assert_eq!(apply(&store, "o-1", 1).await, Effect::Applied);
+    store.drop_schema().await.expect("the schema is dropped");
+    store.create_schema().await.expect("it is gone, so it is made again");
+    store.drop_schema().await.expect("the schema is dropped");
 }
 
 /// A NUL in the text: class 22, whether it would apply or be parked; the connection goes on.

@@ -97,6 +97,15 @@ impl PostgresStore {
         Ok(ServerSettings { version, settings })
     }
 
+    /// Makes the schema, for whoever must not meet another's tables in it; [`DeliveryStore::prepare`] then makes its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] where there is such a schema already, which then stays as it is; [`StoreError`] as for any
+    /// call.
+    pub async fn create_schema(&self) -> Result<(), StoreError> {
+        self.execute(sql::CREATE).await
+    }
+
     /// Drops the tables, and the schema too if `prepare` made it and nothing else is in it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::error;
 use crate::store::StoreError;
+use crate::tls;
 
 /// Longest name that PostgreSQL keeps whole, in bytes.
 const NAME_MAX_BYTES: usize = 63;
@@ -59,6 +60,7 @@ impl PostgresOptions {
         if self.max_connections == 0 {
             return Err(StoreError::Unusable("a store needs at least one connection".into()));
         }
+        tls::provide();
         let options = PgConnectOptions::from_str(url).map_err(error::sorted)?;
         Ok(options
             .application_name(&self.application_name)

@@ -1,6 +1,9 @@
 //! The SQL that only PostgreSQL understands, beside what it shares (`store/sql.rs`). `search_path` says which schema is
 //! meant.
 
+/// Makes a schema, or fails where there is one.
+pub(super) const CREATE: &str = include_str!("create.sql");
+
 /// Creates what is missing.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
 

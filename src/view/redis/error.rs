@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerError};
 
+use crate::tls::TlsTrouble;
 use crate::view::ViewError;
 
 /// Error codes of Redis that trying again cannot help.
@@ -14,6 +15,9 @@ const SCRIPT_LACKS_RIGHT: &str = "The user executing the script can't";
 
 /// Sorts an error of the client.
 pub(super) fn sorted(error: &RedisError) -> ViewError {
+    if let Some(trouble) = TlsTrouble::behind(error) {
+        return ViewError::Unusable(format!("no TLS connection: {trouble}; {}", trouble.hint()));
+    }
     let told = error.to_string();
     let by_kind = matches!(
         error.kind(),

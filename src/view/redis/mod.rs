@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Client, Script};
+use redis::Script;
 
 use crate::delivery::{Status, StatusEntry};
 use crate::event::{OrderId, Revision};
@@ -19,8 +19,10 @@ mod connection;
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod contract;
 mod error;
+mod server;
 
 use connection::Reconnecting;
+pub use server::RedisServer;
 
 /// Orders asked for in one round trip.
 const GET_CHUNK: usize = 500;
@@ -57,10 +59,14 @@ impl RedisView {
     /// Connects, so that a wrong address or password shows at once. All keys begin with `prefix`, which may be empty.
     ///
     /// # Errors
-    /// [`ViewError::Unusable`] for a URL or login that cannot work, [`ViewError::Unavailable`] when no server
+    /// [`ViewError::Unusable`] for a URL, login or certificate that cannot work, [`ViewError::Unavailable`] when no server
     /// answers in time.
-    pub async fn connect(url: &str, prefix: &str, timeouts: RedisTimeouts) -> Result<Self, ViewError> {
-        let client = Client::open(url).map_err(|failed| error::sorted(&failed))?;
+    pub async fn connect(
+        server: impl Into<RedisServer>,
+        prefix: &str,
+        timeouts: RedisTimeouts,
+    ) -> Result<Self, ViewError> {
+        let client = server.into().client()?;
         let view = Self {
             connection: Reconnecting::new(client, timeouts),
             prefix: prefix.into(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use payment_delivery::redact::redact_all;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +84,8 @@ fn own(program: &Path, label: String, commit: Option<String>, arguments: Vec<Str
 
 fn foreign(flag: &str, line: &str) -> anyhow::Result<Contestant> {
     let worker = foreign_worker(flag, line)?;
-    Ok(Contestant { side: Side { label: line.into(), commit: None, command: line.into() }, worker })
+    let shown = redact_all(line);
+    Ok(Contestant { side: Side { label: shown.clone(), commit: None, command: shown }, worker })
 }
 
 /// Asks a binary whether it has a worker to measure.

@@ -44,7 +44,7 @@ pub(super) fn run(args: &EnvArgs) -> anyhow::Result<Exit> {
         what: error.to_string(),
         hint: "set it to a port, or leave it out, here and for compose".to_owned(),
     })?;
-    print(&super::shell_lines(&endpoints))?;
+    print(&super::shell_lines(&(&endpoints).into()))?;
     Ok(Exit::Held)
 }
 

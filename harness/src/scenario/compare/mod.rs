@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::options::{Lanes, Options};
 use super::phase::Plans;
 use super::rates::{self, Asked, Rates};
-use super::site::{Site, run_id};
+use super::site::Site;
 use super::trial::{Bench, Contender, Spec};
 use super::warnings::{self, Caution};
 use super::{Progress, ScenarioError, describe, summary, warm_up};
@@ -58,16 +58,16 @@ pub async fn run(
 ) -> Result<Ended, ScenarioError> {
     progress.phase("connecting");
     let started = jiff::Timestamp::now();
-    let opened = tokio::select! {
-        opened = Site::open(setup.stack.place(), run_id(started)) => opened?,
-        () = cancel.cancelled() => return Ok(Ended { result: None, interrupted: true }),
-    };
     let runtime = LaneRuntime::start().map_err(ScenarioError::threads)?;
+    let opened = match Site::open(setup.stack.place(), started, cancel).await {
+        Err(ScenarioError::Interrupted) => return Ok(Ended { result: None, interrupted: true }),
+        opened => opened?,
+    };
     let mut run = Run::new(&setup, &opened, &runtime, started, progress, cancel);
     let ended = run.all().await;
     let result = run.result.filter(|r| r.configurations.iter().any(|c| !c.trials.is_empty()));
     if !setup.options.keep {
-        opened.close().await;
+        opened.close(progress).await;
     }
     match ended {
         Ok(()) => Ok(Ended { result, interrupted: false }),

@@ -1,33 +1,40 @@
 //! What a run and its trials own on the stack: topics, groups, rows, statuses. Made under names of their own, removed
 //! afterwards.
+//!
+//! Architecture invariant: a run removes what it made and nothing else. A topic, group or schema that is there before it,
+//! by whatever accident, is refused and left as it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use payment_delivery::kafka::admin::Admin;
+use payment_delivery::kafka::admin::{Admin, AdminError};
 use payment_delivery::mode::dead_letter_topic;
-use payment_delivery::store::DeliveryStore;
+use payment_delivery::store::{DeliveryStore, StoreError};
 use payment_delivery::view::StatusView;
+use tokio_util::sync::CancellationToken;
 
-use super::ScenarioError;
 use super::options::Options;
+use super::{Progress, ScenarioError};
 use crate::stack::Place;
 
+mod remains;
 mod rows;
 mod statuses;
 
+use remains::Remains;
 use rows::Rows;
 use statuses::Statuses;
 
 /// How long to look for a broker, a database or a view before saying that there is none.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Names a run that began at `started`: no other has this name.
-pub(super) fn run_id(started: jiff::Timestamp) -> String {
-    format!("lanebench_{}_{}", started.strftime("%Y%m%dt%H%M%S"), std::process::id())
-}
+/// PostgreSQL's `duplicate_schema`.
+const SCHEMA_EXISTS: &str = "42P06";
 
-/// The run's place on the stack.
+/// What a group is in that nobody ever joined.
+const NEVER_JOINED: &str = "Dead";
+
+/// The run's place on the stack. To be closed, or its tables stay there.
 pub(super) struct Site {
     place: Place,
     /// Tells this run's topics, groups, keys and schema from everybody else's.
@@ -35,17 +42,37 @@ pub(super) struct Site {
     /// For topics, offsets, groups.
     pub(super) admin: Admin,
     rows: Arc<Rows>,
+    /// What trials made and could not take back.
+    remains: Mutex<Vec<Remains>>,
 }
 
 impl Site {
     /// Connects to everything and creates the run's tables.
-    pub(super) async fn open(place: Place, run_id: String) -> Result<Self, ScenarioError> {
-        let admin = Admin::connect(&place.bootstrap, CONNECT_TIMEOUT).await?;
-        let rows = Arc::new(Rows::open(&place.backing, &run_id).await?);
-        // Asked now, so that a missing Redis is said before minutes of work.
-        Statuses::open(&place.backing, String::new()).await?;
-        rows.own().prepare().await?;
-        Ok(Self { place, run_id, admin, rows })
+    ///
+    /// # Errors
+    /// [`ScenarioError::Interrupted`] where `cancel` came before anything was made.
+    pub(super) async fn open(
+        place: Place,
+        started: jiff::Timestamp,
+        cancel: &CancellationToken,
+    ) -> Result<Self, ScenarioError> {
+        let run_id = place.prefix.run_id(started);
+        let connected = cancel.run_until_cancelled(async {
+            let admin = Admin::connect(&place.bootstrap, CONNECT_TIMEOUT).await?;
+            let rows = Rows::open(&place.backing, &run_id).await?;
+            // Asked now, so that a missing Redis is said before minutes of work.
+            Statuses::open(&place.backing, String::new()).await?;
+            Ok::<_, ScenarioError>((admin, rows))
+        });
+        let (admin, rows) = connected.await.ok_or(ScenarioError::Interrupted)??;
+        // Not to be cut short: what it makes has to be known, to be removed.
+        rows.create().await.map_err(|error| match error {
+            StoreError::Unusable(told) if told.contains(SCHEMA_EXISTS) => {
+                ScenarioError::Taken { what: format!("schema {run_id}") }
+            }
+            other => other.into(),
+        })?;
+        Ok(Self { place, run_id, admin, rows: Arc::new(rows), remains: Mutex::default() })
     }
 
     /// The harness's own way to the rows, for the checks.
@@ -61,42 +88,84 @@ impl Site {
         options: &Options,
     ) -> Result<TrialSite, ScenarioError> {
         let topic = format!("{}.{name}.payment-completed", self.run_id);
-        let min_isr = options.min_isr.to_string();
-        let configs = [("min.insync.replicas", min_isr.as_str())];
-        self.admin.create_topic(&topic, partitions, options.replication, &configs).await?;
-        self.admin
-            .create_topic(&dead_letter_topic(&topic), partitions, options.replication, &configs)
-            .await?;
-        self.rows.own().clear().await?;
         let statuses = Statuses::open(&self.place.backing, format!("{}:{name}:", self.run_id)).await?;
-        Ok(TrialSite {
+        let trial = TrialSite {
             bootstrap: self.place.bootstrap.clone(),
             group: format!("{}.{name}.deliveries", self.run_id),
             topic,
             partitions,
             rows: Arc::clone(&self.rows),
             statuses,
-        })
+        };
+        if self.admin.group_members(&trial.group).await?.state != NEVER_JOINED {
+            return Err(ScenarioError::Taken { what: format!("group {}", trial.group) });
+        }
+        let mut made = Vec::new();
+        match self.make(&trial, options, &mut made).await {
+            Ok(()) => Ok(trial),
+            Err(error) => {
+                self.remove(made).await;
+                Err(error)
+            }
+        }
     }
 
-    /// Removes what [`Self::trial`] made. What can't be removed is said in the log and left: the numbers are had.
+    /// Makes the topics, each noted in `made` before it can be, and empties the tables.
+    async fn make(
+        &self,
+        trial: &TrialSite,
+        options: &Options,
+        made: &mut Vec<Remains>,
+    ) -> Result<(), ScenarioError> {
+        let min_isr = options.min_isr.to_string();
+        let configs = [("min.insync.replicas", min_isr.as_str())];
+        for topic in trial.topics() {
+            let taken = || ScenarioError::Taken { what: format!("topic {topic}") };
+            // Asked first: after an answer that was lost, "already exists" would be taken for our own doing.
+            if self.admin.topic_exists(&topic).await? {
+                return Err(taken());
+            }
+            made.push(Remains::Topic(topic.clone()));
+            match self.admin.create_topic(&topic, trial.partitions, options.replication, &configs).await {
+                Ok(()) => {}
+                Err(AdminError::Refused { code, .. }) if code.is_existing_topic() => {
+                    made.pop();
+                    return Err(taken());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.rows.own().clear().await?)
+    }
+
+    /// Removes what [`Self::trial`] made. What can't be removed is tried again by [`Self::close`]: the numbers are had.
     pub(super) async fn clear(&self, trial: &TrialSite) {
-        let topics = [trial.topic.as_str(), &dead_letter_topic(&trial.topic)];
-        if let Err(error) = self.admin.delete_topics(&topics).await {
-            tracing::warn!(%error, topic = trial.topic, "the trial's topics were not removed");
-        }
-        if let Err(error) = self.admin.delete_group(&trial.group).await {
-            tracing::warn!(%error, group = trial.group, "the trial's group was not removed");
-        }
+        let mut made: Vec<_> = trial.topics().map(Remains::Topic).into();
+        made.push(Remains::Group(trial.group.clone()));
         if let Err(error) = trial.statuses.own().clear().await {
             tracing::warn!(%error, topic = trial.topic, "the trial's statuses were not removed");
+            made.extend(trial.statuses.prefix().map(|prefix| Remains::Statuses(prefix.to_owned())));
+        }
+        self.remove(made).await;
+    }
+
+    async fn remove(&self, made: Vec<Remains>) {
+        for thing in made {
+            if let Err(error) = thing.remove(self).await {
+                tracing::warn!(%error, "{thing} was not removed");
+                self.remains.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
+            }
         }
     }
 
-    /// Removes the run's tables.
-    pub(super) async fn close(self) {
+    /// Removes the run's tables and what is left of its trials. What stays is told, for somebody has to remove it.
+    pub(super) async fn close(self, progress: &dyn Progress) {
+        let remains = std::mem::take(&mut *self.remains.lock().unwrap_or_else(PoisonError::into_inner));
+        for (thing, reason) in Remains::remove_all(remains, &self).await {
+            progress.warn(&format!("{thing} is left on the stack: {reason}"));
+        }
         if let Err(error) = self.rows.remove().await {
-            tracing::warn!(%error, run = self.run_id, "the run's tables were not removed");
+            progress.warn(&format!("schema {} is left on the stack: {error}", self.run_id));
         }
     }
 }
@@ -118,6 +187,11 @@ pub(super) struct TrialSite {
 }
 
 impl TrialSite {
+    /// The topic and its dead-letter topic.
+    fn topics(&self) -> [String; 2] {
+        [self.topic.clone(), dead_letter_topic(&self.topic)]
+    }
+
     /// What a worker in a process of its own is given in its environment, but for the number of its consumers (docs/worker.md).
     pub(super) fn contract(&self) -> Result<Vec<(&'static str, String)>, ScenarioError> {
         let mut variables = vec![

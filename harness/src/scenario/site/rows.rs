@@ -9,6 +9,7 @@ use payment_delivery::store::payments::PaymentLog;
 use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
 use payment_delivery::store::sqlite::SqliteStore;
 use payment_delivery::store::{DeliveryStore, StoreError};
+use payment_delivery::tls;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -45,6 +46,19 @@ impl Rows {
                 Ok(Self::Sqlite { file: database.clone(), store: Arc::clone(store) })
             }
         }
+    }
+
+    /// Makes the tables, in a schema that nobody had before; a schema whose tables can't be made is taken back.
+    pub(super) async fn create(&self) -> Result<(), StoreError> {
+        let Self::Postgres { own, .. } = self else { return self.own().prepare().await };
+        own.create_schema().await?;
+        let prepared = own.prepare().await;
+        if prepared.is_err()
+            && let Err(error) = own.drop_schema().await
+        {
+            tracing::warn!(%error, "the schema was not removed");
+        }
+        prepared
     }
 
     /// The harness's own.
@@ -94,6 +108,7 @@ impl Rows {
         let failed = |e: sqlx::Error| ScenarioError::Load(format!("the row could not be deleted: {e}"));
         let deleted = match self {
             Self::Postgres { url, schema, .. } => {
+                tls::provide();
                 let options = PgConnectOptions::from_str(url).map_err(failed)?;
                 let mut connection =
                     options.options([("search_path", schema)]).connect().await.map_err(failed)?;

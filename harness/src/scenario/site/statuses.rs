@@ -5,7 +5,7 @@ use std::sync::Arc;
 use payment_delivery::delivery::{Status, StatusEntry};
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::view::memory::MemoryView;
-use payment_delivery::view::redis::{RedisTimeouts, RedisView};
+use payment_delivery::view::redis::{RedisServer, RedisTimeouts, RedisView};
 use payment_delivery::view::{StatusView, ViewError};
 
 use crate::scenario::ScenarioError;
@@ -14,7 +14,7 @@ use crate::stack::Backing;
 /// The statuses of a trial.
 pub(in crate::scenario) enum Statuses {
     /// Keys under a prefix of their own.
-    Redis { url: String, prefix: String, own: Box<RedisView> },
+    Redis { server: RedisServer, prefix: String, own: Box<RedisView> },
     /// A map of this process.
     Memory(MemoryView),
 }
@@ -22,11 +22,27 @@ pub(in crate::scenario) enum Statuses {
 impl Statuses {
     pub(super) async fn open(backing: &Backing, prefix: String) -> Result<Self, ViewError> {
         match backing {
-            Backing::Servers { redis_url, .. } | Backing::InProcess { statuses: Some(redis_url), .. } => {
-                let own = Box::new(RedisView::connect(redis_url, &prefix, RedisTimeouts::default()).await?);
-                Ok(Self::Redis { url: redis_url.clone(), prefix, own })
+            Backing::Servers { redis_url, redis_ca, .. } => {
+                let server = RedisServer { url: redis_url.clone(), ca: redis_ca.clone() };
+                Self::redis(server, prefix).await
+            }
+            Backing::InProcess { statuses: Some(redis_url), .. } => {
+                Self::redis(redis_url.into(), prefix).await
             }
             Backing::InProcess { statuses: None, .. } => Ok(Self::Memory(MemoryView::new())),
+        }
+    }
+
+    async fn redis(server: RedisServer, prefix: String) -> Result<Self, ViewError> {
+        let own = Box::new(RedisView::connect(&server, &prefix, RedisTimeouts::default()).await?);
+        Ok(Self::Redis { server, prefix, own })
+    }
+
+    /// What the keys begin with, where there are keys.
+    pub(super) fn prefix(&self) -> Option<&str> {
+        match self {
+            Self::Redis { prefix, .. } => Some(prefix),
+            Self::Memory(_) => None,
         }
     }
 
@@ -41,8 +57,8 @@ impl Statuses {
     /// A consumer's: on a server a connection of its own.
     pub(in crate::scenario) async fn consumer(&self) -> Result<Arc<dyn StatusView>, ViewError> {
         match self {
-            Self::Redis { url, prefix, .. } => {
-                Ok(Arc::new(RedisView::connect(url, prefix, RedisTimeouts::default()).await?))
+            Self::Redis { server, prefix, .. } => {
+                Ok(Arc::new(RedisView::connect(server, prefix, RedisTimeouts::default()).await?))
             }
             Self::Memory(view) => Ok(Arc::new(view.clone())),
         }
@@ -51,8 +67,15 @@ impl Statuses {
     /// How a worker in a process of its own is told of them.
     pub(super) fn contract(&self) -> Result<Vec<(&'static str, String)>, ScenarioError> {
         match self {
-            Self::Redis { url, prefix, .. } => {
-                Ok(vec![("LANEBENCH_REDIS_URL", url.clone()), ("LANEBENCH_KEY_PREFIX", prefix.clone())])
+            Self::Redis { server, prefix, .. } => {
+                let mut variables = vec![
+                    ("LANEBENCH_REDIS_URL", server.url.clone()),
+                    ("LANEBENCH_KEY_PREFIX", prefix.clone()),
+                ];
+                // Absolute: a worker may work in another directory.
+                let ca = server.ca.as_ref().map(|ca| std::path::absolute(ca).unwrap_or_else(|_| ca.clone()));
+                variables.extend(ca.map(|ca| ("LANEBENCH_REDIS_CA", ca.display().to_string())));
+                Ok(variables)
             }
             Self::Memory(_) => {
                 Err(ScenarioError::Load("a map of this process can't be reached by another one".into()))
@@ -67,11 +90,11 @@ impl Statuses {
         revision: Revision,
     ) -> Result<(), ScenarioError> {
         match self {
-            Self::Redis { url, own, .. } => {
+            Self::Redis { server, own, .. } => {
                 let failed = |e: redis::RedisError| {
                     ScenarioError::Load(format!("the view could not be set back: {e}"))
                 };
-                let client = redis::Client::open(url.as_str()).map_err(failed)?;
+                let client = server.client()?;
                 let mut connection = client.get_multiplexed_async_connection().await.map_err(failed)?;
                 let mut set = redis::cmd("HSET");
                 set.arg(own.key(order_id)).arg("revision").arg(revision);
