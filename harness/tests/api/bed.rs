@@ -97,8 +97,8 @@ impl Bed {
             admin.create_topic(topic, PARTITIONS, 1, &[]).await.unwrap();
         }
         let directory = tempfile::tempdir().unwrap();
-        let rows = SqliteStore::open(&directory.path().join("rows.db"), SqliteOptions::default());
-        let rows = Arc::new(rows.await.unwrap());
+        let path = directory.path().join("rows.db");
+        let rows = Arc::new(SqliteStore::open(&path, SqliteOptions::default()).await.unwrap());
         rows.prepare().await.unwrap();
         rows.prepare_payments().await.unwrap();
         let store_away = Arc::new(AtomicBool::new(false));
@@ -254,7 +254,12 @@ impl PaymentLog for Switched<SqliteStore> {
     async fn keep(&self, payment: &payment_delivery::store::payments::Payment) -> Result<bool, StoreError> {
         self.store()?.keep(payment).await
     }
-    async fn place(&self, order_id: &OrderId, revision: Revision, origin: Origin) -> Result<bool, StoreError> {
+    async fn place(
+        &self,
+        order_id: &OrderId,
+        revision: Revision,
+        origin: Origin,
+    ) -> Result<bool, StoreError> {
         self.store()?.place(order_id, revision, origin).await
     }
     async fn pending(

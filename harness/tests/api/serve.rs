@@ -37,7 +37,10 @@ async fn address(child: &mut Child) -> (String, String, BufReader<tokio::process
     let mut told = String::new();
     loop {
         let begin = told.len();
-        assert!(timeout(PATIENCE, lines.read_line(&mut told)).await.unwrap().unwrap() > 0, "it ended: {told}");
+        assert!(
+            timeout(PATIENCE, lines.read_line(&mut told)).await.unwrap().unwrap() > 0,
+            "it ended: {told}"
+        );
         if let Some(url) = told[begin..].split_once("all of it: http://") {
             let address = url.1.split('/').next().unwrap().to_owned();
             return (address, told, lines);
@@ -69,7 +72,10 @@ async fn it_serves_until_it_is_told_to_stop() {
     // A second one at the same place.
     let (code, out, said) = ran(serve(&["--listen", &address])).await;
     assert_eq!((code, out.as_str()), (Some(1), ""), "{said}");
-    assert!(said.contains("can't listen on") && said.contains("hint:") && said.contains("--listen"), "{said}");
+    assert!(
+        said.contains("can't listen on") && said.contains("hint:") && said.contains("--listen"),
+        "{said}"
+    );
 
     kill(Pid::from_raw(child.id().unwrap() as i32), Signal::SIGTERM).unwrap();
     let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();

@@ -31,8 +31,12 @@ async fn a_broker_that_is_away_costs_no_payment_and_no_order() {
     assert_eq!((confirmed.status, &confirmed.body["revision"]), (202, &json!(2)), "{confirmed:?}");
     assert_eq!(bed.post(&second, None).await.body["revision"], 3);
     let events = bed.get("/orders/o/events").await.body;
-    let mut revisions: Vec<_> =
-        events["events"].as_array().unwrap().iter().map(|event| event["revision"].as_u64().unwrap()).collect();
+    let mut revisions: Vec<_> = events["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["revision"].as_u64().unwrap())
+        .collect();
     assert!(revisions.is_sorted(), "a payment may lie there twice, and none before its turn: {revisions:?}");
     revisions.dedup();
     assert_eq!(revisions, [1, 2, 3]);
@@ -79,6 +83,9 @@ async fn not_ready(bed: &Bed, parts: &[&str]) {
     let answer = bed.get("/readyz").await;
     answer.is_problem(503, "/readyz");
     let named: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|e| &e["parameter"]).collect();
-    assert_eq!(named, parts.iter().map(|part| Value::from(*part)).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert_eq!(
+        named,
+        parts.iter().map(|part| Value::from(*part)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+    );
     assert_eq!(bed.get("/healthz").await.status, 200, "it lives all the same");
 }
