@@ -43,6 +43,8 @@ pub trait Probe: Send + Sync + 'static {
     fn fetched(&self, _seen: Seen<'_>) {}
     /// The store's commit for this message returned.
     fn stored(&self, _seen: Seen<'_>) {}
+    /// The store held this message's event already, a redelivery; heard just before `stored`.
+    fn ignored(&self, _seen: Seen<'_>) {}
     /// The view acknowledged `in_view`, which is this revision or a later one.
     fn visible(&self, _seen: Seen<'_>, _in_view: Revision) {}
     /// The message was parked: it waits in the store for what comes before it.
@@ -83,6 +85,9 @@ impl Probe for Both {
     }
     fn stored(&self, seen: Seen<'_>) {
         self.each(|probe| probe.stored(seen));
+    }
+    fn ignored(&self, seen: Seen<'_>) {
+        self.each(|probe| probe.ignored(seen));
     }
     fn visible(&self, seen: Seen<'_>, in_view: Revision) {
         self.each(|probe| probe.visible(seen, in_view));
@@ -135,6 +140,9 @@ mod tests {
         fn stored(&self, seen: Seen<'_>) {
             self.note(&format!("stored {}", seen.revision));
         }
+        fn ignored(&self, seen: Seen<'_>) {
+            self.note(&format!("ignored {}", seen.revision));
+        }
         fn visible(&self, seen: Seen<'_>, in_view: Revision) {
             self.note(&format!("visible {} {in_view}", seen.revision));
         }
@@ -173,6 +181,7 @@ mod tests {
         let order_id = OrderId::new("o-1").unwrap();
         let seen = Seen { consumer: "c", order_id: &order_id, revision: 3, origin };
         both.fetched(seen);
+        both.ignored(seen);
         both.stored(seen);
         both.visible(seen, 4);
         both.parked(seen);
@@ -185,6 +194,7 @@ mod tests {
         both.retried("c", "view", "away");
         let heard = [
             "fetched 3",
+            "ignored 3",
             "stored 3",
             "visible 3 4",
             "parked 3",

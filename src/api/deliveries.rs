@@ -60,7 +60,7 @@ pub(super) fn order_id(path: Result<Path<String>, PathRejection>) -> Result<Orde
     path = "/deliveries/{orderId}",
     tag = "deliveries",
     params(("orderId" = String, Path, description = "1 to 64 bytes of UTF-8 without control characters",
-            min_length = 1, max_length = 64, example = "order-1")),
+            min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "order-1")),
     responses(
         (status = 200, description = "The delivery", body = DeliveryStatus),
         (status = 404, description = "No payment of this order was delivered yet", body = Problem,

@@ -1,5 +1,6 @@
 //! The OpenAPI document: made from the handlers, and completed with what holds for all of them.
 
+use serde_json::Value;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::info::{InfoBuilder, LicenseBuilder};
 use utoipa::openapi::path::{Operation, PathItem};
@@ -53,6 +54,28 @@ pub(super) fn frame() -> OpenApi {
             tag("health", "For those who watch the service"),
         ]))
         .build()
+}
+
+/// The document as JSON.
+///
+/// A parameter that may be left out is described as one that may be null, which nothing in a URL or a header can be.
+pub(super) fn json(document: &OpenApi) -> String {
+    // A tree of strings and numbers: serialising it cannot fail.
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    let operations = paths.filter_map(Value::as_object_mut).flat_map(|item| item.values_mut());
+    for operation in operations {
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            if let Some(kind) = parameter.pointer_mut("/schema/type")
+                && let Some([one, null]) = kind.as_array().map(Vec::as_slice)
+                && null == "null"
+            {
+                *kind = one.clone();
+            }
+        }
+    }
+    serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 /// Adds what holds for every operation: the token, and the problems that any may end in.

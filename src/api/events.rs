@@ -54,6 +54,7 @@ pub(super) struct Events {
     events: Vec<Entry>,
     /// Give it as `after` to go on; null where the log's end was reached. A page may be empty and yet have one: then
     /// what was looked through held nothing of the order.
+    #[schema(required)]
     next: Option<i64>,
     /// Where the log ended when this was asked.
     end_offset: i64,
@@ -128,7 +129,7 @@ impl From<Fetched> for Entry {
     tag = "orders",
     params(
         ("orderId" = String, Path, description = "1 to 64 bytes of UTF-8 without control characters",
-         min_length = 1, max_length = 64, example = "order-1"),
+         min_length = 1, max_length = 64, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "order-1"),
         Page
     ),
     responses(

@@ -1,5 +1,6 @@
 //! What `/metrics` tells, by Prometheus' naming: base units, `_total`, `_seconds`.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
@@ -66,6 +67,9 @@ pub struct Metrics {
     end: Family<Partition, Gauge<i64, AtomicI64>>,
     members: Gauge<i64, AtomicI64>,
     up: Family<Part, Gauge<i64, AtomicI64>>,
+    /// Events applied or ignored.
+    stored: AtomicU64,
+    ignored: AtomicU64,
 }
 
 impl Metrics {
@@ -105,7 +109,8 @@ impl Metrics {
                 drop(family.get_or_create(&Outcome { outcome })); // a zero is a figure, too
             }
         }
-        Self { registry, requests, payments, resent, events, retries, lag, end, members, up }
+        let (stored, ignored) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { registry, requests, payments, resent, events, retries, lag, end, members, up, stored, ignored }
     }
 
     pub(super) fn request(&self, route: &str, method: &str, status: u16, took: Duration) {
@@ -144,11 +149,19 @@ impl Metrics {
 
     /// The text format, version 0.0.4. `resent` is counted by the intake.
     pub(super) fn text(&self, resent: u64) -> String {
-        self.resent.inner().store(resent, std::sync::atomic::Ordering::Relaxed);
+        self.resent.inner().store(resent, Relaxed);
+        self.count_applied();
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_text::encode(&mut text, &self.registry);
         text
+    }
+
+    /// What was stored and not ignored. Never goes back, though the two are not read at one moment.
+    fn count_applied(&self) {
+        let load = |count: &AtomicU64| count.load(Relaxed);
+        let applied = load(&self.stored).saturating_sub(load(&self.ignored));
+        self.events.get_or_create(&Outcome { outcome: "applied" }).inner().fetch_max(applied, Relaxed);
     }
 
     fn event(&self, outcome: &'static str) {
@@ -158,7 +171,11 @@ impl Metrics {
 
 impl Probe for Metrics {
     fn stored(&self, _seen: Seen<'_>) {
-        self.event("applied");
+        self.stored.fetch_add(1, Relaxed);
+    }
+    fn ignored(&self, _seen: Seen<'_>) {
+        self.ignored.fetch_add(1, Relaxed);
+        self.event("ignored");
     }
     fn parked(&self, _seen: Seen<'_>) {
         self.event("parked");

@@ -201,8 +201,7 @@ fn router(app: App) -> Router {
 /// The OpenAPI document, as `/openapi.json` serves it.
 pub fn openapi_json() -> String {
     let (_, document) = routes().split_for_parts();
-    // A tree of strings and numbers: serialising it cannot fail.
-    serde_json::to_string_pretty(&document::completed(document)).unwrap_or_default()
+    document::json(&document::completed(document))
 }
 
 /// The OpenAPI document as a collection for Postman (format 2.1), with a test for each request.

@@ -44,7 +44,7 @@ pub(super) struct NewPayment {
     #[schema(min_length = 1, max_length = 500, pattern = r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*$")]
     address: String,
     /// When it was paid, milliseconds of Unix time, from the year 2000 to 2100; the moment of acceptance if left out.
-    #[schema(minimum = 946_684_800_000_i64, maximum = 4_102_444_800_000_i64, nullable = false)]
+    #[schema(minimum = 946_684_800_000_i64, maximum = 4_102_444_800_000_i64)]
     paid_at_ms: Option<i64>,
     /// The revision that the client takes for the next: refused with 409 if it is another. The same payment at a revision
     /// that was accepted already brings the same answer again.
@@ -239,7 +239,7 @@ fn text(
 }
 
 fn number(fields: &mut Map<String, Value>, field: &'static str, faults: &mut Vec<FieldError>) -> Option<i64> {
-    let value = fields.remove(field)?;
+    let value = fields.remove(field).filter(|value| !value.is_null())?;
     let whole = value.as_i64();
     if whole.is_none() {
         faults.push(FieldError::at(field, "must be a whole number of 64 bits"));
@@ -329,7 +329,7 @@ mod tests {
             ],
         );
         faults(
-            r#"{"orderId": "o", "amountMinor": 1, "currency": "EUR", "address": "x", "revision": null}"#,
+            r#"{"orderId": "o", "amountMinor": 1, "currency": "EUR", "address": "x", "revision": 1e3, "paidAtMs": null}"#,
             &[("#/revision", "whole number")],
         );
     }

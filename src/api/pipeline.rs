@@ -60,15 +60,18 @@ pub(super) struct Partition {
     /// Its number.
     pub(super) partition: i32,
     /// Node id of its leader; null while there is none.
+    #[schema(required)]
     leader: Option<i32>,
     /// The offset that the next record gets.
     pub(super) end_offset: i64,
     /// The next offset for the group; null if it has committed none.
+    #[schema(required)]
     committed_offset: Option<i64>,
     /// Records that the group has not committed.
     #[schema(minimum = 0)]
     pub(super) lag: i64,
     /// Member id of who works on it; null if nobody does.
+    #[schema(required)]
     pub(super) owner: Option<String>,
 }
 

@@ -97,6 +97,9 @@ impl RecordMode {
         if outcome.effect == Effect::Parked {
             self.parts.probe.parked(seen);
         } else {
+            if outcome.effect == Effect::Ignored {
+                self.parts.probe.ignored(seen);
+            }
             self.parts.probe.stored(seen);
             // An ignored redelivery still writes the view: a worker may have died between row and view.
             if let Some(row) = &outcome.row {

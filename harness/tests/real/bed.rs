@@ -77,7 +77,7 @@ pub(crate) struct Field {
     pub(crate) admin: Admin,
     pub(crate) topic: String,
     pub(crate) group: String,
-    name: String,
+    pub(crate) name: String,
     partitions: i32,
 }
 

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use libtest_mimic::Failed;
+use payment_delivery::store::payments::PaymentLog;
 use payment_delivery::store::{self, DeliveryStore};
 use payment_delivery::view::{self, StatusView};
 
 use crate::Case;
-use crate::bed::Bed;
+use crate::bed::{Bed, check};
 
 pub(crate) const CASES: &[Case] = &[
     ("PostgreSQL keeps the store's contract", the_store),
+    ("PostgreSQL keeps the contract of accepted payments", the_payments),
     ("PostgreSQL: rights, locks, lost sessions, a frozen server", postgres),
     ("Redis keeps the view's contract", the_view),
     ("Redis: rights, lost connections, a frozen server", redis),
@@ -30,6 +32,27 @@ fn the_store(bed: &Bed) -> Result<(), Failed> {
         store::contract::deliveries_at_once_end_in_the_same_rows(&apart).await;
         store::contract::clear_empties_both_tables(&shared).await;
         Ok(())
+    })
+}
+
+fn the_payments(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let field = bed.field(1).await?;
+        let mut logs: Vec<Arc<dyn PaymentLog>> = Vec::new();
+        for _ in 0..4 {
+            let store = field.store().await?;
+            store.prepare_payments().await?;
+            logs.push(Arc::new(store));
+        }
+        for (_, holds) in store::payments::contract::CHECKS {
+            holds(&*logs[0]).await;
+        }
+        store::payments::contract::writers_at_once_leave_no_gap(&logs).await;
+        logs[0].clear_payments().await?;
+        check(logs[0].topic_in_use().await?.is_none(), "the table should be empty")?;
+        let store = field.store().await?;
+        store.drop_schema().await?;
+        check(logs[0].topic_in_use().await.is_err(), "the table should have gone with its schema")
     })
 }
 

@@ -3,6 +3,7 @@
 //! Without the components this says loudly what it left out and passes; with `LANEBENCH_REQUIRE_REAL` set, as in CI, it
 //! fails instead.
 
+mod api;
 mod bed;
 mod bottleneck;
 #[path = "../common/mod.rs"]
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         group::CASES,
         worker::CASES,
         process::CASES,
+        api::CASES,
         trouble::CASES,
         compare::CASES,
         controls::CASES,

@@ -1,0 +1,91 @@
+//! Parts that are away, one after the other.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use payment_delivery::event::OrderId;
+use payment_delivery::view::StatusView as _;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, payment};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_away_costs_no_payment_and_no_order() {
+    let bed = Bed::new().await;
+    assert_eq!(bed.post(&payment("o", 1), None).await.body["revision"], 1);
+    bed.cluster.delay(1, Duration::from_secs(60));
+    let (first, second) = (payment("o", 2), payment("o", 3));
+    let unconfirmed = bed.post(&first, Some("second")).await;
+    unconfirmed.is_problem(503, "/payments");
+    assert_eq!(unconfirmed.body["type"], "urn:problem:unconfirmed", "{unconfirmed:?}");
+    assert_eq!(unconfirmed.header("retry-after"), Some("1"));
+    let behind = bed.post(&second, None).await;
+    behind.is_problem(503, "/payments");
+    assert!(behind.text.contains("nothing was accepted"), "{behind:?}");
+
+    bed.cluster.delay(1, Duration::ZERO);
+    bed.cluster.drop_connections(1);
+    // The service sends it by itself; who asks again with the key gets the answer that was missing.
+    bed.delivered("o", 2).await;
+    let confirmed = bed.post(&first, Some("second")).await;
+    assert_eq!((confirmed.status, &confirmed.body["revision"]), (202, &json!(2)), "{confirmed:?}");
+    assert_eq!(bed.post(&second, None).await.body["revision"], 3);
+    let events = bed.get("/orders/o/events").await.body;
+    let mut revisions: Vec<_> = events["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["revision"].as_u64().unwrap())
+        .collect();
+    assert!(revisions.is_sorted(), "a payment may lie there twice, and none before its turn: {revisions:?}");
+    revisions.dedup();
+    assert_eq!(revisions, [1, 2, 3]);
+    assert!(bed.get("/metrics").await.text.contains("payment_delivery_payments_resent_total"));
+    bed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_that_is_away_leaves_the_store_to_answer() {
+    let bed = Bed::new().await;
+    bed.post(&payment("o", 1), None).await;
+    bed.delivered("o", 1).await;
+    bed.view.away.store(true, Ordering::SeqCst);
+    assert_eq!(bed.get("/deliveries/o").await.body["answeredBy"], "store");
+    not_ready(&bed, &["view"]).await;
+    bed.view.away.store(false, Ordering::SeqCst);
+
+    bed.view.clear().await.unwrap();
+    assert_eq!(bed.get("/deliveries/o").await.body["answeredBy"], "store", "it was lost");
+    assert_eq!(bed.get("/deliveries/o").await.body["answeredBy"], "view", "and refilled");
+    assert_eq!(bed.view.get(&[OrderId::new("o").unwrap()]).await.unwrap()[0].as_ref().unwrap().revision, 1);
+    assert_eq!(bed.get("/readyz").await.status, 200);
+    bed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_away_leaves_the_view_to_answer() {
+    let bed = Bed::new().await;
+    bed.post(&payment("o", 1), None).await;
+    bed.delivered("o", 1).await;
+    bed.store_away.store(true, Ordering::SeqCst);
+    assert_eq!(bed.get("/deliveries/o").await.body["answeredBy"], "view");
+    bed.get("/deliveries/unknown").await.is_problem(503, "/deliveries/unknown");
+    let refused = bed.post(&payment("o", 2), None).await;
+    refused.is_problem(503, "/payments");
+    assert!(refused.text.contains("nothing was accepted"), "{refused:?}");
+    not_ready(&bed, &["store"]).await;
+    bed.store_away.store(false, Ordering::SeqCst);
+    assert_eq!(bed.post(&payment("o", 2), None).await.body["revision"], 2);
+    bed.stop().await;
+}
+
+async fn not_ready(bed: &Bed, parts: &[&str]) {
+    let answer = bed.get("/readyz").await;
+    answer.is_problem(503, "/readyz");
+    let named: Vec<_> = answer.body["errors"].as_array().unwrap().iter().map(|e| &e["parameter"]).collect();
+    assert_eq!(
+        named,
+        parts.iter().map(|part| Value::from(*part)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+    );
+    assert_eq!(bed.get("/healthz").await.status, 200, "it lives all the same");
+}
