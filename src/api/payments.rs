@@ -125,7 +125,7 @@ pub(super) async fn accept(State(app): State<App>, request: Request) -> Result<R
         }
         Err(_) => Payment::Failed,
     });
-    let Accepted { order_id, revision, origin, .. } = accepted.map_err(problem)?;
+    let Accepted { order_id, revision, origin, .. } = accepted.map_err(|error| problem(&error))?;
     let location = format!("/deliveries/{}", encoded(order_id.as_str()));
     let body = AcceptedPayment {
         order_id: order_id.to_string(),
@@ -271,7 +271,7 @@ fn encoded(text: &str) -> String {
     path
 }
 
-fn problem(error: IntakeError) -> Problem {
+fn problem(error: &IntakeError) -> Problem {
     let words = error.to_string();
     match error {
         IntakeError::Conflict { .. } => {

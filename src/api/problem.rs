@@ -17,7 +17,7 @@ pub(super) struct Problem {
     #[schema(example = "about:blank")]
     pub(super) kind: &'static str,
     /// The kind in words, the same for each problem of its kind.
-    pub(super) title: String,
+    pub(super) title: &'static str,
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     pub(super) status: u16,
@@ -51,7 +51,7 @@ impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             kind: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
             instance: String::new(),
@@ -61,8 +61,13 @@ impl Problem {
     }
 
     /// A problem of a kind of its own, named by a URI that need not lead anywhere.
-    pub(super) fn of(status: StatusCode, kind: &'static str, title: &str, detail: impl Into<String>) -> Self {
-        Self { kind, title: title.to_owned(), ..Self::new(status, detail) }
+    pub(super) fn of(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { kind, title, ..Self::new(status, detail) }
     }
 
     /// Something is away or busy for now.

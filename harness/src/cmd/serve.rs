@@ -271,3 +271,33 @@ fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "localhost".into() } else { name.trim().into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    #[test]
+    fn the_limits_of_the_command_line_are_the_documented_ones() {
+        let line = Line::try_parse_from(["serve"]).unwrap();
+        assert_eq!(Limits::from(&line.serve.limits), Limits::default());
+        let line = Line::try_parse_from(["serve", "--max-requests", "7", "--drain", "3s"]).unwrap();
+        let told = Limits { requests: 7, drain: Duration::from_secs(3), ..Limits::default() };
+        assert_eq!(Limits::from(&line.serve.limits), told);
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_reached_by_loopback() {
+        let reached = |listen: &str| reachable(listen.parse().unwrap()).to_string();
+        assert_eq!(reached("0.0.0.0:80"), "127.0.0.1:80");
+        assert_eq!(reached("[::]:80"), "[::1]:80");
+        assert_eq!(reached("10.0.0.7:80"), "10.0.0.7:80");
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -84,6 +84,26 @@ async fn it_serves_until_it_is_told_to_stop() {
     assert!(!told.contains(TOKEN), "the secret is in its output");
     let (code, ..) = ran(serve(&["--check", "--listen", &address])).await;
     assert_eq!(code, Some(1), "nobody is there any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_interrupt_ends_it_at_once() {
+    let mut child = serve(&["--listen", "127.0.0.1:0", "--consumers", "1"]).spawn().unwrap();
+    let (address, mut told, mut lines) = address(&mut child).await;
+    // A request whose body does not come, for which the first interrupt waits.
+    let mut held = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head =
+        "POST /payments HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    held.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let interrupt = |child: &Child| kill(Pid::from_raw(child.id().unwrap() as i32), Signal::SIGINT).unwrap();
+    interrupt(&child);
+    assert!(timeout(Duration::from_secs(1), child.wait()).await.is_err(), "it did not wait");
+    interrupt(&child);
+    let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+    lines.read_to_string(&mut told).await.unwrap();
+    assert_eq!(status.code(), Some(130), "{told}");
+    assert!(told.contains("interrupted again"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

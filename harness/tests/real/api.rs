@@ -77,7 +77,7 @@ fn killed_in_a_burst(bed: &Bed) -> Result<(), Failed> {
             .deliveries()
             .await?
             .into_iter()
-            .map(|row| (row.order_id.to_string(), (row.revision, row.applied)))
+            .map(|row| (row.order_id.to_string(), (u64::from(row.revision), u64::from(row.applied))))
             .collect();
         for (order, revision) in &promised {
             let row = rows.get(order).ok_or(format!("{order} has no row"))?;
