@@ -79,7 +79,9 @@ impl External {
         let server = RedisServer { url: redis_url.clone(), ca: self.redis_ca.clone() };
         let options = checks::postgres_options(database_url)
             .map_err(|refusal| refused(STORE, redact(database_url), refusal))?;
-        let (prefix, run) = (self.prefix.as_str(), &self.prefix.run_id(jiff::Timestamp::now()));
+        // Not a run's name: what is in a run's way is told when it is met, as what it is.
+        let run = &format!("{}_check", self.prefix.run_id(jiff::Timestamp::now()));
+        let prefix = self.prefix.as_str();
         let rule = rights::redis_rule(prefix);
         let deadline = Instant::now() + LIMIT;
 

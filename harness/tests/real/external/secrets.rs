@@ -65,8 +65,8 @@ fn secrets(bed: &Bed) -> Result<(), Failed> {
 /// `compare` and `gate` with workers as processes, and `stack check`; URLs by environment and by flag.
 async fn succeeding(at: &At, scratch: &Path) -> Result<(), Failed> {
     let compare = |name: &str| {
-        let mut command = at.lanebench(&["compare", "--worker", "process", "--format", "json", "--out"]);
-        command.arg(scratch.join(name)).args(SHORT).env("LANEBENCH_LOG", "trace");
+        let mut command = at.lanebench(&["compare", "--worker", "process", "--format", "json"]);
+        command.arg("--out").arg(scratch.join(name)).args(SHORT).env("LANEBENCH_LOG", "trace");
         command
     };
     let (output, started) = watched(compare("environment")).await?;
@@ -167,8 +167,8 @@ async fn apart(at: &At, scratch: &Path) -> Result<(), Failed> {
     check(!shown(&output).contains("warning"), shown(&output))?;
 
     // Whole, with workers that must not take the parts for a second way.
-    let mut compare = bare_at.lanebench(&["compare", "--worker", "process", "--quiet", "--out"]);
-    compare.arg(scratch.join("apart")).args(SHORT).env("LANEBENCH_LOG", "trace");
+    let mut compare = bare_at.lanebench(&["compare", "--worker", "process", "--quiet"]);
+    compare.arg("--out").arg(scratch.join("apart")).args(SHORT).env("LANEBENCH_LOG", "trace");
     compare.env("LANEBENCH_DATABASE_PASSWORD_FILE", &file).env("LANEBENCH_REDIS_PASSWORD", SECRET);
     let (output, _) = watched(compare).await?;
     clean(&output, 0, &scratch.join("apart"))?;
