@@ -72,7 +72,8 @@ impl TlsTrouble {
         use CertificateError as C;
         match error {
             rustls::Error::InvalidCertificate(certificate) => match certificate {
-                C::UnknownIssuer => Self::UnknownAuthority,
+                // A bad signature: the authority has the name of one that is believed, and another key.
+                C::UnknownIssuer | C::BadSignature => Self::UnknownAuthority,
                 C::Expired | C::ExpiredContext { .. } => Self::Expired,
                 C::NotValidYet | C::NotValidYetContext { .. } => Self::NotYetValid,
                 C::NotValidForName => Self::WrongName { name: "the name".into(), presented: Vec::new() },
