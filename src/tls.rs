@@ -1,7 +1,7 @@
 //! TLS to store and view, by rustls: whose cryptography it uses, and why a server was not believed.
 
 use std::error::Error;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use rustls::CertificateError;
 
@@ -60,6 +60,11 @@ impl TlsTrouble {
         while let Some(error) = next {
             if let Some(found) = error.downcast_ref::<rustls::Error>() {
                 return Some(Self::of(found));
+            }
+            // So the client of Redis keeps its causes, whose own cause would be the next.
+            if let Some(shared) = error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+                next = Some(&**shared);
+                continue;
             }
             // An I/O error leaves what it wraps out of its own chain of causes.
             let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
@@ -123,22 +128,23 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(error: rustls::Error, expected: &str) {
-        let wrapped = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-        assert_eq!(TlsTrouble::behind(&sqlx::Error::Io(wrapped)).unwrap().to_string(), expected);
+    fn check(error: &rustls::Error, expected: &str) {
+        let wrapped = || std::io::Error::new(std::io::ErrorKind::InvalidData, error.clone());
+        assert_eq!(TlsTrouble::behind(&sqlx::Error::Io(wrapped())).unwrap().to_string(), expected);
+        assert_eq!(TlsTrouble::behind(&redis::RedisError::from(wrapped())).unwrap().to_string(), expected);
     }
 
     #[test]
     fn certificates_are_told_apart_through_what_wraps_them() {
         let certificate = rustls::Error::InvalidCertificate;
         check(
-            certificate(CertificateError::UnknownIssuer),
+            &certificate(CertificateError::UnknownIssuer),
             "its certificate is signed by an authority that is not known here",
         );
         check(certificate(CertificateError::Expired), "its certificate has expired");
         check(certificate(CertificateError::NotValidYet), "its certificate is not valid yet");
         check(
-            certificate(CertificateError::NotValidForNameContext {
+            &certificate(CertificateError::NotValidForNameContext {
                 expected: "cache".try_into().unwrap(),
                 presented: vec!["DnsName(\"db\")".into(), "DnsName(\"db.local\")".into()],
             }),

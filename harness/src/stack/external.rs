@@ -182,7 +182,8 @@ where
     }
     let Refusal { reason, hint, answered, .. } = last;
     let Part { name: part, flag } = part;
-    Err(StackError::Unreachable { part, address: address.to_owned(), limit, answered, reason, flag, hint })
+    let (address, hint) = (address.into(), hint.map(String::into_boxed_str));
+    Err(StackError::Unreachable { part, address, limit, answered, reason, flag, hint })
 }
 
 fn refused(part: Part, address: String, refusal: Refusal) -> StackError {

@@ -99,7 +99,10 @@ async fn comparing(at: &At, scratch: &Path) -> Result<(), Failed> {
     let (output, _) = watched(flags).await?;
     clean(&output, 0, &scratch.join("flags"))?;
     let result = std::fs::read_to_string(scratch.join("flags/result.json"))?;
-    check(result.contains("--database-url 'postgres://compares:***@"), "the command line should show the rest")?;
+    check(
+        result.contains("--database-url 'postgres://compares:***@"),
+        "the command line should show the rest",
+    )?;
 
     Ok(())
 }
