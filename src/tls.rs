@@ -141,8 +141,8 @@ mod tests {
             &certificate(CertificateError::UnknownIssuer),
             "its certificate is signed by an authority that is not known here",
         );
-        check(certificate(CertificateError::Expired), "its certificate has expired");
-        check(certificate(CertificateError::NotValidYet), "its certificate is not valid yet");
+        check(&certificate(CertificateError::Expired), "its certificate has expired");
+        check(&certificate(CertificateError::NotValidYet), "its certificate is not valid yet");
         check(
             &certificate(CertificateError::NotValidForNameContext {
                 expected: "cache".try_into().unwrap(),
