@@ -1,7 +1,7 @@
 //! TLS to store and view, by rustls: whose cryptography it uses, and why a server was not believed.
 
 use std::error::Error;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use rustls::CertificateError;
 
@@ -61,6 +61,11 @@ impl TlsTrouble {
             if let Some(found) = error.downcast_ref::<rustls::Error>() {
                 return Some(Self::of(found));
             }
+            // So the client of Redis keeps its causes, whose own cause would be the next.
+            if let Some(shared) = error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+                next = Some(&**shared);
+                continue;
+            }
             // An I/O error leaves what it wraps out of its own chain of causes.
             let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
             next = wrapped.map(|e| e as &(dyn Error + 'static)).or_else(|| error.source());
@@ -72,7 +77,8 @@ impl TlsTrouble {
         use CertificateError as C;
         match error {
             rustls::Error::InvalidCertificate(certificate) => match certificate {
-                C::UnknownIssuer => Self::UnknownAuthority,
+                // A bad signature: the authority has the name of one that is believed, and another key.
+                C::UnknownIssuer | C::BadSignature => Self::UnknownAuthority,
                 C::Expired | C::ExpiredContext { .. } => Self::Expired,
                 C::NotValidYet | C::NotValidYetContext { .. } => Self::NotYetValid,
                 C::NotValidForName => Self::WrongName { name: "the name".into(), presented: Vec::new() },
@@ -122,22 +128,23 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(error: rustls::Error, expected: &str) {
-        let wrapped = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-        assert_eq!(TlsTrouble::behind(&sqlx::Error::Io(wrapped)).unwrap().to_string(), expected);
+    fn check(error: &rustls::Error, expected: &str) {
+        let wrapped = || std::io::Error::new(std::io::ErrorKind::InvalidData, error.clone());
+        assert_eq!(TlsTrouble::behind(&sqlx::Error::Io(wrapped())).unwrap().to_string(), expected);
+        assert_eq!(TlsTrouble::behind(&redis::RedisError::from(wrapped())).unwrap().to_string(), expected);
     }
 
     #[test]
     fn certificates_are_told_apart_through_what_wraps_them() {
         let certificate = rustls::Error::InvalidCertificate;
         check(
-            certificate(CertificateError::UnknownIssuer),
+            &certificate(CertificateError::UnknownIssuer),
             "its certificate is signed by an authority that is not known here",
         );
-        check(certificate(CertificateError::Expired), "its certificate has expired");
-        check(certificate(CertificateError::NotValidYet), "its certificate is not valid yet");
+        check(&certificate(CertificateError::Expired), "its certificate has expired");
+        check(&certificate(CertificateError::NotValidYet), "its certificate is not valid yet");
         check(
-            certificate(CertificateError::NotValidForNameContext {
+            &certificate(CertificateError::NotValidForNameContext {
                 expected: "cache".try_into().unwrap(),
                 presented: vec!["DnsName(\"db\")".into(), "DnsName(\"db.local\")".into()],
             }),

@@ -79,6 +79,33 @@ fn usage_errors_exit_with_2() {
     lanebench(&["conpare"]).refused(2, &["compare"]);
 }
 
+/// Names and secrets of an external stack that can't be, or are given twice.
+#[test]
+fn an_external_stack_is_given_once_and_under_a_plain_name() {
+    lanebench(&["compare", "--prefix", "mine"])
+        .refused(2, &["`--prefix` is for the external stack", "hint: ", "--stack external"]);
+    for prefix in ["Mine", "a.b", "pg", "a*"] {
+        lanebench(&["compare", "--stack", "external", "--prefix", prefix]).refused(2, &["a prefix has"]);
+    }
+    let external = ["compare", "--stack", "external", "--bootstrap", "127.0.0.1:1"];
+    lanebench(&external)
+        .env("LANEBENCH_DATABASE_URL", "postgres://user@127.0.0.1:1/db")
+        .env("LANEBENCH_DATABASE_URL_FILE", "/nowhere")
+        .refused(2, &["LANEBENCH_DATABASE_URL", "a file for it as well", "hint: "]);
+    lanebench(&external)
+        .env("LANEBENCH_DATABASE_URL_FILE", "/nowhere/url")
+        .refused(2, &["/nowhere/url", "No such file", "hint: "]);
+    let output = lanebench(&external)
+        .env("LANEBENCH_DATABASE_URL", "postgres://user:s3cret@127.0.0.1:1/db")
+        .env("LANEBENCH_DATABASE_PASSWORD", "other-s3cret")
+        .refused(2, &["LANEBENCH_DATABASE_PASSWORD", "has a password as well", "hint: "]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("s3cret"));
+    lanebench(&external)
+        .env("LANEBENCH_DATABASE_URL", "postgres://user@127.0.0.1:1/db")
+        .env("LANEBENCH_REDIS_URL", "")
+        .refused(2, &["the external stack needs --redis-url", "LANEBENCH_REDIS_URL"]);
+}
+
 /// Nothing listens there; a listener that never answers must be bounded as well.
 #[test]
 fn brokers_that_do_not_answer_are_named() {

@@ -111,7 +111,7 @@ pub enum StackError {
         /// `broker`, `PostgreSQL` or `Redis`.
         part: &'static str,
         /// Where, without a password.
-        address: String,
+        address: Box<str>,
         /// How long was tried.
         limit: Duration,
         /// Whether somebody was there.
@@ -121,7 +121,7 @@ pub enum StackError {
         /// The option that gave the address.
         flag: &'static str,
         /// What would help, where more is known than that it is away.
-        hint: Option<String>,
+        hint: Option<Box<str>>,
     },
     /// A part of an external stack refuses what a run needs, and would again.
     #[error("{part} at {address} can't be used: {reason}")]
@@ -232,7 +232,7 @@ impl StackError {
             Self::Spawn { .. } => "`lanebench stack check` says what is installed".to_owned(),
             Self::Exited { .. } => "its log above says why; `lanebench stack check` says what is installed".to_owned(),
             Self::NotReady { .. } => "see its log above; is the machine busy, or short of memory?".to_owned(),
-            Self::Unreachable { hint: Some(hint), .. } => hint.clone(),
+            Self::Unreachable { hint: Some(hint), .. } => hint.to_string(),
             Self::Refused { hint, .. } => return hint.clone(),
             Self::Unreachable { flag, .. } => {
                 format!("is it running, and is `{flag}` right? `--stack native` starts one of its own")

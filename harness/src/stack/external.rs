@@ -79,7 +79,9 @@ impl External {
         let server = RedisServer { url: redis_url.clone(), ca: self.redis_ca.clone() };
         let options = checks::postgres_options(database_url)
             .map_err(|refusal| refused(STORE, redact(database_url), refusal))?;
-        let (prefix, run) = (self.prefix.as_str(), &self.prefix.run_id(jiff::Timestamp::now()));
+        // Not a run's name: what is in a run's way is told when it is met, as what it is.
+        let run = &format!("{}_check", self.prefix.run_id(jiff::Timestamp::now()));
+        let prefix = self.prefix.as_str();
         let rule = rights::redis_rule(prefix);
         let deadline = Instant::now() + LIMIT;
 
@@ -180,7 +182,8 @@ where
     }
     let Refusal { reason, hint, answered, .. } = last;
     let Part { name: part, flag } = part;
-    Err(StackError::Unreachable { part, address: address.to_owned(), limit, answered, reason, flag, hint })
+    let (address, hint) = (address.into(), hint.map(String::into_boxed_str));
+    Err(StackError::Unreachable { part, address, limit, answered, reason, flag, hint })
 }
 
 fn refused(part: Part, address: String, refusal: Refusal) -> StackError {

@@ -134,7 +134,15 @@ fn worker(bed: &Bed) -> Result<(), Failed> {
         let field = bed.field(1).await?;
         let at = At::shared(bed);
         let worker = |at: &At| {
-            let mut worker = bare(&["worker", "--topic", &field.topic, "--group", &field.group]);
+            let mut worker = bare(&[
+                "worker",
+                "--topic",
+                &field.topic,
+                "--group",
+                &field.group,
+                "--schema",
+                field.schema(),
+            ]);
             worker
                 .env("LANEBENCH_BOOTSTRAP", &at.bootstrap)
                 .env("LANEBENCH_DATABASE_URL", &at.database_url)

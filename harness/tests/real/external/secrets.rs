@@ -15,7 +15,13 @@ use crate::Case;
 use crate::bed::{Bed, check, until};
 use crate::tools::{shown, signal};
 
-pub(super) const CASES: &[Case] = &[("external: no output of any command has a secret", secrets)];
+pub(super) const CASES: &[Case] = &[
+    ("external: no comparison has a secret in what it prints, writes or starts", compares),
+    ("external: no gate and no check has a secret in what it prints, writes or starts", gates),
+    ("external: no failure has a secret in it", fails),
+    ("external: a password apart from its URL works, and is in nothing either", apart_works),
+    ("external: no worker prints a secret", workers),
+];
 
 const SHORT: &[&str] = &[
     "--configs",
@@ -31,42 +37,56 @@ const SHORT: &[&str] = &[
     "1s",
 ];
 
-fn secrets(bed: &Bed) -> Result<(), Failed> {
+fn compares(bed: &Bed) -> Result<(), Failed> {
+    secretive(bed, "compares", async |at, scratch| comparing(at, scratch).await)
+}
+
+fn gates(bed: &Bed) -> Result<(), Failed> {
+    secretive(bed, "gates", async |at, scratch| gating(at, scratch).await)
+}
+
+fn fails(bed: &Bed) -> Result<(), Failed> {
+    secretive(bed, "fails", async |at, scratch| failing(at, scratch).await)
+}
+
+fn apart_works(bed: &Bed) -> Result<(), Failed> {
+    secretive(bed, "apart", async |at, scratch| apart(at, scratch).await)
+}
+
+fn workers(bed: &Bed) -> Result<(), Failed> {
+    secretive(bed, "workers", async |at, _| worker(bed, at, "workers").await)
+}
+
+/// Runs a test as users whose password is the secret, at both servers.
+fn secretive(
+    bed: &Bed,
+    user: &str,
+    test: impl AsyncFnOnce(&At, &Path) -> Result<(), Failed>,
+) -> Result<(), Failed> {
     bed.run(async {
-        sql(
-            bed,
-            &[
-                &format!("CREATE ROLE secretive LOGIN PASSWORD '{SECRET}'"),
-                "GRANT CREATE ON DATABASE postgres TO secretive",
-            ],
-        )
-        .await?;
-        redis(bed, &format!("ACL SETUSER secretive on >{SECRET} ~* +@all")).await?;
+        let make = format!("CREATE ROLE {user} LOGIN PASSWORD '{SECRET}'");
+        sql(bed, &[&make, &format!("GRANT CREATE ON DATABASE postgres TO {user}")]).await?;
+        redis(bed, &format!("ACL SETUSER {user} on >{SECRET} ~* +@all")).await?;
         let shared = At::shared(bed);
-        let at = shared.database(&login(&shared.database_url, "secretive", SECRET_ENCODED)).redis(&login(
+        let at = shared.database(&login(&shared.database_url, user, SECRET_ENCODED)).redis(&login(
             &shared.redis_url,
-            "secretive",
+            user,
             SECRET_ENCODED,
         ));
         let scratch = tempfile::tempdir()?;
-        let tested = async {
-            succeeding(&at, scratch.path()).await?;
-            failing(&at, scratch.path()).await?;
-            apart(&at, scratch.path()).await?;
-            worker(bed, &at).await
-        };
-        let tested = tested.await;
-        sql(bed, &["REVOKE CREATE ON DATABASE postgres FROM secretive", "DROP ROLE secretive"]).await?;
-        redis(bed, "ACL DELUSER secretive").await?;
+        let tested = test(&at, scratch.path()).await;
+        sql(bed, &[&format!("REVOKE CREATE ON DATABASE postgres FROM {user}"), &format!("DROP ROLE {user}")])
+            .await?;
+        redis(bed, &format!("ACL DELUSER {user}")).await?;
         tested
     })
 }
 
-/// `compare` and `gate` with workers as processes, and `stack check`; URLs by environment and by flag.
-async fn succeeding(at: &At, scratch: &Path) -> Result<(), Failed> {
+/// `compare` with workers as processes; URLs by environment and by flag.
+async fn comparing(at: &At, scratch: &Path) -> Result<(), Failed> {
     let compare = |name: &str| {
-        let mut command = at.lanebench(&["compare", "--worker", "process", "--format", "json", "--out"]);
-        command.arg(scratch.join(name)).args(SHORT).env("LANEBENCH_LOG", "trace");
+        let mut command = at.lanebench(&["compare", "--worker", "process", "--format", "json"]);
+        command.arg("--out").arg(scratch.join(name)).args(SHORT).env("LANEBENCH_LOG", "trace");
         command
     };
     let (output, started) = watched(compare("environment")).await?;
@@ -80,10 +100,15 @@ async fn succeeding(at: &At, scratch: &Path) -> Result<(), Failed> {
     clean(&output, 0, &scratch.join("flags"))?;
     let result = std::fs::read_to_string(scratch.join("flags/result.json"))?;
     check(
-        result.contains("--database-url 'postgres://secretive:***@"),
+        result.contains("--database-url 'postgres://compares:***@"),
         "the command line should show the rest",
     )?;
 
+    Ok(())
+}
+
+/// `gate`, whose workers are processes always, and `stack check`.
+async fn gating(at: &At, scratch: &Path) -> Result<(), Failed> {
     let mut gate = at.lanebench(&[
         "gate",
         "--config",
@@ -121,7 +146,7 @@ async fn failing(at: &At, scratch: &Path) -> Result<(), Failed> {
         let output = failing.output().await?;
         clean(&output, 1, &scratch.join(name))?;
         let told = shown(&output);
-        check(told.contains("at postgres://secretive:***@"), format!("its log should be shown: {told}"))?;
+        check(told.contains("at postgres://fails:***@"), format!("its log should be shown: {told}"))?;
     }
     // Where nothing is named, a report would go to the working directory.
     let ends = async |mut command: Command, exit: i32| -> Result<(), Failed> {
@@ -167,8 +192,8 @@ async fn apart(at: &At, scratch: &Path) -> Result<(), Failed> {
     check(!shown(&output).contains("warning"), shown(&output))?;
 
     // Whole, with workers that must not take the parts for a second way.
-    let mut compare = bare_at.lanebench(&["compare", "--worker", "process", "--quiet", "--out"]);
-    compare.arg(scratch.join("apart")).args(SHORT).env("LANEBENCH_LOG", "trace");
+    let mut compare = bare_at.lanebench(&["compare", "--worker", "process", "--quiet"]);
+    compare.arg("--out").arg(scratch.join("apart")).args(SHORT).env("LANEBENCH_LOG", "trace");
     compare.env("LANEBENCH_DATABASE_PASSWORD_FILE", &file).env("LANEBENCH_REDIS_PASSWORD", SECRET);
     let (output, _) = watched(compare).await?;
     clean(&output, 0, &scratch.join("apart"))?;
@@ -185,13 +210,13 @@ async fn apart(at: &At, scratch: &Path) -> Result<(), Failed> {
 }
 
 /// One that works until it is told to stop.
-async fn worker(bed: &Bed, at: &At) -> Result<(), Failed> {
+async fn worker(bed: &Bed, at: &At, user: &str) -> Result<(), Failed> {
     let field = bed.field(1).await?;
     sql(
         bed,
         &[
-            &format!("GRANT ALL ON SCHEMA {0} TO secretive", field.schema()),
-            &format!("GRANT ALL ON ALL TABLES IN SCHEMA {} TO secretive", field.schema()),
+            &format!("GRANT ALL ON SCHEMA {} TO {user}", field.schema()),
+            &format!("GRANT ALL ON ALL TABLES IN SCHEMA {} TO {user}", field.schema()),
         ],
     )
     .await?;
@@ -211,8 +236,8 @@ async fn worker(bed: &Bed, at: &At) -> Result<(), Failed> {
     sql(
         bed,
         &[
-            &format!("REVOKE ALL ON SCHEMA {0} FROM secretive", field.schema()),
-            &format!("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM secretive", field.schema()),
+            &format!("REVOKE ALL ON SCHEMA {} FROM {user}", field.schema()),
+            &format!("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {user}", field.schema()),
         ],
     )
     .await

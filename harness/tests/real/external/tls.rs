@@ -189,6 +189,7 @@ impl Authority {
             String::from("[ca]\ndefault_ca=d\n[d]\ndefault_md=sha256\npolicy=p\nunique_subject=no\n");
         for (name, file) in [
             ("database", "index"),
+            ("serial", "serial"),
             ("new_certs_dir", "."),
             ("certificate", "ca.pem"),
             ("private_key", "ca.key"),
@@ -198,6 +199,7 @@ impl Authority {
         settings.push_str("[p]\ncommonName=supplied\n");
         std::fs::write(authority.path("settings"), settings)?;
         std::fs::write(authority.path("index"), "")?;
+        std::fs::write(authority.path("serial"), "01\n")?;
         authority
             .openssl(
                 "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.pem -days 2 \
@@ -225,7 +227,7 @@ impl Authority {
         .await?;
         let dates = if valid { "-days 2" } else { "-startdate 200101000000Z -enddate 200102000000Z" };
         self.openssl(&format!(
-            "ca -batch -notext -config settings -rand_serial -extfile extensions -in {stem}.csr -out {stem}.pem {dates}"
+            "ca -batch -notext -config settings -extfile extensions -in {stem}.csr -out {stem}.pem {dates}"
         ))
         .await?;
         let certificate =
