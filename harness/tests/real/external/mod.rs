@@ -12,6 +12,7 @@ use crate::tools::{psql, redis_cli, shown};
 
 mod broker;
 mod least;
+mod ledger;
 mod ours;
 mod refused;
 mod secrets;
@@ -115,6 +116,7 @@ async fn refuses(mut command: Command, exit: i32, says: &[&str]) -> Result<Outpu
         check(told.contains(part), format!("`{part}` is not in: {told}"))?;
     }
     check(!told.contains(SECRET_BEGINS), format!("the secret is in: {told}"))?;
+    ledger::refusal(&told, took)?;
     Ok(output)
 }
 

@@ -10,7 +10,7 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use tokio::process::{Child, Command};
 
-use super::{At, SECRET, SECRET_BEGINS, SECRET_ENCODED, bare, login, redis, sql};
+use super::{At, SECRET, SECRET_BEGINS, SECRET_ENCODED, bare, ledger, login, redis, sql};
 use crate::Case;
 use crate::bed::{Bed, check, until};
 use crate::tools::{shown, signal};
@@ -296,6 +296,7 @@ fn clean(output: &Output, exit: i32, out: &Path) -> Result<(), Failed> {
     for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         check(!has_secret(bytes), format!("the secret is on {name}: {}", around(bytes)))?;
     }
+    ledger::command(output.stdout.len() + output.stderr.len())?;
     let mut left = vec![out.to_path_buf()];
     while let Some(path) = left.pop() {
         if path.is_dir() {
@@ -306,6 +307,7 @@ fn clean(output: &Output, exit: i32, out: &Path) -> Result<(), Failed> {
             );
         } else if path.is_file() {
             check(!has_secret(&std::fs::read(&path)?), format!("the secret is in {}", path.display()))?;
+            ledger::file(&path)?;
         }
     }
     Ok(())
