@@ -2,7 +2,7 @@
 //! whether the run may do what it will have to.
 //!
 //! All parts are asked side by side. What waiting can't mend is told at once; a part that is away is waited for, since it
-//! may just be starting. All of it has an end after [`LIMIT`].
+//! may just be starting. All of it has an end after 14 s.
 
 use std::path::PathBuf;
 use std::time::Duration;
