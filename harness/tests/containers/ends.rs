@@ -68,7 +68,7 @@ fn interrupted_start() -> Result<(), Failed> {
         runs.signal(Signal::SIGINT)?;
         let begun = Instant::now();
         let ended = runs.ends()?;
-        // All five containers may be there, and the stack just up.
+        // All five containers may be there, and the stack just up. Before its handler is there, the signal simply ends it.
         let expected = if String::from_utf8_lossy(&ended.stdout).is_empty() { 130 } else { 0 };
         if containers > 0 || ended.status.code().is_some() {
             check(ended.status.code() == Some(expected), shown(&ended))?;
