@@ -96,7 +96,7 @@ mod tests {
             let uses: Vec<&str> = FILE.split(&format!("${{{name}")).skip(1).collect();
             assert!(!uses.is_empty(), "the file knows no {name}");
             for said in uses {
-                assert!(said.starts_with(&format!(":-{default}}}")), "{name}: {:.40}", said);
+                assert!(said.starts_with(&format!(":-{default}}}")), "{name}: {said:.40}");
             }
         }
     }
