@@ -35,14 +35,16 @@ pub(in crate::scenario) async fn ask(
     let mut answers = ApiAnswers::default();
     while let Some(told) = clients.join_next().await {
         let told = told.map_err(|panicked| ScenarioError::Service(panicked.to_string()))?;
-        answers.deliveries.extend(told.map_err(failed)?);
+        answers.deliveries.extend(told?);
     }
     for id in orders.iter().step_by(orders.len().div_ceil(HISTORIES).max(1)) {
-        answers.histories.push((id.clone(), client.history(id).await.map_err(failed)?));
+        answers.histories.push((id.clone(), client.history(id).await?));
     }
     Ok(answers)
 }
 
-fn failed(error: ClientError) -> ScenarioError {
-    ScenarioError::Service(error.to_string())
+impl From<ClientError> for ScenarioError {
+    fn from(error: ClientError) -> Self {
+        Self::Service(error.to_string())
+    }
 }
