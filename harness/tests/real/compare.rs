@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     ("kafka's own tool, psql and redis-cli agree with a comparison", others_agree),
     ("idle consumers are warned of and the run goes on", idle_consumers),
     ("nothing of a run is left on the stack", nothing_left),
+    ("events that come in by the API: it, view and row agree, and nothing is left", through_the_api),
 ];
 
 /// A comparison that stays on the stack afterwards, watched while it runs.
@@ -132,6 +133,19 @@ fn nothing_left(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let result = run(bed, &["--configs", "1p1c"], 0).await?;
         check(result.complete, "it should be complete")?;
+        removed(bed, &result).await
+    })
+}
+
+/// With the consumers in a process of their own, so that the API is all that is left of the pipeline in the harness's.
+fn through_the_api(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let result = run(bed, &["--configs", "3p3c", "--through", "api", "--worker", "process"], 0).await?;
+        let truth = &result.configurations[0].trials[0].verification;
+        let api = truth.api.ok_or("the API was not asked")?;
+        check(truth.acked == truth.produced && truth.acked > 2_000, format!("{truth:?}"))?;
+        check(api.deliveries == truth.views_checked && api.histories > 0, format!("{api:?} of {truth:?}"))?;
+        check(truth.passed && api.mismatches == 0, format!("{truth:?}"))?;
         removed(bed, &result).await
     })
 }
