@@ -15,6 +15,9 @@ use crate::store::error;
 
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod contract;
+mod log;
+
+pub(super) use log::payment_log;
 
 /// A payment that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]

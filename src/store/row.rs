@@ -19,53 +19,37 @@ pub(super) trait Columns {
     fn maybe_bigint(&self, column: &'static str) -> Result<Option<i64>, Error>;
 }
 
-impl Columns for PgRow {
-    fn text(&self, column: &'static str) -> Result<&str, Error> {
-        self.try_get(column)
-    }
-    fn integer(&self, column: &'static str) -> Result<i32, Error> {
-        self.try_get(column)
-    }
-    fn bigint(&self, column: &'static str) -> Result<i64, Error> {
-        self.try_get(column)
-    }
-    fn bytes(&self, column: &'static str) -> Result<&[u8], Error> {
-        self.try_get(column)
-    }
-    fn maybe_text(&self, column: &'static str) -> Result<Option<&str>, Error> {
-        self.try_get(column)
-    }
-    fn maybe_integer(&self, column: &'static str) -> Result<Option<i32>, Error> {
-        self.try_get(column)
-    }
-    fn maybe_bigint(&self, column: &'static str) -> Result<Option<i64>, Error> {
-        self.try_get(column)
-    }
+/// The same calls on either row, which are types of their own to sqlx.
+macro_rules! columns {
+    ($row:ty) => {
+        impl Columns for $row {
+            fn text(&self, column: &'static str) -> Result<&str, Error> {
+                self.try_get(column)
+            }
+            fn integer(&self, column: &'static str) -> Result<i32, Error> {
+                self.try_get(column)
+            }
+            fn bigint(&self, column: &'static str) -> Result<i64, Error> {
+                self.try_get(column)
+            }
+            fn bytes(&self, column: &'static str) -> Result<&[u8], Error> {
+                self.try_get(column)
+            }
+            fn maybe_text(&self, column: &'static str) -> Result<Option<&str>, Error> {
+                self.try_get(column)
+            }
+            fn maybe_integer(&self, column: &'static str) -> Result<Option<i32>, Error> {
+                self.try_get(column)
+            }
+            fn maybe_bigint(&self, column: &'static str) -> Result<Option<i64>, Error> {
+                self.try_get(column)
+            }
+        }
+    };
 }
 
-impl Columns for SqliteRow {
-    fn text(&self, column: &'static str) -> Result<&str, Error> {
-        self.try_get(column)
-    }
-    fn integer(&self, column: &'static str) -> Result<i32, Error> {
-        self.try_get(column)
-    }
-    fn bigint(&self, column: &'static str) -> Result<i64, Error> {
-        self.try_get(column)
-    }
-    fn bytes(&self, column: &'static str) -> Result<&[u8], Error> {
-        self.try_get(column)
-    }
-    fn maybe_text(&self, column: &'static str) -> Result<Option<&str>, Error> {
-        self.try_get(column)
-    }
-    fn maybe_integer(&self, column: &'static str) -> Result<Option<i32>, Error> {
-        self.try_get(column)
-    }
-    fn maybe_bigint(&self, column: &'static str) -> Result<Option<i64>, Error> {
-        self.try_get(column)
-    }
-}
+columns!(PgRow);
+columns!(SqliteRow);
 
 /// A row of `deliveries`.
 pub(super) fn delivery(row: &impl Columns) -> Result<Delivery, StoreError> {
