@@ -117,7 +117,7 @@ async fn what_it_needs_is_said_before_anything_is_started() {
     assert_eq!(code, Some(2));
     assert!(said.contains("at least 16 characters") && !said.contains("short-secret"), "{said}");
     let (code, _, said) = ran(serve(&["--token-file", "/nowhere/token"])).await;
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
     assert!(said.contains("/nowhere/token"), "{said}");
     let (code, _, said) = ran(serve(&["--stack", "external"])).await;
     assert_eq!(code, Some(2));
