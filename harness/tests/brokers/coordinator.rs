@@ -269,9 +269,13 @@ fn session(bed: &Bed) -> Result<(), Failed> {
 fn no_name(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let topic = bed.topic(1).await?;
-        let mut nameless = Puppet::new(bed, &bed.name("group"), &topic).await?;
-        nameless.group = String::new();
-        answers(nameless.join_once().await?.error_code, E::InvalidGroupId, "JoinGroup")
+        // Some groups, so that more than one node is asked, where there is more than one.
+        for n in 0..6 {
+            let mut nameless = Puppet::new(bed, &bed.name(&format!("group-{n}")), &topic).await?;
+            nameless.group = String::new();
+            answers(nameless.join_once().await?.error_code, E::InvalidGroupId, "JoinGroup")?;
+        }
+        Ok(())
     })
 }
 

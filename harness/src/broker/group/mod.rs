@@ -57,9 +57,11 @@ fn code(outcome: Result<(), ResponseError>) -> i16 {
     outcome.map_or_else(|error| error.code(), |()| 0)
 }
 
-/// Refuses what another node coordinates.
+/// Refuses what another node coordinates. No name is no group, of whatever node: what is wrong there is the name, and whoever
+/// takes it says so.
 pub(super) fn check_node(shared: &Shared, node: &Node, group: &str) -> Result<(), ResponseError> {
     match shared.coordinator_of(group) {
+        _ if group.is_empty() => Ok(()),
         Some(coordinator) if coordinator.id == node.id => Ok(()),
         _ => Err(ResponseError::NotCoordinator),
     }
