@@ -82,21 +82,12 @@ fn away(bed: &Bed) -> Result<(), Failed> {
         let mute = TcpListener::bind("127.0.0.1:0")?;
         let mute_at = mute.local_addr()?.to_string();
         let full = Full::new().await?;
-        for address in ["127.0.0.1:1", "nowhere.invalid:1", &mute_at, &full.address] {
-            let says = ["10 s", address];
-            let (broker, store, view) = tokio::join!(
-                async { at.bootstrap(address).refused(&["no broker answered at", says[0], says[1]]).await },
-                async {
-                    let url = format!("postgres://app:{SECRET_ENCODED}@{address}/pay");
-                    at.database(&url).refused(&["no PostgreSQL answered at", says[0], says[1]]).await
-                },
-                async {
-                    let url = format!("redis://app:{SECRET_ENCODED}@{address}");
-                    at.redis(&url).refused(&["no Redis answered at", says[0], says[1]]).await
-                },
-            );
-            broker.and(store).and(view)?;
-        }
+        // Side by side, since each takes its ten seconds.
+        let [closed, nowhere, silent, crowded] =
+            ["127.0.0.1:1", "nowhere.invalid:1", &mute_at, &full.address]
+                .map(|address| parts_away(&at, address));
+        let (closed, nowhere, silent, crowded) = tokio::join!(closed, nowhere, silent, crowded);
+        closed.and(nowhere).and(silent).and(crowded)?;
         // All at once take no longer than one.
         at.bootstrap(&mute_at)
             .database(&format!("postgres://{mute_at}/pay"))
@@ -104,6 +95,22 @@ fn away(bed: &Bed) -> Result<(), Failed> {
             .refused(&["no broker answered at"])
             .await
     })
+}
+
+/// Each part at this address, the others being there.
+async fn parts_away(at: &At, address: &str) -> Result<(), Failed> {
+    let (broker, store, view) = tokio::join!(
+        async { at.bootstrap(address).refused(&["no broker answered at", "10 s", address]).await },
+        async {
+            let url = format!("postgres://app:{SECRET_ENCODED}@{address}/pay");
+            at.database(&url).refused(&["no PostgreSQL answered at", "10 s", address]).await
+        },
+        async {
+            let url = format!("redis://app:{SECRET_ENCODED}@{address}");
+            at.redis(&url).refused(&["no Redis answered at", "10 s", address]).await
+        },
+    );
+    broker.and(store).and(view)
 }
 
 /// An address that drops whoever wants to connect, as a firewall does: its queue is full and nobody serves it.
