@@ -13,12 +13,12 @@ COPY harness/Cargo.toml harness/
 # Without `containers`, since what runs in one starts no others; ci/test-containers asks for it, to use the binary outside as well.
 ARG FEATURES=
 RUN mkdir -p src harness/src && touch src/lib.rs harness/src/lib.rs && echo 'fn main() {}' >harness/src/main.rs \
- && cargo build --release --locked --package lanebench --bin lanebench --no-default-features --features "$FEATURES" \
+ && cargo build --release --locked --package lanebench --bin lanebench --features "$FEATURES" \
  && rm -rf src harness/src target/release/.fingerprint/lanebench-* target/release/.fingerprint/payment-delivery-*
 COPY src src
 COPY harness harness
 ARG COMMIT=unknown
-RUN LANEBENCH_COMMIT="$COMMIT" cargo build --release --locked --package lanebench --bin lanebench --no-default-features --features "$FEATURES"
+RUN LANEBENCH_COMMIT="$COMMIT" cargo build --release --locked --package lanebench --bin lanebench --features "$FEATURES"
 
 # Nothing is run in this one, so any base with glibc will do, one without a shell too.
 FROM ${RUNTIME_IMAGE}

@@ -239,7 +239,7 @@ impl StackError {
             }
             Self::Embedded { .. } => "it needs a few ports of 127.0.0.1, threads, and room in TMPDIR".to_owned(),
             Self::NoContainers => {
-                "build it with its default features: `cargo build --release`, without `--no-default-features`".to_owned()
+                "build it with that feature: `cargo build --release --features lanebench/containers`".to_owned()
             }
             Self::NoDocker { reason, .. } if reason.to_lowercase().contains("permission denied") => {
                 "the socket belongs to a group, `docker` as a rule: join it and log in again, or run this as root".to_owned()
