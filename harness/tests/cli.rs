@@ -140,7 +140,8 @@ fn without_the_feature_the_stack_of_containers_says_so() {
     for arguments in
         [["compare", "--stack", "containers"].as_slice(), &["stack", "up", "--stack", "containers"]]
     {
-        lanebench(arguments).refused(1, &["cargo feature `containers`", "hint: ", "--features lanebench/containers"]);
+        lanebench(arguments)
+            .refused(1, &["cargo feature `containers`", "hint: ", "--features lanebench/containers"]);
     }
 }
 
