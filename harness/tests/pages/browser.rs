@@ -48,6 +48,8 @@ pub(crate) struct View {
     pub(crate) width: u32,
     /// Whether the reader prefers dark.
     pub(crate) dark: bool,
+    /// The font of the whole page, whatever it asks for; `None` for the reader's.
+    pub(crate) font: Option<&'static str>,
 }
 
 /// What a page did that the reader does not see.
@@ -121,6 +123,12 @@ impl Browser {
             if event == "Page.loadEventFired" {
                 break;
             }
+        }
+        if let Some(font) = view.font {
+            let rule = format!("* {{ font-family: '{font}' !important }}");
+            self.evaluate(&format!(
+                "void document.head.append(Object.assign(document.createElement('style'), {{textContent: {rule:?}}}))"
+            ))?;
         }
         // What was said about the page comes before the answer to a question asked after it.
         self.evaluate("document.fonts.ready.then(() => true)")?;

@@ -4,6 +4,7 @@ use plotters::backend::DrawingBackend;
 
 use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, grid_y, spread_out, x_at, y_at};
 use super::canvas::{Canvas, Point};
+
 use super::merged::Merged;
 use super::plane::{Heading, Layout, Plane};
 use super::{Area, ChartError, NO_DATA, legend, no_data, style};
@@ -106,12 +107,13 @@ pub fn draw<DB: DrawingBackend>(
     let left = canvas.left() + 84.0;
     if canvas.is_wide() {
         let half = canvas.left() + room * 0.45;
-        curves(&canvas, Rect::new(left, top, half - 96.0, bottom), &lanes)?;
+        let gutter = gutter(&canvas, &lanes)?.max(96.0);
+        curves(&canvas, Rect::new(left, top, half - gutter, bottom), &lanes)?;
         let from = half + 30.0;
         stages(&canvas, Rect::new(from + 196.0, top, canvas.right() - 205.0, bottom), from, &lanes)
     } else {
         let upper = top + 310.0;
-        curves(&canvas, Rect::new(left, top, canvas.right() - 78.0, upper), &lanes)?;
+        curves(&canvas, Rect::new(left, top, canvas.right() - gutter(&canvas, &lanes)?, upper), &lanes)?;
         let below = Rect::new(canvas.left() + 28.0, upper + AXIS + 66.0, canvas.right() - 205.0, bottom);
         stages(&canvas, below, canvas.left(), &lanes)
     }
@@ -144,6 +146,20 @@ fn entries(lanes: &[Lane<'_>]) -> Vec<(plotters::style::RGBColor, String)> {
 /// How far to the right a quantile lies: each nine as wide as the last.
 fn nines(quantile: f64) -> f64 {
     -(1.0 - quantile).log10()
+}
+
+/// From the end of a curve to the value beside it.
+const BESIDE: f64 = 12.0;
+
+fn end_value() -> style::Text {
+    style::text(20.0).bold()
+}
+
+/// The room right of the curves for the values at their ends.
+fn gutter<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, lanes: &[Lane<'_>]) -> Result<f64, ChartError> {
+    lanes.iter().filter_map(|l| points(&l.merged).last().copied()).try_fold(BESIDE, |widest, (_, ns)| {
+        Ok(canvas.width_of(&duration(ns), end_value())?.max(widest - BESIDE) + BESIDE)
+    })
 }
 
 fn curves<DB: DrawingBackend>(
@@ -202,7 +218,7 @@ fn curves<DB: DrawingBackend>(
     let wanted: Vec<f64> = ends.iter().map(|(end, _)| end.1).collect();
     let heights = spread_out(&wanted, 26.0, frame.top + 10.0, frame.bottom - 10.0);
     for ((end, value), y) in ends.iter().zip(heights) {
-        canvas.label(value, (end.0 + 12.0, y), style::text(20.0).bold())?;
+        canvas.label(value, (end.0 + BESIDE, y), end_value())?;
     }
     Ok(())
 }
