@@ -4,7 +4,6 @@ use plotters::backend::DrawingBackend;
 
 use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, grid_y, spread_out, x_at, y_at};
 use super::canvas::{Canvas, Point};
-
 use super::merged::Merged;
 use super::plane::{Heading, Layout, Plane};
 use super::{Area, ChartError, NO_DATA, legend, no_data, style};
@@ -157,9 +156,11 @@ fn end_value() -> style::Text {
 
 /// The room right of the curves for the values at their ends.
 fn gutter<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, lanes: &[Lane<'_>]) -> Result<f64, ChartError> {
-    lanes.iter().filter_map(|l| points(&l.merged).last().copied()).try_fold(BESIDE, |widest, (_, ns)| {
-        Ok(canvas.width_of(&duration(ns), end_value())?.max(widest - BESIDE) + BESIDE)
-    })
+    let mut widest = 0.0_f64;
+    for (_, ns) in lanes.iter().filter_map(|l| points(&l.merged).last().copied()) {
+        widest = widest.max(canvas.width_of(&duration(ns), end_value())?);
+    }
+    Ok(BESIDE + widest)
 }
 
 fn curves<DB: DrawingBackend>(
