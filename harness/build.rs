@@ -7,10 +7,18 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+/// The crates beside this one; a test compares them with the workspace's members.
+const CRATES: [&str; 10] =
+    ["broker", "gate", "load", "measure", "redis-stub", "report", "result", "stats", "verify", "workload"];
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src");
     println!("cargo::rerun-if-changed=../src");
+    println!("cargo::rerun-if-changed=../Cargo.toml");
+    for name in CRATES {
+        println!("cargo::rerun-if-changed={name}");
+    }
     println!("cargo::rerun-if-changed=../Cargo.lock");
     println!("cargo::rerun-if-env-changed=LANEBENCH_COMMIT");
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".into());

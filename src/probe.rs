@@ -69,6 +69,12 @@ pub trait Probe: Send + Sync + 'static {
 /// The silent probe.
 impl Probe for () {}
 
+/// Tells the probe and the log that an attempt on `part` failed and will be made again.
+pub(crate) fn retried(probe: &dyn Probe, consumer: &str, part: &'static str, error: &str) {
+    probe.retried(consumer, part, error);
+    tracing::warn!(consumer, part, error, "attempt failed, trying again");
+}
+
 /// Two probes, of which the second hears everything after the first.
 pub struct Both(pub Arc<dyn Probe>, pub Arc<dyn Probe>);
 

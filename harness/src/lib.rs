@@ -3,18 +3,20 @@
 //! Arrows point one way: `cmd → scenario → {stack, workload, load, measure, verify} → pipeline`;
 //! `report` and `gate` read records only.
 
+pub use lanebench_broker as broker;
+pub use lanebench_gate as gate;
+pub use lanebench_load as load;
+pub use lanebench_measure as measure;
+pub use lanebench_redis_stub as redis_stub;
+pub use lanebench_report as report;
+pub use lanebench_result as record;
+pub use lanebench_stats as stats;
+pub use lanebench_verify as verify;
+pub use lanebench_workload as workload;
+
 pub mod benched;
-pub mod broker;
 pub mod cmd;
-pub mod gate;
-pub mod load;
-pub mod measure;
-pub mod record;
-pub mod report;
 pub mod scenario;
 pub mod serve;
 pub mod stack;
-pub mod stats;
-pub mod verify;
 pub mod worker;
-pub mod workload;

@@ -68,6 +68,9 @@ fn usage_errors_exit_with_2() {
     lanebench(&["compare", "--stack", "external"]).refused(2, &["--bootstrap", "LANEBENCH_BOOTSTRAP"]);
     lanebench(&["compare", "--redis-port", "6379"])
         .refused(2, &["`--redis-port` is for the native stack", "hint: ", "--stack native"]);
+    lanebench(&["compare", "--broker-jit", "tiered"])
+        .refused(2, &["`--broker-jit` is for the native stack", "hint: ", "--stack native"]);
+    lanebench(&["compare", "--stack", "native", "--broker-jit", "c3"]).refused(2, &["c1", "tiered"]);
     lanebench(&["stack", "up", "--stack", "embedded"]).refused(2, &["not one to hold up", "hint: "]);
     lanebench(&["compare", "--throttle", "store"]).refused(2, &["PostgreSQL's processes", "--stack native"]);
     lanebench(&["compare", "--worker-cmd", " "]).refused(2, &["`--worker-cmd` is empty", "hint: "]);

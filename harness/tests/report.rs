@@ -1,13 +1,9 @@
 //! `lanebench report` as a user runs it: a result rendered again, two beside each other, and files that are no result.
 
-// The made-up runs of the library's own tests, which read `crate::record`.
-#[path = "../src/report/fixture/mod.rs"]
-mod fixture;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use lanebench::record;
+use lanebench::report::fixture;
 
 /// A directory with the results named, each as `NAME/result.json`.
 struct Saved(tempfile::TempDir);

@@ -60,6 +60,24 @@ async fn two_processes_share_group_and_file_until_they_are_told_to_stop() {
     bed.stop().await;
 }
 
+/// Whatever number of partitions the dead-letter topic has, and whichever consumer has the partition.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn poison_on_any_partition_is_set_aside_and_what_is_behind_it_goes_on() {
+    for letters in [1, PARTITIONS - 1, PARTITIONS + 2] {
+        let bed = Bed::with_letters(letters).await;
+        let mut worker = bed.start("one", &["--consumers", "4"]);
+        worker.until("all partitions", |records| owned(records).len() == PARTITIONS as usize).await;
+        let poison = bed.poison().await;
+        bed.produce(ORDERS, 1..=2).await;
+        worker.until("the good events behind it", |records| count(records) == ORDERS * 2).await;
+        worker.signal(Signal::SIGTERM);
+        assert_eq!(worker.ended().await, Some(0));
+        assert_eq!(bed.letters().await, poison, "a dead-letter topic of {letters} partitions");
+        bed.holds(ORDERS, 2).await;
+        bed.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_loses_nothing_and_what_comes_again_is_counted() {
     let bed = Bed::new().await;

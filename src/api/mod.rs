@@ -17,6 +17,7 @@
 //! Handlers are thin: [`crate::intake`] knows no HTTP. Every error is a problem document (RFC 9457), and everything a
 //! client can do is bounded ([`Limits`]).
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +130,20 @@ pub(crate) struct Shared {
 ///
 /// # Errors
 /// [`ApiError`]: before anything is served, for what is missing; after the stop, if it was not drained in time.
-pub async fn run(
+pub fn run(
+    listener: TcpListener,
+    service: Service,
+    limits: Limits,
+    token: Option<Token>,
+    stop: CancellationToken,
+) -> Serving {
+    Box::pin(serve(listener, service, limits, token, stop))
+}
+
+/// The service at work. Boxed, so that its code is compiled in this crate, for speed, whoever polls it.
+pub type Serving = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>>;
+
+async fn serve(
     listener: TcpListener,
     service: Service,
     limits: Limits,

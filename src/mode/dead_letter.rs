@@ -14,7 +14,7 @@ pub const PARTITION_HEADER: &str = "dlt-original-partition";
 /// Header that holds the message's offset in the main topic, as decimal text.
 pub const OFFSET_HEADER: &str = "dlt-original-offset";
 
-/// The dead-letter topic of `topic`. It has as many partitions as the topic itself.
+/// The dead-letter topic of `topic`. It may have fewer partitions than the topic itself, or more.
 pub fn dead_letter_topic(topic: &str) -> String {
     format!("{topic}.DLT")
 }
@@ -32,16 +32,18 @@ pub fn origin_and_reason(letter: &Fetched) -> Option<(Origin, String)> {
 type Completion = oneshot::Sender<Result<Ack, ProduceError>>;
 
 /// The dead-letter topic's producer, connected when the first letter is due and again after a failure.
+///
+/// A letter goes to the partition that the message came from. Where the dead-letter topic has none of that number, its key
+/// chooses the partition; without a key, the number modulo the partitions.
 pub(crate) struct DeadLetters {
     bootstrap: Vec<String>,
     topic: String,
-    partitions: i32,
     producer: Option<Producer<Completion>>,
 }
 
 impl DeadLetters {
-    pub(crate) fn new(bootstrap: Vec<String>, topic: &str, partitions: i32) -> Self {
-        Self { bootstrap, topic: dead_letter_topic(topic), partitions, producer: None }
+    pub(crate) fn new(bootstrap: Vec<String>, topic: &str) -> Self {
+        Self { bootstrap, topic: dead_letter_topic(topic), producer: None }
     }
 
     /// Sends `fetched` there and waits until the broker has acknowledged it: only then may its offset be committed.
@@ -58,7 +60,7 @@ impl DeadLetters {
     async fn attempt(&mut self, fetched: &Fetched, reason: &str) -> Result<(), String> {
         if self.producer.is_none() {
             let config = ProducerConfig { linger: Duration::ZERO, ..ProducerConfig::default() };
-            let connected = Producer::connect(&self.bootstrap, &self.topic, self.partitions, config).await;
+            let connected = Producer::connect_lazily(&self.bootstrap, &self.topic, config).await;
             self.producer = Some(connected.map_err(|e| e.to_string())?);
         }
         let Some(producer) = &self.producer else {
@@ -69,8 +71,13 @@ impl DeadLetters {
         letter.headers.insert(REASON_HEADER.into(), reason.as_bytes().to_vec());
         letter.headers.insert(PARTITION_HEADER.into(), partition.to_string().into_bytes());
         letter.headers.insert(OFFSET_HEADER.into(), offset.to_string().into_bytes());
+        let target = match (producer.partitions(), letter.key.as_deref()) {
+            (count, _) if partition < count => partition,
+            (_, Some(key)) => producer.partition_of(Some(key)),
+            (count, None) => partition % count,
+        };
         let (done, outcome) = oneshot::channel();
-        producer.send_to(partition, letter, done).await.map_err(|e| e.to_string())?;
+        producer.send_to(target, letter, done).await.map_err(|e| e.to_string())?;
         match outcome.await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),

@@ -1,5 +1,6 @@
 //! Record mode: one event at a time, as a plain listener does.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use super::dead_letter::DeadLetters;
 use crate::delivery::{Fold, StatusEntry};
 use crate::event::PaymentEvent;
 use crate::kafka::{Fetched, Origin};
-use crate::probe::{Activity, Probe, Seen};
+use crate::probe::{Activity, Probe, Seen, retried};
 use crate::store::{DeliveryStore, Effect, Outcome, StoreError};
 use crate::timer::Delay;
 use crate::view::StatusView;
@@ -16,6 +17,9 @@ use crate::view::StatusView;
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 /// Longest wait between two attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// How long a call may go unanswered before a warning says so. The call goes on; its own time-out ends it.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// The store, the view and the observer that a consumer works with.
 #[derive(Clone)]
@@ -113,7 +117,7 @@ impl RecordMode {
         let begun = Instant::now();
         let mut backoff = BACKOFF_MIN;
         let stored = loop {
-            match self.parts.store.apply(fold, origin).await {
+            match self.answer("store", self.parts.store.apply(fold, origin)).await {
                 Ok(outcome) => break Stored::Done(outcome),
                 Err(refused @ StoreError::Refused { .. }) => break Stored::Refused(refused.to_string()),
                 Err(error) => self.again("store", &error.to_string(), &mut backoff).await,
@@ -127,7 +131,7 @@ impl RecordMode {
         let begun = Instant::now();
         let mut backoff = BACKOFF_MIN;
         let in_view = loop {
-            match self.parts.view.advance(row).await {
+            match self.answer("view", self.parts.view.advance(row)).await {
                 Ok(in_view) => break in_view,
                 Err(error) => self.again("view", &error.to_string(), &mut backoff).await,
             }
@@ -138,8 +142,12 @@ impl RecordMode {
 
     async fn dead_letter(&mut self, fetched: &Fetched, reason: &str) {
         let mut backoff = BACKOFF_MIN;
-        while let Err(error) = self.dead_letters.send(fetched, reason).await {
-            self.again("broker", &error, &mut backoff).await;
+        loop {
+            let sent = self.dead_letters.send(fetched, reason);
+            match answer(&self.consumer, "broker", sent).await {
+                Ok(()) => break,
+                Err(error) => self.again("broker", &error, &mut backoff).await,
+            }
         }
         tracing::warn!(consumer = self.consumer, origin = %fetched.origin, reason, "message dead-lettered");
         self.parts.probe.dead_lettered(&self.consumer, fetched.origin, reason);
@@ -151,11 +159,29 @@ impl RecordMode {
         self.parts.probe.spent(&self.consumer, activity, spent);
     }
 
+    async fn answer<T>(&self, part: &'static str, call: impl Future<Output = T>) -> T {
+        answer(&self.consumer, part, call).await
+    }
+
     /// Tells of a failed attempt and waits before the next.
     async fn again(&self, part: &'static str, error: &str, backoff: &mut Duration) {
-        self.parts.probe.retried(&self.consumer, part, error);
-        tracing::warn!(consumer = self.consumer, part, error, "attempt failed, trying again");
+        retried(&*self.parts.probe, &self.consumer, part, error);
         tokio::time::sleep(*backoff).await;
         *backoff = (*backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// What `call` on `part` comes to. A call that stays unanswered is warned of, so that no lane hangs in silence.
+async fn answer<T>(consumer: &str, part: &'static str, call: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let mut call = pin!(call);
+    loop {
+        match tokio::time::timeout(SILENCE, call.as_mut()).await {
+            Ok(answer) => return answer,
+            Err(_) => {
+                let waited_ms = begun.elapsed().as_millis() as u64;
+                tracing::warn!(consumer, part, waited_ms, "no answer yet");
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::{WorkerConfig, WorkerError};
 use crate::kafka::group::{Assignment, Change, Member, OffsetError, Offsets};
 use crate::mode::dead_letter::DeadLetters;
 use crate::mode::record::{Parts, RecordMode};
+use crate::probe::retried;
 use crate::timer::Delay;
 
 /// How the work on one assignment ended.
@@ -106,7 +107,7 @@ impl Worker {
         tracing::info!(consumer, assignment.generation, partitions = ?assignment.partitions, "assigned");
         probe.assigned(&consumer, &assignment.partitions);
         let commits = Commits { consumer: &consumer, offsets, progress: &progress, probe: &*probe };
-        let mut mode = self.mode(assignment)?;
+        let mut mode = self.mode()?;
         let mut feeds = Feeds::start(&self.config, start, &self.gate);
 
         let end = {
@@ -146,13 +147,11 @@ impl Worker {
         Ok(end)
     }
 
-    fn mode(&self, assignment: &Assignment) -> Result<RecordMode, WorkerError> {
+    fn mode(&self) -> Result<RecordMode, WorkerError> {
         let consumer = self.config.name.clone();
         let delay =
             Delay::new().map_err(|source| WorkerError::Timer { consumer: consumer.clone(), source })?;
-        // Its own partitions are all that a consumer sends dead letters to.
-        let partitions = assignment.partitions.iter().max().map_or(1, |highest| highest + 1);
-        let letters = DeadLetters::new(self.config.bootstrap.clone(), &self.config.topic, partitions);
+        let letters = DeadLetters::new(self.config.bootstrap.clone(), &self.config.topic);
         Ok(RecordMode::new(consumer, self.parts.clone(), letters, self.config.service_time, delay))
     }
 
@@ -193,7 +192,7 @@ impl Worker {
                     return Err(WorkerError::Offsets { consumer: self.config.name.clone(), source });
                 }
                 Err(error @ OffsetError::Unavailable(_)) => {
-                    self.parts.probe.retried(&self.config.name, "broker", &error.to_string());
+                    retried(&*self.parts.probe, &self.config.name, "broker", &error.to_string());
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::progress::Progress;
 use crate::kafka::group::{CommitError, Offsets};
-use crate::probe::Probe;
+use crate::probe::{Probe, retried};
 
 /// Pause between two attempts at the last commit.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ impl Commits<'_> {
                 Ok(()) | Err(CommitError::RebalanceInProgress) => {}
                 Err(CommitError::Lost(reason)) => return Broken::Lost(reason.to_string()),
                 Err(error @ CommitError::Refused { .. }) => return Broken::Refused(error),
-                Err(CommitError::Unavailable(why)) => self.probe.retried(self.consumer, "broker", &why),
+                Err(CommitError::Unavailable(why)) => retried(self.probe, self.consumer, "broker", &why),
             }
         }
     }
@@ -51,7 +51,7 @@ impl Commits<'_> {
                 match self.commit(&self.progress.uncommitted()).await {
                     Ok(()) => return,
                     Err(CommitError::Unavailable(why)) => {
-                        self.probe.retried(self.consumer, "broker", &why);
+                        retried(self.probe, self.consumer, "broker", &why);
                         tokio::time::sleep(AGAIN).await;
                     }
                     Err(error) => {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{Format, UsageError, keep_logs, print, tell};
+use super::out::{Format, OUTPUT, UsageError, keep_logs, print, tell};
 use super::place::PlaceFlags;
 use super::values::{command_line, duration, foreign_worker};
 use crate::record::file::create_output_dir;
@@ -43,9 +43,8 @@ Examples:
 /// Flags of `compare`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+#[command(next_help_heading = "What to run")]
 pub struct CompareArgs {
-    #[command(flatten)]
-    place: PlaceFlags,
     /// What is compared, the baseline first; 3p1c is three partitions and one consumer
     #[arg(long, value_delimiter = ',', default_value = "1p1c,3p3c")]
     configs: Vec<Lanes>,
@@ -106,17 +105,19 @@ pub struct CompareArgs {
     /// Events that your own worker works through in each trial before anything is measured: a JVM is slow at first
     #[arg(long, value_name = "EVENTS", default_value_t = WORKER_WARM_UP, requires = "worker_cmd", value_parser = clap::value_parser!(u64).range(..=2_000_000))]
     worker_warm_up: u64,
+    #[command(flatten)]
+    place: PlaceFlags,
     /// Directory for the report [default: reports/, named by the time in UTC and the command]
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     out: Option<PathBuf>,
     /// Leave topics, tables and keys on the stack; the tables then hold the last trial's rows
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     keep: bool,
     /// What is printed on stdout
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = OUTPUT)]
     format: Format,
     /// No progress on stderr
-    #[arg(long, short)]
+    #[arg(long, short, help_heading = OUTPUT)]
     quiet: bool,
 }
 

@@ -1,16 +1,20 @@
 //! The command line: one subcommand a file.
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 use payment_delivery::redact::redact_all;
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
 
 pub mod compare;
+mod completions;
 mod console;
 pub mod exit;
 mod gate;
 pub mod interrupt;
+mod logs;
 mod out;
 mod place;
 pub mod report;
@@ -23,6 +27,9 @@ pub mod worker;
 
 use exit::Exit;
 pub use out::{UsageError, explain};
+
+use crate::record::SCHEMA_VERSION;
+use crate::record::gate::GATE_SCHEMA_VERSION;
 
 /// How many partitions and consumers does a Kafka pipeline need, does it get faster, and does each key keep its order?
 #[derive(Parser)]
@@ -46,15 +53,23 @@ Examples:
 Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed;
 4 the gate found a regression; 5 it could not decide; 130 interrupted.";
 
-/// With what it was made of: two builds of one version are told apart by it.
-const fn version() -> &'static str {
-    concat!(env!("CARGO_PKG_VERSION"), " (", env!("LANEBENCH_BUILT_FROM"), ")")
+/// With what it was made of: two builds of one version are told apart by it, and so is what they can read and start.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let features = if cfg!(feature = "containers") { "containers" } else { "none" };
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("LANEBENCH_BUILT_FROM"));
+        let (run, gate) = (SCHEMA_VERSION, GATE_SCHEMA_VERSION);
+        format!("{version} ({commit}; features: {features}; schemas: result {run}, gate {gate})")
+    });
+    &VERSION
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Compare partition and consumer counts: throughput, response time, lag and order, checked for truth
     Compare(Box<compare::CompareArgs>),
+    /// Print a script that completes commands and flags in a shell
+    Completions(completions::CompletionsArgs),
     /// Judge a worker against a baseline in paired rounds: regressed, held or undecided
     Gate(Box<gate::GateArgs>),
     /// Render a saved result again, or lay two beside each other
@@ -67,13 +82,24 @@ enum Command {
     Worker(worker::WorkerArgs),
 }
 
+impl Command {
+    /// What it logs unless `LANEBENCH_LOG` says otherwise. What runs for long and unattended says what keeps it from working;
+    /// the others print a progress line and their findings.
+    fn logs(&self) -> LevelFilter {
+        match self {
+            Self::Serve(_) | Self::Worker(_) => LevelFilter::WARN,
+            _ => LevelFilter::OFF,
+        }
+    }
+}
+
 /// Parses, dispatches, prints the error.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
-    init_logs();
+    logs::init(cli.command.logs());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -86,6 +112,7 @@ pub fn main() -> ExitCode {
         interrupt::cancel_on_signal(&cancel)?;
         match cli.command {
             Command::Compare(args) => compare::run(*args, cancel).await,
+            Command::Completions(args) => completions::run(&args),
             Command::Gate(args) => gate::run(*args, cancel).await,
             Command::Report(args) => report::run(&args),
             Command::Serve(args) => serve::run(*args, cancel).await,
@@ -108,17 +135,4 @@ fn refused(error: &clap::Error) -> ExitCode {
         let _ = error.print();
     }
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Held.into() }
-}
-
-fn init_logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LANEBENCH_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    // It quotes the value of each parameter of a URL that it doesn't know, `passwrod` as well.
-    let filter = match "sqlx_postgres::options=off".parse() {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    };
-    let colour =
-        std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
 }

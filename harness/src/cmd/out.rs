@@ -25,6 +25,9 @@ pub struct UsageError {
     pub hint: String,
 }
 
+/// The heading in a command's help of the flags that say what is written, and where.
+pub(super) const OUTPUT: &str = "Output";
+
 /// What is printed on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {

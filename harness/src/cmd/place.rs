@@ -8,12 +8,13 @@ use super::out::UsageError;
 use super::servers::ExternalFlags;
 use crate::scenario::Progress as _;
 use crate::stack::{
-    ContainerOptions, ContainerStack, EmbeddedStack, External, NativeOptions, NativeStack, Replicas, Stack,
-    StackKind,
+    BrokerJit, ContainerOptions, ContainerStack, EmbeddedStack, External, NativeOptions, NativeStack,
+    Replicas, Stack, StackKind,
 };
 
 /// Which stack, and where.
 #[derive(Args)]
+#[command(next_help_heading = "On what")]
 pub(super) struct PlaceFlags {
     /// Where broker, store and view come from
     #[arg(long, value_enum, default_value_t = StackKind::Embedded)]
@@ -27,6 +28,9 @@ pub(super) struct PlaceFlags {
     /// min.insync.replicas of the topic [default: one below the replicas, at least 1]
     #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
     min_isr: Option<i16>,
+    /// How the native brokers' JVM compiles [default: c1]
+    #[arg(long, value_enum)]
+    broker_jit: Option<BrokerJit>,
     #[command(flatten)]
     addresses: Addresses,
 }
@@ -81,6 +85,15 @@ impl Addresses {
 impl PlaceFlags {
     /// Refuses what the stack would not heed.
     pub(super) fn fit(&self) -> Result<(), UsageError> {
+        if self.broker_jit.is_some() && self.stack != StackKind::Native {
+            return Err(UsageError {
+                what: format!(
+                    "`--broker-jit` is for the native stack; the {} one starts no JVM of ours",
+                    self.stack
+                ),
+                hint: "leave `--broker-jit` out, or add `--stack native`".into(),
+            });
+        }
         self.addresses.fit(self.stack)
     }
 
@@ -148,8 +161,15 @@ impl PlaceFlags {
             };
             return Ok(ContainerStack::start(options, &tell, cancel.clone()).await?.into());
         }
-        let options =
-            NativeOptions { nodes, kafka_port, postgres_port, redis_port, ..NativeOptions::default() };
+        let broker_jit = self.broker_jit.unwrap_or_default();
+        let options = NativeOptions {
+            nodes,
+            kafka_port,
+            postgres_port,
+            redis_port,
+            broker_jit,
+            ..NativeOptions::default()
+        };
         Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
     }
 }

@@ -12,8 +12,8 @@ use super::exit::Exit;
 use super::out::{UsageError, print, tell};
 use super::servers::ExternalFlags;
 use crate::stack::{
-    Backing, ContainerOptions, ContainerStack, Facts, NativeOptions, NativeStack, Place, Presence, Progress,
-    Replicas, Requirement, Stack, StackError, StackKind, requirements,
+    Backing, BrokerJit, C1_BIAS, ContainerOptions, ContainerStack, Facts, NativeOptions, NativeStack, Place,
+    Presence, Progress, Replicas, Requirement, Stack, StackError, StackKind, requirements,
 };
 
 /// How often a stack that is held is looked at.
@@ -66,6 +66,9 @@ struct UpArgs {
     /// Kafka nodes.
     #[arg(long, default_value = "1", value_parser = ["1", "3"])]
     nodes: String,
+    /// How the native brokers' JVM compiles. [default: c1]
+    #[arg(long, value_enum)]
+    broker_jit: Option<BrokerJit>,
     /// Port of the first broker; with three nodes the next two are used as well. [default: free ones]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     kafka_port: Option<u16>,
@@ -140,14 +143,29 @@ async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
 
 async fn start(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Stack> {
     let nodes = args.nodes.parse().context("--nodes")?;
-    let UpArgs { kafka_port, postgres_port, redis_port, .. } = *args;
+    let UpArgs { kafka_port, postgres_port, redis_port, broker_jit, .. } = *args;
     let progress = |step: Progress| tell(&step.to_string());
     match args.stack {
         StackKind::Native => {
-            let options =
-                NativeOptions { nodes, kafka_port, postgres_port, redis_port, ..NativeOptions::default() };
+            let broker_jit = broker_jit.unwrap_or_default();
+            if broker_jit == BrokerJit::C1 {
+                tell(C1_BIAS);
+            }
+            let options = NativeOptions {
+                nodes,
+                kafka_port,
+                postgres_port,
+                redis_port,
+                broker_jit,
+                ..NativeOptions::default()
+            };
             Ok(NativeStack::start(options, &progress, cancel).await?.into())
         }
+        StackKind::Containers if broker_jit.is_some() => Err(UsageError {
+            what: "`--broker-jit` is for the native stack; an image's JVM has its own settings".into(),
+            hint: "leave `--broker-jit` out, or `--stack containers`".into(),
+        }
+        .into()),
         StackKind::Containers => {
             let options = ContainerOptions {
                 nodes,

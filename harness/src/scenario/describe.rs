@@ -25,6 +25,7 @@ pub(super) fn stack(stack: &Stack, options: &Options) -> record::Stack {
             replication: options.replication,
             min_isr: options.min_isr,
             acks: "all".into(),
+            jvm: facts.kafka.settings.get("jvm").cloned(),
         },
         store: component(&facts.store),
         view: component(&facts.view),

@@ -18,12 +18,12 @@ use super::trial::{Bench, Contender, Spec};
 use super::warnings::{self, Caution};
 use super::{Progress, ScenarioError, describe, warm_up};
 use crate::gate::{About, Gate, Rules};
-use crate::measure::environment;
 use crate::record::file::OutputDir;
 use crate::record::gate::{
     GATE_SCHEMA_VERSION, GateRecord, GateRound, GateTrial, Metric, PoolRecord, Side, Values,
 };
 use crate::record::{Trial, Verification};
+use crate::scenario::environment;
 use crate::stack::worker::WorkerCommand;
 use crate::stack::{Stack, StackError};
 use crate::verify;
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
         };
         let contenders =
             [contender(NAMES[BASELINE], setup.baseline), contender(NAMES[CANDIDATE], setup.candidate)];
-        let cautions = cautions::beforehand(setup.options);
+        let cautions = cautions::beforehand(setup.options, setup.stack.facts());
         let gate = Gate::new(setup.rules.clone());
         Self {
             setup,

@@ -7,9 +7,9 @@ use payment_delivery::kafka::{Message, Origin};
 use tokio::sync::oneshot;
 
 use super::ScenarioError;
-use super::feed::Ticket;
 use super::options::Inject;
 use super::site::TrialSite;
+use crate::load::feed::Ticket;
 use crate::measure::timeline::{PhaseId, Timeline};
 
 /// An event that was acknowledged beside the planned ones.

@@ -9,7 +9,7 @@
 pub mod compare;
 mod describe;
 pub mod drain;
-mod feed;
+pub(crate) mod environment;
 pub mod gate;
 mod inject;
 mod lanes;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use crate::load::Key;
+
 use super::rates::Sizes;
 use crate::stack::worker::WorkerCommand;
 use crate::workload::{Arrivals, Keys};
@@ -42,15 +44,6 @@ impl FromStr for Lanes {
         let partitions = count(partitions, "partitions")?;
         Ok(Self { partitions: partitions as i32, consumers: count(consumers, "consumers")? })
     }
-}
-
-/// The message key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Key {
-    /// The order id: all events of an order in one partition.
-    OrderId,
-    /// No key, partitions in turn: a negative control, since it breaks the order of each order's events.
-    None,
 }
 
 /// How events come into the topic.

@@ -11,7 +11,6 @@ use payment_delivery::kafka::producer::{Producer, ProducerConfig};
 use payment_delivery::probe::{Both, Probe};
 use tokio_util::sync::CancellationToken;
 
-use super::feed::{Failures, Feed, HttpSink, ProducerSink, Ticket};
 use super::inject::{Extra, inject};
 use super::lanes::{Gate, LaneSettings, RunningLanes};
 use super::observe::{DrainObserved, Observed, Observer};
@@ -24,6 +23,7 @@ use super::service::{Client, RunningService};
 use super::site::{Site, TrialSite};
 use super::{Progress, ScenarioError, describe, outcome, pulse, throttle, truth};
 use crate::load::Load;
+use crate::load::feed::{self, Failures, Feed, HttpSink, ProducerSink, Ticket};
 use crate::measure::Clock;
 use crate::measure::lag::LagGauge;
 use crate::measure::resources::API_THREAD_PREFIX;
@@ -265,8 +265,9 @@ impl Phases {
         cancel: &CancellationToken,
     ) -> Result<Self, ScenarioError> {
         let config = ProducerConfig::default();
-        let producer =
-            Arc::new(Producer::connect(&site.bootstrap, &site.topic, site.partitions, config).await?);
+        let producer = Arc::new(
+            feed::producer(site.bootstrap.clone(), site.topic.clone(), site.partitions, config).await?,
+        );
         let failures = Failures::default();
         let feed = match api {
             Some(client) => Feed::Api(HttpSink::start(client, &timeline, &failures, cancel)),
@@ -330,7 +331,7 @@ impl Phases {
     async fn fill(&self, drain: PhaseId) -> Result<(), ScenarioError> {
         let load = Load::backlog(Arc::clone(&self.timeline), drain, self.feed.clone(), &self.cancel)?;
         load.finished().await?;
-        self.feed.flushed().await
+        self.feed.flushed().await.map_err(|error| ScenarioError::Load(error.to_string()))
     }
 
     /// Waits until every partition has its owner.
@@ -374,7 +375,7 @@ impl Phases {
         let load =
             Load::open_loop(Arc::clone(&self.timeline), phase, start_ns, self.feed.clone(), &self.cancel)?;
         load.finished().await?;
-        self.feed.flushed().await?;
+        self.feed.flushed().await.map_err(|error| ScenarioError::Load(error.to_string()))?;
         self.visible(phase, on, stuck).await
     }
 

@@ -11,11 +11,11 @@ use payment_delivery::mode::dead_letter::origin_and_reason;
 use payment_delivery::mode::dead_letter_topic;
 
 use super::ScenarioError;
-use super::feed::Failures;
 use super::inject::Extra;
 use super::process::Reports;
 use super::service::{self, Client};
 use super::site::{Site, TrialSite};
+use crate::load::feed::Failures;
 use crate::measure::timeline::{Event, Taken, Timeline};
 use crate::record::Verification;
 use crate::verify::{self, DeadLetter, Evidence, Logged, Seen, SendOutcome, Sent};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::record::{Trial, Warning};
+use crate::stack::C1_BIAS;
 
 /// Every warning, each with its cause; its text names the flag that helps.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,8 @@ pub enum Caution {
         /// Rounds that count.
         rounds: usize,
     },
+    /// The brokers' JVM compiles with C1 alone.
+    C1Brokers,
     /// PostgreSQL does not wait for the disk.
     FsyncOff,
     /// Part of the work is modelled.
@@ -111,6 +114,7 @@ impl Caution {
             Self::SharedBottleneck { .. } => "shared-bottleneck",
             Self::HostBusy { .. } => "host-busy",
             Self::TooFewRounds { .. } => "too-few-rounds",
+            Self::C1Brokers => "c1-brokers",
             Self::FsyncOff => "fsync-off",
             Self::ModelledWork { .. } => "modelled-work",
             Self::Skew { .. } => "skew",
@@ -157,6 +161,7 @@ impl fmt::Display for Caution {
                 f,
                 "Too few rounds ({rounds}) for an interval: the values are shown, no verdict is given. Use `--rounds 3` or more."
             ),
+            Self::C1Brokers => f.write_str(C1_BIAS),
             Self::FsyncOff => {
                 write!(f, "PostgreSQL runs with fsync off: commits cost less than durable ones do.")
             }

@@ -86,7 +86,7 @@ pub async fn run(
         producer: ProducerConfig { linger: Duration::ZERO, ..ProducerConfig::default() },
     };
     ready();
-    let mut serving = std::pin::pin!(api::run(listener, service, settings.limits, token, served.clone()));
+    let mut serving = api::run(listener, service, settings.limits, token, served.clone());
     let ended = tokio::select! {
         ended = &mut serving => ended.map_err(ServeError::from),
         failed = consumers.failure() => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::kafka::{self, Kafka, NodePorts};
+use super::kafka::{self, BrokerJit, Kafka, NodePorts};
 use super::ports::Reserved;
 use super::process::{Deadline, Process};
 use super::scratch::{self, Scratch};
@@ -37,7 +37,8 @@ impl NativeBrokers {
             });
             let ports = ports.collect::<Result<_, StackError>>()?;
             let scratch = Scratch::create(&temp)?;
-            let kafka = kafka::start(&programs, &scratch, ports, Deadline::after(limit)).await?;
+            let kafka =
+                kafka::start(&programs, &scratch, ports, BrokerJit::C1, Deadline::after(limit)).await?;
             Ok::<_, StackError>(Self { kafka, _scratch: scratch })
         };
         match Box::pin(attempt()).await {

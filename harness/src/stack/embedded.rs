@@ -11,8 +11,8 @@ use payment_delivery::store::sqlite::{SqliteOptions, SqliteStore};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinError;
 
+use super::StatusServer;
 use super::scratch::{self, Scratch};
-use super::statuses::StatusServer;
 use super::{Backing, Facts, PartFacts, Place, Prefix, Progress, StackError};
 use crate::broker::{Cluster, ClusterOptions};
 

@@ -29,7 +29,6 @@ pub mod error;
 pub mod external;
 pub mod native;
 pub mod requirements;
-pub mod statuses;
 pub mod worker;
 
 mod checks;
@@ -49,12 +48,14 @@ pub use containers::{ContainerOptions, ContainerStack, Images};
 pub use embedded::EmbeddedStack;
 pub use error::StackError;
 pub use external::External;
+pub use kafka::BrokerJit;
+pub(crate) use kafka::{C1_ALONE, C1_BIAS};
+pub use lanebench_redis_stub::StatusServer;
 pub use native::{NativeOptions, NativeStack};
 pub use payment_delivery::redact::redact;
 pub use prefix::{Prefix, PrefixError};
 pub use requirements::{Presence, Requirement, requirements};
 pub use rights::Replicas;
-pub use statuses::StatusServer;
 
 /// Which stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

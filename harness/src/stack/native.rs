@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio_util::sync::CancellationToken;
 
-use super::kafka::{Kafka, NodePorts};
+use super::kafka::{BrokerJit, Kafka, NodePorts};
 use super::ports::{self, Reserved, Wanted};
 use super::postgres::Postgres;
 use super::process::Deadline;
@@ -31,6 +31,8 @@ pub struct NativeOptions {
     pub postgres_port: Option<u16>,
     /// Redis' port.
     pub redis_port: Option<u16>,
+    /// How the brokers' byte code is compiled.
+    pub broker_jit: BrokerJit,
     /// Limit of the whole start.
     pub start_limit: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for NativeOptions {
             kafka_port: None,
             postgres_port: None,
             redis_port: None,
+            broker_jit: BrokerJit::default(),
             start_limit: Duration::from_secs(60),
         }
     }
@@ -109,7 +112,8 @@ impl NativeStack {
             progress(Progress::Ready { part, after: began.elapsed() });
         };
         let kafka = async {
-            let started = kafka::start(&programs.kafka, &scratch, ports.kafka, deadline).await?;
+            let started =
+                kafka::start(&programs.kafka, &scratch, ports.kafka, options.broker_jit, deadline).await?;
             ready("Kafka");
             Ok(started)
         };

@@ -4,11 +4,6 @@
 //! `LANEBENCH_KEEP_REPORTS=DIR` keeps each page and what it looks like.
 
 mod browser;
-// The made-up runs of the library's own tests, which read `crate::record`.
-#[path = "../../src/report/bench/fixture.rs"]
-mod benchmarks;
-#[path = "../../src/report/fixture/mod.rs"]
-mod fixture;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -16,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use browser::{Browser, View};
 use lanebench::record;
+use lanebench::report::bench::fixture as benchmarks;
+use lanebench::report::fixture;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 

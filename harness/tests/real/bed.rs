@@ -58,13 +58,18 @@ impl Bed {
 
     /// A topic of `partitions`, empty tables and a view of their own for one test.
     pub(crate) async fn field(&self, partitions: i32) -> Result<Field, Failed> {
+        self.field_with(partitions, partitions).await
+    }
+
+    /// The same, with a dead-letter topic of `letters` partitions.
+    pub(crate) async fn field_with(&self, partitions: i32, letters: i32) -> Result<Field, Failed> {
         let name = format!("test{}", self.fields.fetch_add(1, Ordering::Relaxed));
         let endpoints = self.endpoints().clone();
         let admin = Admin::connect(&endpoints.bootstrap, Duration::from_secs(10)).await?;
         let topic = format!("{name}.payment-completed");
         let configs = [("min.insync.replicas", "2")];
         admin.create_topic(&topic, partitions, 3, &configs).await?;
-        admin.create_topic(&dead_letter_topic(&topic), partitions, 3, &configs).await?;
+        admin.create_topic(&dead_letter_topic(&topic), letters, 3, &configs).await?;
         let field = Field { endpoints, admin, topic, group: format!("{name}.deliveries"), name, partitions };
         field.store().await?.prepare().await?;
         Ok(field)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lanebench::measure::run_file::{Follower, What};
 use libtest_mimic::Failed;
@@ -12,15 +12,20 @@ use payment_delivery::kafka::Origin;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::view::StatusView;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::Case;
 use crate::bed::{Bed, Field, check, evidence, until};
+use crate::trouble::Frozen;
 
-pub(crate) const CASES: &[Case] = &[(
-    "a worker process that is killed loses nothing, and the next one stops gracefully",
-    killed_and_followed_by_another,
-)];
+pub(crate) const CASES: &[Case] = &[
+    (
+        "a worker process that is killed loses nothing, and the next one stops gracefully",
+        killed_and_followed_by_another,
+    ),
+    ("a worker whose store hangs says so within a second, and not all the time", says_that_it_hangs),
+];
 
 /// Once half of the events were taken in hand, the process is killed.
 const ORDERS: u32 = 400;
@@ -69,9 +74,61 @@ fn killed_and_followed_by_another(bed: &Bed) -> Result<(), Failed> {
     })
 }
 
+/// Nothing is set but the addresses: what it says, it says by default.
+fn says_that_it_hangs(bed: &Bed) -> Result<(), Failed> {
+    const HANGS_FOR: Duration = Duration::from_secs(8);
+    bed.run(async {
+        let field = bed.field(1).await?;
+        let files = tempfile::tempdir()?;
+        let mut worker = command(&field, &files.path().join("run"))
+            .env_remove("LANEBENCH_LOG")
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(worker.stderr.take().ok_or("no stderr")?).lines();
+        field.produce(1, 1..=1).await?;
+        field.worked_off(Duration::from_secs(30)).await?;
+
+        let postmaster = bed.stack.pids().postgres.ok_or("no PostgreSQL")?;
+        let frozen = Frozen::new(lanebench::measure::resources::descendants(postmaster));
+        let acked = field.produce(20, 1..=1).await?;
+        let begun = Instant::now();
+        let mut told = Vec::new();
+        let read = async {
+            while let Some(line) = lines.next_line().await? {
+                told.push((begun.elapsed(), line));
+            }
+            Ok::<_, Failed>(())
+        };
+        // The time is over before its output is.
+        let _ = tokio::time::timeout(HANGS_FOR, read).await;
+        drop(frozen);
+        let about: Vec<_> = told.iter().filter(|(_, line)| line.contains("part=\"store\"")).collect();
+        let shown = format!("{told:?}");
+        let first = about.first().ok_or(format!("it said nothing of its store: {shown}"))?;
+        check(first.0 < Duration::from_secs(1), format!("it said so late: {shown}"))?;
+        check(first.1.contains("WARN"), format!("as a warning: {shown}"))?;
+        check(about.len() <= 2, format!("the same thing again and again: {shown}"))?;
+
+        field.worked_off(Duration::from_secs(60)).await?;
+        let rows = field.store().await?.deliveries().await?;
+        let whole = rows.len() == acked.len() && rows.iter().all(|row| row.applied == 1);
+        check(whole, format!("each order should be there, once: {rows:?}"))?;
+        kill(Pid::from_raw(worker.id().ok_or("it has ended")? as i32), Signal::SIGTERM)?;
+        check(ended(&mut worker).await?.success(), "it should have stopped gracefully")?;
+        let figures = json!({"said_after_ms": first.0.as_millis() as u64, "lines_in_s": HANGS_FOR.as_secs(),
+            "lines": about.len(), "events": acked.len()});
+        evidence("store-hangs", &figures)
+    })
+}
+
 fn worker(field: &Field, run_file: &std::path::Path) -> Result<Child, Failed> {
+    Ok(command(field, run_file).spawn()?)
+}
+
+fn command(field: &Field, run_file: &std::path::Path) -> Command {
     let name = field.topic.split('.').next().unwrap_or_default();
-    let child = Command::new(env!("CARGO_BIN_EXE_lanebench"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lanebench"));
+    command
         .args(["worker", "--consumers", "3"])
         .env("LANEBENCH_BOOTSTRAP", field.endpoints.bootstrap.join(","))
         .env("LANEBENCH_DATABASE_URL", &field.endpoints.database_url)
@@ -82,9 +139,8 @@ fn worker(field: &Field, run_file: &std::path::Path) -> Result<Child, Failed> {
         .env("LANEBENCH_KEY_PREFIX", format!("{name}:"))
         .env("LANEBENCH_RUN_FILE", run_file)
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    Ok(child)
+        .kill_on_drop(true);
+    command
 }
 
 async fn ended(child: &mut Child) -> Result<ExitStatus, Failed> {

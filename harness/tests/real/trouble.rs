@@ -1,12 +1,13 @@
 //! Trouble: poison, a store and a view that go away, a broker that dies, a log that was cut.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use payment_delivery::kafka::fetch::{OutOfRange, read_all};
+use payment_delivery::kafka::producer::Producer;
 use payment_delivery::kafka::{Message, Origin};
 use payment_delivery::mode::dead_letter::origin_and_reason;
 use payment_delivery::mode::dead_letter_topic;
@@ -15,10 +16,11 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::Case;
-use crate::bed::{Bed, Diary, Field, check, event, evidence, message, until};
+use crate::bed::{Bed, Diary, Done, Field, check, event, evidence, message, until};
 
 pub(crate) const CASES: &[Case] = &[
     ("poison goes to the dead-letter topic and the rest goes on", poison),
+    ("poison on each partition of three consumers silences none of them", poison_on_each_partition),
     ("a store that is away pauses the partition and loses nothing", store_away),
     ("a view that is away pauses the partition and is right afterwards", view_away),
     ("an offset that is gone ends the consumer, unless told otherwise", out_of_range),
@@ -66,11 +68,82 @@ fn poison(bed: &Bed) -> Result<(), Failed> {
     })
 }
 
+/// The topic has three partitions with a consumer each; the dead-letter topic has as many, fewer or more.
+fn poison_on_each_partition(bed: &Bed) -> Result<(), Failed> {
+    const PARTITIONS: i32 = 3;
+    bed.run(async {
+        let mut figures = Vec::new();
+        for letters in [3, 1, 2, 5] {
+            let field = bed.field_with(PARTITIONS, letters).await?;
+            let probe = Arc::new(Diary::default());
+            let mut consumers = Vec::new();
+            for name in ["one", "two", "three"] {
+                consumers.push(field.consumer(field.config(name), field.parts(probe.clone()).await?));
+            }
+            until(Duration::from_secs(30), "not each consumer has a partition", async || {
+                let owned = probe.owned.lock().expect("no panic");
+                Ok(owned.len() == 3 && owned.values().all(|partitions| partitions.len() == 1))
+            })
+            .await?;
+
+            // On each partition: poison with a key, poison without one, and a good event behind them.
+            let producer = field.producer().await?;
+            let (mut poison, mut good) = (Vec::new(), Vec::new());
+            for partition in 0..PARTITIONS {
+                for key in [Some(b"bad".to_vec()), None] {
+                    let value = Some(format!("no event, on {partition}").into_bytes());
+                    let message = Message { key, value, ..message(&event("any", 1)) };
+                    poison.push(sent(&producer, partition, message).await?);
+                }
+                let event = event(&format!("good-{partition}"), 1);
+                good.push(sent(&producer, partition, message(&event)).await?);
+            }
+            producer.close().await?;
+            let begun = Instant::now();
+            let store = field.store().await?;
+            until(Duration::from_secs(20), "a good event behind poison is not delivered", async || {
+                Ok(store.deliveries().await?.len() == good.len())
+            })
+            .await?;
+            let delivered_after = begun.elapsed();
+            field.worked_off(Duration::from_secs(20)).await?;
+            for consumer in consumers {
+                consumer.stop().await?;
+            }
+
+            let topic = dead_letter_topic(&field.topic);
+            let mut found = Vec::new();
+            for (partition, end) in field.admin.end_offsets(&topic).await? {
+                let within = Duration::from_secs(20);
+                for letter in read_all(&field.endpoints.bootstrap, &topic, partition, 0, end, within).await? {
+                    let (origin, _) = origin_and_reason(&letter).ok_or("a letter without its origin")?;
+                    let same = origin.partition >= letters || partition == origin.partition;
+                    check(same, format!("{origin} lies on partition {partition} of {letters}"))?;
+                    found.push(origin);
+                }
+            }
+            found.sort_unstable();
+            check(found == poison, format!("{letters} partitions: {found:?}, not {poison:?}"))?;
+            figures.push(json!({"partitions": PARTITIONS, "consumers": 3, "dead_letter_partitions": letters,
+                "poison": poison.len(), "dead_letters": found.len(), "good_behind": good.len(),
+                "delivered_after_ms": delivered_after.as_millis() as u64}));
+        }
+        evidence("poison-on-each-partition", &json!(figures))
+    })
+}
+
+/// Where a message lies once it is acknowledged.
+async fn sent(producer: &Producer<Done>, partition: i32, message: Message) -> Result<Origin, Failed> {
+    let (done, outcome) = oneshot::channel();
+    producer.send_to(partition, message, done).await?;
+    Ok(outcome.await??.origin)
+}
+
 /// Stops processes for `time`, then lets them go on, whatever happens meanwhile.
-struct Frozen(Vec<u32>);
+pub(crate) struct Frozen(Vec<u32>);
 
 impl Frozen {
-    fn new(pids: Vec<u32>) -> Self {
+    pub(crate) fn new(pids: Vec<u32>) -> Self {
         for &pid in &pids {
             let _ = kill(Pid::from_raw(pid as i32), Signal::SIGSTOP);
         }

@@ -43,11 +43,15 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn new() -> Self {
+        Self::with_letters(PARTITIONS).await
+    }
+
+    /// With a dead-letter topic of `letters` partitions.
+    pub(crate) async fn with_letters(letters: i32) -> Self {
         let cluster = Cluster::start(ClusterOptions::default()).await.unwrap();
         let admin = Admin::connect(&cluster.bootstrap(), PATIENCE).await.unwrap();
-        for topic in [TOPIC, &dead_letter_topic(TOPIC)] {
-            admin.create_topic(topic, PARTITIONS, 1, &[]).await.unwrap();
-        }
+        admin.create_topic(TOPIC, PARTITIONS, 1, &[]).await.unwrap();
+        admin.create_topic(&dead_letter_topic(TOPIC), letters, 1, &[]).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let store =
             SqliteStore::open(&directory.path().join("rows.db"), SqliteOptions::default()).await.unwrap();
@@ -86,6 +90,28 @@ impl Bed {
             }
         }
         producer.close().await.unwrap();
+    }
+
+    /// On each partition two messages that are no events, one with a key and one without; how many they are.
+    pub(crate) async fn poison(&self) -> i64 {
+        let bootstrap = self.cluster.bootstrap();
+        let producer =
+            Producer::connect(&bootstrap, TOPIC, PARTITIONS, ProducerConfig::default()).await.unwrap();
+        let mut sent = 0;
+        for partition in 0..PARTITIONS {
+            for key in [Some(b"bad".to_vec()), None] {
+                let message = Message { key, value: Some(b"no event".to_vec()), ..Message::default() };
+                producer.send_to(partition, message, ()).await.unwrap();
+                sent += 1;
+            }
+        }
+        producer.close().await.unwrap();
+        sent
+    }
+
+    /// How many dead letters there are.
+    pub(crate) async fn letters(&self) -> i64 {
+        self.admin.end_offsets(&dead_letter_topic(TOPIC)).await.unwrap().values().sum()
     }
 
     /// A worker that isn't started yet. Its run file is `name`.

@@ -1,6 +1,7 @@
 //! A member of a group, from joining to leaving.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka_protocol::messages::LeaveGroupRequest;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
@@ -21,6 +22,8 @@ use crate::kafka::conn::cluster::Cluster;
 use crate::kafka::conn::code::KafkaCode;
 
 const LEAVE_GROUP: i16 = 4;
+/// How long joining may take before a failed round is a warning.
+const ROUTINE: Duration = Duration::from_millis(500);
 
 /// What a member owns in a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +112,14 @@ impl Member {
                 Err(Setback::Again(why)) => why,
                 Err(Setback::Fatal(error)) => return Err(error),
             };
-            tracing::debug!(group = self.joiner.config.group_id, why, "joining again");
+            let (consumer, waited) = (&self.joiner.config.client_id, begin.elapsed());
+            // A rebalance takes a round or two; what lasts longer is trouble.
+            if waited > ROUTINE {
+                let waited_ms = waited.as_millis() as u64;
+                tracing::warn!(consumer, why, waited_ms, "not a member yet, joining again");
+            } else {
+                tracing::debug!(consumer, why, "joining again");
+            }
             backoff.wait().await;
         }
     }

@@ -27,7 +27,7 @@ pub struct ProducerConfig {
     pub backoff_initial: Duration,
     /// The longest wait between two attempts. Default 1 s.
     pub backoff_max: Duration,
-    /// How long [`super::Producer::connect`] may take. Default 10 s.
+    /// How long [`super::Producer::connect`] and [`super::Producer::connect_lazily`] may take. Default 10 s.
     pub connect_timeout: Duration,
 }
 

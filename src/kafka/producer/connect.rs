@@ -1,4 +1,4 @@
-//! Getting connected to every partition of a topic, bounded in time.
+//! Getting to know the partitions of a topic, bounded in time.
 
 use std::time::Duration;
 
@@ -11,26 +11,24 @@ use crate::kafka::link::{self, Link};
 /// Between two attempts while a cluster starts or a new topic finds its leaders.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Links to partitions 0 to `partitions` − 1, each connected to its leader.
-pub(super) async fn connect(
+/// One link to each partition of the topic, from 0.
+///
+/// With `expected`, the topic must have that many partitions, and each link is connected to its leader. Without, whatever
+/// number it has is right, and each link connects when it is first used: a partition without a leader holds nobody up
+/// who does not need it.
+pub(super) async fn links(
     bootstrap: &[String],
     topic: &str,
-    partitions: i32,
+    expected: Option<i32>,
     within: Duration,
 ) -> Result<Vec<Link>, ProducerError> {
     let start = Instant::now();
     let mut cause = "no broker answered".to_owned();
     let attempts = async {
         loop {
-            match attempt(bootstrap, topic, partitions).await {
+            match attempt(bootstrap, topic, expected).await {
                 Ok(Ok(links)) => return Ok(links),
-                Ok(Err(found)) => {
-                    return Err(ProducerError::Partitions {
-                        topic: topic.to_owned(),
-                        expected: partitions,
-                        found,
-                    });
-                }
+                Ok(Err(wrong_count)) => return Err(wrong_count),
                 Err(error) => cause = link::root_cause(&error).to_string(),
             }
             sleep(PAUSE).await;
@@ -47,26 +45,32 @@ pub(super) async fn connect(
     }
 }
 
-/// The links, or else how many partitions the topic really has.
+/// The links, or why no further attempt can help.
 async fn attempt(
     bootstrap: &[String],
     topic: &str,
-    partitions: i32,
-) -> Result<Result<Vec<Link>, usize>, Error> {
+    expected: Option<i32>,
+) -> Result<Result<Vec<Link>, ProducerError>, Error> {
     let cluster = link::client(bootstrap).await?;
     let topics = cluster.list_topics().await?;
-    let Some(found) = topics.iter().find(|known| known.name == topic) else {
+    let Some(known) = topics.iter().find(|known| known.name == topic) else {
         return Err(Error::InvalidResponse(format!("the cluster has no topic {topic}")));
     };
-    if i32::try_from(found.partitions.len()) != Ok(partitions) {
-        return Ok(Err(found.partitions.len()));
+    let found = known.partitions.len();
+    if found == 0 {
+        return Err(Error::InvalidResponse(format!("the topic {topic} has no partitions yet")));
     }
-    let mut links = Vec::with_capacity(found.partitions.len());
-    for partition in 0..partitions {
-        let mut link = Link::new(bootstrap, topic, partition);
+    let mut links: Vec<_> =
+        (0..).take(found).map(|partition| Link::new(bootstrap, topic, partition)).collect();
+    let Some(expected) = expected else {
+        return Ok(Ok(links));
+    };
+    if i32::try_from(found) != Ok(expected) {
+        return Ok(Err(ProducerError::Partitions { topic: topic.to_owned(), expected, found }));
+    }
+    for link in &mut links {
         let client = link.take().await?;
         link.keep(client);
-        links.push(link);
     }
     Ok(Ok(links))
 }

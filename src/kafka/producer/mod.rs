@@ -81,7 +81,22 @@ impl<C: Completion> Producer<C> {
         config: ProducerConfig,
     ) -> Result<Self, ProducerError> {
         config.check()?;
-        let links = connect::connect(bootstrap, topic, partitions, config.connect_timeout).await?;
+        let links = connect::links(bootstrap, topic, Some(partitions), config.connect_timeout).await?;
+        Self::over(links, &config)
+    }
+
+    /// As [`Self::connect`], to a topic with however many partitions it has, and to each partition only once a message
+    /// goes there. For a producer whose keys need no particular partition.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], but for the number of partitions and their leaders.
+    pub async fn connect_lazily(
+        bootstrap: &[String],
+        topic: &str,
+        config: ProducerConfig,
+    ) -> Result<Self, ProducerError> {
+        config.check()?;
+        let links = connect::links(bootstrap, topic, None, config.connect_timeout).await?;
         Self::over(links, &config)
     }
 
@@ -98,6 +113,11 @@ impl<C: Completion> Producer<C> {
             lanes.push(lane);
         }
         Ok(Self { lanes, count, turn: AtomicU32::new(0), tasks })
+    }
+
+    /// How many partitions it sends to.
+    pub fn partitions(&self) -> i32 {
+        self.lanes.len() as i32
     }
 
     /// The partition of a key, as Kafka's default partitioner has it; without a key the partitions take turns.
@@ -129,7 +149,7 @@ impl<C: Completion> Producer<C> {
         match usize::try_from(partition).ok().and_then(|index| self.lanes.get(index)) {
             Some(lane) => lane.push(message, completion).await.map(|()| partition),
             None => {
-                let error = SendError::NoSuchPartition { partition, partitions: self.lanes.len() as i32 };
+                let error = SendError::NoSuchPartition { partition, partitions: self.partitions() };
                 completion.done(Err(ProduceError::NotAccepted(error.clone())));
                 Err(error)
             }

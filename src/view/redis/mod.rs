@@ -6,6 +6,7 @@
 //! One limit: where Redis itself loses a key (restart, eviction), a reader that took the row from the store before the
 //! loss and refills after it can put an older revision there, until the order's next write.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +49,9 @@ impl Default for RedisTimeouts {
     }
 }
 
+/// A view that is being connected.
+type Opening = Pin<Box<dyn Future<Output = Result<RedisView, ViewError>> + Send>>;
+
 /// The status view in Redis, over one multiplexed connection that is made anew when it fails.
 pub struct RedisView {
     connection: Reconnecting,
@@ -66,16 +70,23 @@ impl RedisView {
         prefix: &str,
         timeouts: RedisTimeouts,
     ) -> Result<Self, ViewError> {
-        let client = server.into().client()?;
-        let view = Self {
-            connection: Reconnecting::new(client, timeouts),
-            prefix: prefix.into(),
-            advance: Script::new(ADVANCE),
-        };
-        view.connection
-            .call(|mut connection| async move { redis::cmd("PING").exec_async(&mut connection).await })
-            .await?;
-        Ok(view)
+        Self::open(server.into(), prefix.to_owned(), timeouts).await
+    }
+
+    /// Boxed, so that the task which drives the connection is compiled in this crate, for speed, whoever connects.
+    fn open(server: RedisServer, prefix: String, timeouts: RedisTimeouts) -> Opening {
+        Box::pin(async move {
+            let client = server.client()?;
+            let view = Self {
+                connection: Reconnecting::new(client, timeouts),
+                prefix,
+                advance: Script::new(ADVANCE),
+            };
+            view.connection
+                .call(|mut connection| async move { redis::cmd("PING").exec_async(&mut connection).await })
+                .await?;
+            Ok(view)
+        })
     }
 
     /// Version of the server, such as `7.0.15`.

@@ -11,8 +11,8 @@ use super::revision::Revision;
 use crate::cmd::console::Console;
 use crate::cmd::out::UsageError;
 use crate::cmd::values::foreign_worker;
-use crate::measure::environment;
 use crate::record::gate::Side;
+use crate::scenario::environment;
 use crate::scenario::gate::Contestant;
 use crate::stack::worker::WorkerCommand;
 

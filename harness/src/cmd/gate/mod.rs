@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::compare::WORKER_WARM_UP;
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{Format, UsageError, keep_logs, print, tell};
+use super::out::{Format, OUTPUT, UsageError, keep_logs, print, tell};
 use super::place::PlaceFlags;
 use super::values::{command_line, duration};
 use crate::gate::Rules;
@@ -47,7 +47,7 @@ Exit codes: 0 held; 3 the candidate fails a check of truth; 4 regressed;
 
 /// Flags of `gate`.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, group(ArgGroup::new("against").required(true)))]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("against").required(true)), next_help_heading = "What to run")]
 pub(super) struct GateArgs {
     /// Baseline: a git ref of this repository, built once and kept
     #[arg(long, value_name = "REF", group = "against")]
@@ -67,8 +67,6 @@ pub(super) struct GateArgs {
     /// What is judged, and how [default: gate.toml where there is one, else built-in rules]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    #[command(flatten)]
-    place: PlaceFlags,
     /// Partitions of the topic and consumers of either side
     #[arg(long, default_value = "1p1c")]
     config: Lanes,
@@ -96,14 +94,16 @@ pub(super) struct GateArgs {
     /// So many rounds without a look, kept in pool.json: what the proof of the gate draws gates from
     #[arg(long, hide = true)]
     pool: Option<u32>,
+    #[command(flatten)]
+    place: PlaceFlags,
     /// Directory for the record [default: reports/, named by the time in UTC and the command]
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     out: Option<PathBuf>,
     /// What is printed on stdout
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = OUTPUT)]
     format: Format,
     /// No progress on stderr
-    #[arg(long, short)]
+    #[arg(long, short, help_heading = OUTPUT)]
     quiet: bool,
 }
 

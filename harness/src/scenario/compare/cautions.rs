@@ -5,13 +5,17 @@ use crate::record::RunResult;
 use crate::scenario::describe;
 use crate::scenario::options::Options;
 use crate::scenario::warnings::{self, Caution};
+use crate::stack::{C1_ALONE, Facts};
 
 /// A fastest drain below this is warned of (METHOD.md asks for 1.5 s; a little less is chance).
 const SHORT_DRAIN_S: f64 = 1.35;
 
-/// Cautions that are known from the options alone.
-pub(in crate::scenario) fn beforehand(options: &Options) -> Vec<Caution> {
+/// Cautions that are known from the options and the stack.
+pub(in crate::scenario) fn beforehand(options: &Options, facts: &Facts) -> Vec<Caution> {
     let mut cautions = Vec::new();
+    if facts.kafka.settings.get("jvm").is_some_and(|flags| flags.contains(C1_ALONE)) {
+        cautions.push(Caution::C1Brokers);
+    }
     if cfg!(debug_assertions) {
         cautions.push(Caution::DebugBuild);
     }

@@ -14,9 +14,9 @@ use super::site::Site;
 use super::trial::{Bench, Contender, Spec};
 use super::warnings::{self, Caution};
 use super::{Progress, ScenarioError, describe, summary, warm_up};
-use crate::measure::environment;
 use crate::record::file::OutputDir;
 use crate::record::{Configuration, RunResult, SCHEMA_VERSION, Trial};
+use crate::scenario::environment;
 use crate::stack::Stack;
 use crate::worker::LaneRuntime;
 
@@ -117,7 +117,7 @@ impl<'a> Run<'a> {
         cancel: &'a CancellationToken,
     ) -> Self {
         let bench = Bench::new(site, runtime, setup.options, setup.stack, progress, cancel);
-        let cautions = cautions::beforehand(setup.options);
+        let cautions = cautions::beforehand(setup.options, setup.stack.facts());
         let contenders = Contender::all(setup.options);
         Self { setup, bench, contenders, started, cautions, control: None, result: None }
     }

@@ -6,7 +6,7 @@ use payment_delivery::event::OrderId;
 use tokio::task::JoinSet;
 
 use super::Client;
-use super::client::ClientError;
+use crate::load::client::ClientError;
 use crate::scenario::ScenarioError;
 use crate::verify::ApiAnswers;
 

@@ -18,10 +18,9 @@ use super::site::TrialSite;
 use crate::worker::LaneRuntime;
 
 mod answers;
-mod client;
 
+pub(super) use crate::load::client::Client;
 pub(super) use answers::ask;
-pub(super) use client::Client;
 
 /// How long the service may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -60,9 +59,9 @@ impl RunningService {
         let listener = bound.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let stop = CancellationToken::new();
-        let run = Box::pin(api::run(listener, service, Limits::default(), None, stop.clone()));
+        let run = api::run(listener, service, Limits::default(), None, stop.clone());
         let serving = runtime.handle().spawn(run);
-        let client = Client::new(address)?;
+        let client = Client::new(address).map_err(|error| ScenarioError::Service(error.to_string()))?;
         let mut service =
             Self { client, serving, _stopped: stop.clone().drop_guard(), stop, _runtime: runtime };
         tokio::select! {

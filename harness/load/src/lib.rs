@@ -1,0 +1,358 @@
+//! The sender: hands planned events over at their due times, or as fast as they are accepted.
+//!
+//! Open loop: the schedule was fixed before the run. A late sender sends at once until it has caught up; it shifts no due
+//! time and skips none, so that waiting caused by a slow system counts as response time and is not left out
+//! ("coordinated omission"). It sleeps in the kernel and never spins: on two cores a spinning sender would take a
+//! third of the machine from what it measures.
+
+pub mod client;
+pub mod feed;
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use lanebench_measure::clock::precise_sleep;
+use lanebench_measure::timeline::PhaseId;
+use lanebench_measure::{Clock, Timeline};
+use lanebench_workload::Planned;
+
+/// A cancelled sender notices within this time, however far away the next event is.
+const CANCEL_WITHIN_NS: u64 = 50_000_000;
+
+/// The message key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Key {
+    /// The order id: all events of an order in one partition.
+    OrderId,
+    /// No key, partitions in turn: a negative control, since it breaks the order of each order's events.
+    None,
+}
+
+/// Takes events over: the producer.
+pub trait Sink: Send {
+    /// Takes over the event with this index of the timeline, and blocks while there is no room (back-pressure).
+    /// Whoever cancels the sender must also end such a wait. The acknowledgement comes later, through
+    /// [`Timeline::acked`].
+    ///
+    /// # Errors
+    /// [`SendFailed`] when no further event will be accepted.
+    fn send(&mut self, index: usize, event: &Planned) -> Result<(), SendFailed>;
+}
+
+impl<F> Sink for F
+where
+    F: FnMut(usize, &Planned) -> Result<(), SendFailed> + Send,
+{
+    fn send(&mut self, index: usize, event: &Planned) -> Result<(), SendFailed> {
+        self(index, event)
+    }
+}
+
+/// The sink accepts no more events.
+#[derive(Debug, thiserror::Error)]
+#[error("event {index} could not be handed to the producer: {reason}")]
+pub struct SendFailed {
+    /// Its index in the timeline.
+    pub index: usize,
+    /// What the producer said.
+    pub reason: String,
+}
+
+/// Why a sender did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The operating system gave no thread.
+    #[error("the sender's thread could not be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The thread's sleeps could not be made precise.
+    #[error("the sender's timer slack could not be set: {0}")]
+    TimerSlack(#[source] nix::Error),
+    /// The sink failed.
+    #[error("after {sent} events: {source}")]
+    Sink {
+        /// Events handed over until then.
+        sent: usize,
+        /// What failed.
+        source: SendFailed,
+    },
+    /// The thread panicked.
+    #[error("the sender's thread panicked")]
+    Panicked,
+}
+
+/// What a sender did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Events handed over.
+    pub sent: usize,
+    /// The largest sent − due, ns; 0 for a backlog, which has no due times of its own.
+    pub late_max_ns: u64,
+    /// When the last event had been handed over, in ns since the run's epoch.
+    pub ended_ns: u64,
+    /// Whether it was cancelled before its end.
+    pub cancelled: bool,
+}
+
+/// A sender at work, on a thread of its own. Dropped, it is cancelled.
+#[must_use = "a dropped sender is cancelled"]
+pub struct Load {
+    cancel: CancellationToken,
+    report: oneshot::Receiver<Result<LoadReport, LoadError>>,
+}
+
+impl Load {
+    /// Sends a phase at its due times, which count from `start_ns`: this starts the phase, unless that was done before.
+    ///
+    /// # Errors
+    /// [`LoadError::Thread`].
+    pub fn open_loop(
+        timeline: Arc<Timeline>,
+        phase: PhaseId,
+        start_ns: u64,
+        sink: impl Sink + 'static,
+        cancel: &CancellationToken,
+    ) -> Result<Self, LoadError> {
+        timeline.start_phase(phase, start_ns);
+        let start_ns = timeline.started_ns(phase);
+        Self::spawn(timeline, phase, start_ns, Box::new(sink), cancel)
+    }
+
+    /// Sends a phase as fast as the sink accepts it (closed loop). The phase is not started by this: its backlog is
+    /// due when someone calls [`Timeline::start_phase`].
+    ///
+    /// # Errors
+    /// [`LoadError::Thread`].
+    pub fn backlog(
+        timeline: Arc<Timeline>,
+        phase: PhaseId,
+        sink: impl Sink + 'static,
+        cancel: &CancellationToken,
+    ) -> Result<Self, LoadError> {
+        Self::spawn(timeline, phase, None, Box::new(sink), cancel)
+    }
+
+    fn spawn(
+        timeline: Arc<Timeline>,
+        phase: PhaseId,
+        start_ns: Option<u64>,
+        mut sink: Box<dyn Sink>,
+        cancel: &CancellationToken,
+    ) -> Result<Self, LoadError> {
+        let cancel = cancel.child_token();
+        let sender = Sender { timeline, phase, start_ns, cancel: cancel.clone() };
+        let (done, report) = oneshot::channel();
+        let run = move || {
+            let outcome = sender.run(&mut *sink);
+            // Nobody listens any more when the handle was dropped.
+            let _unheard = done.send(outcome);
+        };
+        thread::Builder::new().name("load".into()).spawn(run).map_err(LoadError::Thread)?;
+        Ok(Self { cancel, report })
+    }
+
+    /// Ends the sender before its time; [`Self::finished`] still reports.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it came neither to its end nor to its cancellation.
+    pub async fn finished(mut self) -> Result<LoadReport, LoadError> {
+        (&mut self.report).await.unwrap_or(Err(LoadError::Panicked))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// What the thread works with.
+struct Sender {
+    timeline: Arc<Timeline>,
+    phase: PhaseId,
+    /// Where due times count from; `None` for a backlog.
+    start_ns: Option<u64>,
+    cancel: CancellationToken,
+}
+
+impl Sender {
+    fn run(&self, sink: &mut dyn Sink) -> Result<LoadReport, LoadError> {
+        precise_sleep().map_err(LoadError::TimerSlack)?;
+        let clock = self.timeline.clock();
+        let plan = self.timeline.plan(self.phase);
+        let mut report = LoadReport { sent: 0, late_max_ns: 0, ended_ns: 0, cancelled: false };
+        for (index, event) in self.timeline.range(self.phase).zip(&plan.events) {
+            let due_ns = self.start_ns.map(|start| start + event.due_ns);
+            if !self.sleep_until(clock, due_ns.unwrap_or(0)) {
+                report.cancelled = true;
+                break;
+            }
+            let sent_ns = self.timeline.sent(index);
+            report.late_max_ns = report.late_max_ns.max(due_ns.map_or(0, |due| sent_ns.saturating_sub(due)));
+            sink.send(index, event).map_err(|source| LoadError::Sink { sent: report.sent, source })?;
+            report.sent += 1;
+        }
+        report.ended_ns = clock.now_ns();
+        Ok(report)
+    }
+
+    /// Sleeps until `due_ns`, in slices short enough to notice a cancellation; whether to go on.
+    fn sleep_until(&self, clock: Clock, due_ns: u64) -> bool {
+        loop {
+            if self.cancel.is_cancelled() {
+                return false;
+            }
+            let now_ns = clock.now_ns();
+            if now_ns >= due_ns {
+                return true;
+            }
+            clock.sleep_until(due_ns.min(now_ns + CANCEL_WITHIN_NS));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lanebench_workload::{Arrivals, Keys, Plan, PlanSpec, Segment, due_times};
+    use std::sync::Mutex;
+    use std::time::{Duration, Instant};
+
+    const MS: u64 = 1_000_000;
+
+    fn timeline(rate_per_s: f64, length: Duration) -> (Arc<Timeline>, PhaseId) {
+        let due = due_times(&[Segment { rate_per_s, length }], Arrivals::Constant, 1);
+        let spec =
+            PlanSpec { prefix: "s", events_per_order: 5, keys: Keys::Uniform, value_bytes: 300, seed: 1 };
+        let plan = Arc::new(Plan::new(&spec, &due).unwrap());
+        let timeline = Timeline::new(Clock::start(), [("steady".to_owned(), plan)], |_| None).unwrap();
+        let phase = timeline.phase("steady").unwrap();
+        (Arc::new(timeline), phase)
+    }
+
+    fn slips(timeline: &Timeline, phase: PhaseId) -> Vec<u64> {
+        let slips = timeline.times(phase).slip;
+        slips.into_iter().map(|ns| u64::try_from(ns).expect("nothing is sent before it is due")).collect()
+    }
+
+    #[tokio::test]
+    async fn every_event_is_sent_once_in_order_and_never_early() {
+        let (timeline, phase) = timeline(2_000.0, Duration::from_millis(500));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let sink = {
+            let taken = taken.clone();
+            move |index: usize, _: &Planned| {
+                taken.lock().unwrap().push(index);
+                Ok(())
+            }
+        };
+        let start = timeline.clock().now_ns() + 10 * MS;
+        let load = Load::open_loop(timeline.clone(), phase, start, sink, &CancellationToken::new()).unwrap();
+        let report = load.finished().await.unwrap();
+        assert_eq!((report.sent, report.cancelled), (1_000, false));
+        assert!(taken.lock().unwrap().iter().copied().eq(0..1_000));
+        let mut slips = slips(&timeline, phase);
+        assert_eq!(slips.iter().max(), Some(&report.late_max_ns));
+        slips.sort_unstable();
+        println!(
+            "slip at 2,000/s: p50 {} µs, p99 {} µs, max {} µs",
+            slips[500] / 1000,
+            slips[990] / 1000,
+            slips[999] / 1000
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stalled_sink_shifts_no_due_time() {
+        let (timeline, phase) = timeline(1_000.0, Duration::from_millis(1_000));
+        let clock = timeline.clock();
+        let sink = move |index: usize, _: &Planned| {
+            if index == 100 {
+                let until = clock.now_ns() + 200 * MS;
+                while clock.now_ns() < until {
+                    clock.sleep_until(until);
+                }
+            }
+            Ok(())
+        };
+        let start = clock.now_ns() + 5 * MS;
+        let load = Load::open_loop(timeline.clone(), phase, start, sink, &CancellationToken::new()).unwrap();
+        let report = load.finished().await.unwrap();
+        assert_eq!(report.sent, 1_000);
+        let due: Vec<u64> = (0..1_000).map(|index| timeline.passed(index).due.unwrap() - start).collect();
+        assert!(
+            due.iter().enumerate().all(|(index, due)| *due == index as u64 * MS),
+            "due times are as planned"
+        );
+        let slips = slips(&timeline, phase);
+        println!("slip after the stall: {} µs, at the end: {} µs", slips[101] / 1000, slips[999] / 1000);
+        // What was held up is late by the stall, less the millisecond that each was due later …
+        for (index, slip) in slips.iter().enumerate().take(200).skip(101) {
+            assert!(*slip >= (300 - index as u64) * MS, "event {index} was {slip} ns late");
+        }
+        // … and the lateness ends: a shifted schedule would keep all 200 ms of it.
+        assert!(slips[900..].iter().min().unwrap() < &(100 * MS));
+    }
+
+    #[tokio::test]
+    async fn a_sleeping_sender_notices_its_cancellation() {
+        for drop_it in [false, true] {
+            let (timeline, phase) = timeline(1.0, Duration::from_secs(1));
+            let start = timeline.clock().now_ns() + 3_600_000 * MS;
+            let gone = Arc::new(());
+            let sink = {
+                let gone = gone.clone();
+                move |_: usize, _: &Planned| {
+                    let _held = &gone;
+                    Ok(())
+                }
+            };
+            let load = Load::open_loop(timeline, phase, start, sink, &CancellationToken::new()).unwrap();
+            if drop_it {
+                drop(load);
+            } else {
+                load.cancel();
+                let report = load.finished().await.unwrap();
+                assert_eq!((report.sent, report.cancelled), (0, true));
+            }
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while Arc::strong_count(&gone) > 1 {
+                assert!(Instant::now() < deadline, "the sender's thread is still there");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_sink_ends_the_sender_and_says_where() {
+        let (timeline, phase) = timeline(100_000.0, Duration::from_millis(1));
+        let sink = |index: usize, _: &Planned| {
+            let refused = || SendFailed { index, reason: "the delivery deadline passed".into() };
+            (index < 3).then_some(()).ok_or_else(refused)
+        };
+        let load = Load::backlog(timeline, phase, sink, &CancellationToken::new()).unwrap();
+        let error = load.finished().await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "after 3 events: event 3 could not be handed to the producer: the delivery deadline passed"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_backlog_is_sent_at_once_and_starts_no_phase() {
+        let (timeline, phase) = timeline(10.0, Duration::from_secs(100));
+        let load =
+            Load::backlog(timeline.clone(), phase, |_: usize, _: &Planned| Ok(()), &CancellationToken::new());
+        let report = load.unwrap().finished().await.unwrap();
+        assert_eq!((report.sent, report.late_max_ns), (1_000, 0));
+        assert_eq!(timeline.started_ns(phase), None);
+        assert!(timeline.passed(999).sent.is_some());
+    }
+}

@@ -1,0 +1,73 @@
+//! `summary.md`: verdict, table and warnings, to paste into an issue or a pull request.
+
+use std::fmt::Write as _;
+
+use crate::{table, words};
+use lanebench_result::{RunResult, Warning};
+
+/// The whole file as text.
+pub fn summary(result: &RunResult) -> String {
+    let mut out = String::new();
+    if let Some(said) = words::demonstration(result) {
+        // The word stands first, before any markup.
+        out.push_str(&format!("{}\n\n", escape(&said)));
+    }
+    out.push_str(&format!("**{}**\n\n", escape(&words::headline(result).text)));
+    out.push_str(
+        "| configuration | rounds | events/s | ratio | response p50 | response p99 | peak lag, records | order violations \
+         | lost | bottleneck |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+    );
+    for row in table::rows_and_control(result) {
+        let cells = [
+            if row.control { format!("{} ({})", row.name, row.lanes) } else { row.name.clone() },
+            row.rounds.inline(),
+            row.throughput.inline(),
+            row.ratio.inline(),
+            row.p50.inline(),
+            row.p99.inline(),
+            row.peak_lag.inline(),
+            format!("{} {}", row.order.value, row.order.detail),
+            format!("{} {}", row.lost.value, row.lost.detail),
+            row.bottleneck.inline(),
+        ];
+        let cells: Vec<String> = cells.iter().map(|c| escape(c.trim())).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
+    }
+    let _ = writeln!(out, "\nIn brackets: {}.", words::range_note(result));
+    out.push_str(&warnings(&result.warnings));
+    let _ = writeln!(
+        out,
+        "\nStack {}, started {}, seed {}. Repeat with:\n\n```sh\n{}\n```",
+        result.stack.name,
+        result.started_at,
+        result.workload.seed,
+        result.command_line.replace("```", "'''")
+    );
+    out
+}
+
+/// A list of warnings below a word; empty without any.
+pub(super) fn warnings(warnings: &[Warning]) -> String {
+    let list = |w: &Warning| format!("- `{}`: {}\n", w.code, escape(&w.message));
+    let lines: String = warnings.iter().map(list).collect();
+    if lines.is_empty() { lines } else { format!("\nWarnings:\n{lines}") }
+}
+
+/// Keeps text from being read as Markdown structure or HTML.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' | '*' | '_' | '`' | '\\' | '[' | ']' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\n' | '\r' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,263 @@
+//! The report as a reader meets it: files that open, words that are right, nothing that breaks out of its place.
+
+use std::path::Path;
+
+use super::chart::plane::Layout;
+use super::chart::style::DARK;
+use super::{chart, csv, fixture, html, markdown, render, table, text, words};
+use lanebench_result::{RunResult, Verdict};
+
+/// Where the pictures are kept for looking at: `LANEBENCH_KEEP_REPORTS=DIR cargo test -p lanebench report`.
+fn directory(name: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = match std::env::var_os("LANEBENCH_KEEP_REPORTS") {
+        Some(kept) => Path::new(&kept).join(name),
+        None => scratch.path().join(name),
+    };
+    (scratch, dir)
+}
+
+/// Part of the pixels that are not paper, and part that is red, by one pixel in seven.
+fn marks(png: &[u8]) -> (f64, f64) {
+    let mut reader = png::Decoder::new(png).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((info.width, info.height), chart::PNG_SIZE);
+    let seen: Vec<&[u8]> = pixels.chunks(3).step_by(7).collect();
+    let part = |is: fn(&&&[u8]) -> bool| seen.iter().filter(is).count() as f64 / seen.len() as f64;
+    (part(|p| **p != [255, 255, 255]), part(|p| **p == [200, 16, 36]))
+}
+
+#[test]
+fn every_run_renders_and_no_picture_is_empty() {
+    for (name, result) in fixture::all() {
+        let (_scratch, dir) = directory(name);
+        let written = render(&result, &dir).unwrap();
+        let names: Vec<_> = written.iter().map(|p| p.file_name().unwrap().to_string_lossy()).collect();
+        let expected = [
+            "index.html",
+            "throughput.png",
+            "latency.png",
+            "lag.png",
+            "order.png",
+            "summary.md",
+            "series.csv",
+        ];
+        assert_eq!(names, expected, "{name}");
+        for png in written.iter().filter(|p| p.extension().is_some_and(|e| e == "png")) {
+            let (marked, _) = marks(&std::fs::read(png).unwrap());
+            assert!(marked > 0.01, "{} is all but empty: {marked}", png.display());
+        }
+    }
+}
+
+#[test]
+fn red_is_for_violations() {
+    let order = &chart::CHARTS[3];
+    assert_eq!(order.file, "order.png");
+    assert_eq!(marks(&order.png(&fixture::ordinary()).unwrap()).1, 0.0);
+    assert!(marks(&order.png(&fixture::failed()).unwrap()).1 > 0.0005);
+}
+
+#[test]
+fn the_same_charts_draw_svg_in_characters_the_font_has() {
+    let mut drawn = String::new();
+    for result in [fixture::ordinary(), fixture::failed(), fixture::empty()] {
+        for chart in &chart::CHARTS {
+            drawn += &chart.svg(&result, Layout::Page).unwrap().marks;
+            drawn += &chart.svg(&result, Layout::Phone).unwrap().marks;
+        }
+    }
+    assert!(drawn.contains("3p3c") && drawn.contains("8 of 61,233"));
+    let foreign: String = drawn.chars().filter(|c| !c.is_ascii() && !"–−×µ…·".contains(*c)).collect();
+    assert_eq!(foreign, "", "characters that were never seen drawn");
+}
+
+#[test]
+fn every_colour_that_is_drawn_has_one_for_the_dark() {
+    let known: Vec<String> =
+        DARK.iter().map(|(light, _)| format!("#{:02X}{:02X}{:02X}", light.0, light.1, light.2)).collect();
+    let some = [fixture::large(), fixture::failed(), fixture::hollow()];
+    for result in some {
+        for chart in &chart::CHARTS {
+            let marks = chart.svg(&result, Layout::Page).unwrap().marks;
+            let used = marks.split('"').filter(|part| part.len() == 7 && part.starts_with('#'));
+            for color in used {
+                assert!(known.iter().any(|k| k == color), "{}: {color}", chart.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_an_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("taken");
+    std::fs::write(&file, "").unwrap();
+    let error = render(&fixture::empty(), &file).unwrap_err().to_string();
+    assert!(error.contains("taken") && error.contains("could not be written"), "{error}");
+}
+
+#[track_caller]
+fn says(result: &RunResult, tone: words::Tone, expected: &str) {
+    let headline = words::headline(result);
+    assert_eq!((headline.text.as_str(), headline.tone), (expected, tone));
+}
+
+#[test]
+fn the_verdict_in_words() {
+    use words::Tone::{Failed, Held, Undecided};
+    says(
+        &fixture::ordinary(),
+        Held,
+        "3p3c worked off the backlog 1.61× as fast as 1p1c (95 % interval 1.47–1.77, 3 rounds); 0 of 183,696 \
+         acknowledged events lost; 0 order violations in 367,398 checked pairs.",
+    );
+    says(
+        &fixture::one_round(),
+        Undecided,
+        "3p3c worked off the backlog 1.67× as fast as 1p1c in 1 round: too few rounds for a verdict; 0 of 61,232 \
+         acknowledged events lost; 0 order violations in 122,466 checked pairs.",
+    );
+    says(
+        &fixture::failed(),
+        Failed,
+        "A check of truth failed: the numbers of 2 of 6 trials are void. 3p3c (rounds 1, 2): 6 of 61,232 acknowledged \
+         events lost, 12 order violations in 122,466 checked pairs. This was asked for with --inject reorder.",
+    );
+    says(
+        &fixture::interrupted(),
+        Undecided,
+        "The run was interrupted and holds 1 trial: 1p1c worked off the backlog at 1,460 events/s (1 round); 0 of \
+         30,616 acknowledged events lost; 0 order violations in 61,233 checked pairs.",
+    );
+    says(&fixture::empty(), Undecided, "Nothing was measured: no trial was finished.");
+}
+
+#[test]
+fn verdicts_that_go_the_other_way() {
+    let mut result = fixture::ordinary();
+    let c = &mut result.comparisons[0];
+    (c.ratio.value, c.ratio.low, c.ratio.high) = (0.82, Some(0.75), Some(0.9));
+    c.verdict = Verdict::Slower;
+    let slower = words::comparison(c);
+    assert_eq!(
+        slower,
+        "3p3c worked off the backlog more slowly than 1p1c: 0.82× as fast (95 % interval 0.75–0.90, 3 rounds)"
+    );
+    c.verdict = Verdict::NotDistinguishable;
+    assert!(words::comparison(c).starts_with("3p3c and 1p1c cannot be told apart in throughput: 0.82×"));
+}
+
+#[test]
+fn the_terminal_fits_eighty_columns() {
+    for (name, result) in fixture::all() {
+        let text = text::render(&result, None);
+        if std::env::var_os("LANEBENCH_KEEP_REPORTS").is_some() {
+            println!("---- {name}\n{text}");
+        }
+        for line in text.lines() {
+            assert!(line.chars().count() <= text::WIDTH, "{name}: {line}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_from_the_record_becomes_markup() {
+    let page = html::page(&fixture::failed()).unwrap();
+    assert!(!page.contains("<script"), "an order id came through unescaped");
+    assert!(page.contains("&#60;script&#62;") || page.contains("&lt;script&gt;"));
+    let mut result = fixture::ordinary();
+    result.configurations[0].name = "<b>|1p1c".into();
+    assert!(!html::page(&result).unwrap().contains("<b>"));
+    assert!(markdown::summary(&result).contains("| &lt;b&gt;\\|1p1c |"));
+}
+
+#[test]
+fn the_page_asks_for_nothing_from_elsewhere() {
+    let page = html::page(&fixture::large()).unwrap();
+    for foreign in ["http:", "https:", "<script", "<img", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert_eq!(page.matches("<svg ").count(), 2 * chart::CHARTS.len());
+}
+
+#[test]
+fn a_demonstration_says_so_before_anything_else() {
+    let result = fixture::demonstration();
+    let said = words::demonstration(&result).unwrap();
+    assert!(said.contains("SQLite") && said.contains("2 ms of service time an event"), "{said}");
+    assert!(text::render(&result, None).starts_with("DEMONSTRATION: "));
+    assert!(markdown::summary(&result).starts_with("DEMONSTRATION: "));
+    let page = html::page(&result).unwrap();
+    let (_, body) = page.split_once("<body>").unwrap();
+    let (before, _) = body.split_once("DEMONSTRATION</strong>: ").unwrap();
+    assert!(!before.contains("</"), "something stands before it: {before}");
+    for chart in &chart::CHARTS {
+        assert!(
+            chart
+                .heading(&result)
+                .subtitle
+                .starts_with("DEMONSTRATION on the embedded stack, modelled: 2 ms")
+        );
+    }
+    assert_eq!(words::demonstration(&fixture::ordinary()), None);
+}
+
+#[test]
+fn control_drains_have_rows_of_their_own() {
+    let rows = table::rows_and_control(&fixture::demonstration());
+    let said: Vec<_> = rows.iter().map(|r| (r.name.as_str(), r.lanes.as_str(), r.control)).collect();
+    assert_eq!(
+        said[1..],
+        [
+            ("3p3c", "3 partitions, 3 consumers", false),
+            ("1p1c", "control: service time 0", true),
+            ("3p3c", "control: service time 0", true)
+        ]
+    );
+    assert_eq!((rows[3].ratio.value.as_str(), rows[3].p50.value.as_str()), ("1.06×", "–"));
+    let failed = fixture::control_failed();
+    let headline = words::headline(&failed);
+    assert_eq!(headline.tone, words::Tone::Failed);
+    assert!(
+        headline.text.contains("Control of 3p3c: 1 of 30,616 acknowledged events lost."),
+        "{}",
+        headline.text
+    );
+    assert_eq!(table::rows_and_control(&failed)[3].rounds.inline(), "2 (1 void)");
+}
+
+#[test]
+fn the_rows_say_what_is_void_and_what_is_missing() {
+    let rows = table::rows(&fixture::all_void());
+    assert_eq!(rows[1].throughput.inline(), "void");
+    assert_eq!(rows[1].order.inline(), "12 (of 122,466)");
+    assert!(rows[1].void && rows[1].failed && !rows[0].failed);
+    let rows = table::rows(&fixture::interrupted());
+    assert_eq!(rows[1].throughput.inline(), "– (no trial)");
+    assert_eq!(rows[0].ratio.inline(), "1 (baseline)");
+    let rows = table::rows(&fixture::no_surge());
+    assert_eq!(rows[2].peak_lag.inline(), "– (no surge)");
+    assert_eq!(rows[2].bottleneck.inline(), "store (2 of 3)");
+}
+
+#[test]
+fn the_series_is_tidy() {
+    let result = fixture::ordinary();
+    let text = csv::series(&result);
+    let samples: usize = words::all_trials(&result).map(|t| t.lag.series.len()).sum();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some(csv::HEADER));
+    assert_eq!(lines.next().map(|l| l.split(',').count()), Some(7));
+    assert_eq!(lines.count() + 1, samples);
+}
+
+#[test]
+fn a_flag_in_a_warning_is_code_and_stays_escaped() {
+    let mut result = fixture::ordinary();
+    let message = "Lower `--rate` or `<b>`.".to_owned();
+    result.warnings = vec![lanebench_result::Warning { code: "x".into(), message }];
+    let page = html::page(&result).unwrap();
+    assert!(page.contains("Lower <code>--rate</code> or <code>&#60;b&#62;</code>."), "{page}");
+}

@@ -1,0 +1,184 @@
+//! Mutations of log and deliveries.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::world::{acked_at, at, end, healthy, id, places};
+use super::{named, only, passes};
+use crate::{Kind, Logged, SendOutcome, verify};
+
+proptest! {
+    #[test]
+    fn two_records_swapped(world in healthy(), order in 0..2usize, earlier in 1..3u32) {
+        let (mut evidence, order, later) = (world.evidence, id(order), earlier + 1);
+        let first = places(&evidence, &order, earlier)[0];
+        // The later event lies where the earlier one did, and was acknowledged, delivered and applied from there.
+        let swap = |revision: &mut u32| match *revision {
+            r if r == earlier => *revision = later,
+            r if r == later => *revision = earlier,
+            _ => {}
+        };
+        evidence.log.iter_mut().filter_map(|l| l.event.as_mut()).filter(|e| e.0 == order).for_each(|e| swap(&mut e.1));
+        evidence.deliveries.iter_mut().filter(|d| d.order_id == order).for_each(|d| swap(&mut d.revision));
+        evidence.sent.iter_mut().filter(|s| s.order_id == order).for_each(|s| swap(&mut s.revision));
+        evidence.sent.sort_by_key(|s| s.revision);
+        let row = evidence.rows.iter().position(|r| r.order_id == order).unwrap();
+        evidence.rows[row].origin = places(&evidence, &order, evidence.rows[row].revision)[0];
+        // In case the two outcomes differed: an unanswered event is never followed by an answered one.
+        for sent in evidence.sent.iter_mut().filter(|s| s.order_id == order) {
+            if sent.outcome == SendOutcome::Unresolved {
+                let place = evidence.log.iter().find(|l| l.event == Some((order.clone(), sent.revision))).unwrap();
+                sent.outcome = SendOutcome::Acked(place.origin);
+            }
+        }
+
+        let v = only(&evidence, Kind::Order);
+        named(&v, &order, later, first);
+        prop_assert_eq!((v.order_by_gate["log"].violations, v.order_by_gate["consumer"].violations), (1, 1));
+        prop_assert_eq!((v.order_violations, v.lost), (2, 0));
+    }
+
+    #[test]
+    fn two_records_swapped_behind_the_producers_back(world in healthy(), order in 0..2usize) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        let (one, two) = (acked_at(&evidence, &order, 1).unwrap(), acked_at(&evidence, &order, 2).unwrap());
+        let [a, b] = [one, two].map(|o| evidence.log.iter().position(|l| l.origin == o).unwrap());
+        evidence.log[a].origin = two;
+        evidence.log[b].origin = one;
+        let v = verify(&evidence);
+        let unexpected: Vec<_> = v.findings.iter().filter(|f| f.kind == "unexpected").collect();
+        prop_assert!(unexpected.iter().any(|f| f.revision == 1 && f.offset == Some(one.offset)));
+        prop_assert!(unexpected.iter().any(|f| f.revision == 2 && f.offset == Some(two.offset)));
+    }
+
+    #[test]
+    fn two_deliveries_swapped(world in healthy(), order in 0..2usize, earlier in 1..3u32) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        let [a, b] = [earlier, earlier + 1].map(|revision| {
+            evidence.deliveries.iter().position(|d| d.order_id == order && d.revision == revision).unwrap()
+        });
+        evidence.deliveries.swap(a, b);
+        let v = only(&evidence, Kind::Order);
+        named(&v, &order, earlier + 1, evidence.deliveries[a].origin);
+        prop_assert_eq!((v.order_by_gate["log"].violations, v.order_by_gate["consumer"].violations), (0, 1));
+        prop_assert_eq!(v.findings_total, 1);
+    }
+
+    #[test]
+    fn a_record_removed(world in healthy(), order in 0..2usize, revision in 1..3u32) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        let origin = acked_at(&evidence, &order, revision).unwrap();
+        evidence.log.retain(|l| l.origin != origin);
+        let v = only(&evidence, Kind::Unexpected);
+        named(&v, &order, revision, origin);
+        prop_assert_eq!(v.findings_total, 1);
+    }
+
+    #[test]
+    fn a_record_that_can_no_longer_be_decoded(world in healthy(), order in 0..2usize, revision in 1..3u32) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        let origin = acked_at(&evidence, &order, revision).unwrap();
+        evidence.log.iter_mut().find(|l| l.origin == origin).unwrap().event = None;
+        let v = only(&evidence, Kind::Unexpected);
+        named(&v, &order, revision, origin);
+        prop_assert_eq!(v.findings_total, 1);
+    }
+
+    #[test]
+    fn a_record_more_is_resent(world in healthy(), index in any::<Index>()) {
+        let mut evidence = world.evidence;
+        let mut copy = index.get(&evidence.log).clone();
+        copy.origin = end(&evidence, copy.origin.partition);
+        evidence.log.push(copy);
+        prop_assert_eq!(passes(&evidence).resent, world.resent + 1);
+    }
+
+    #[test]
+    fn a_delivery_more_is_redelivered(world in healthy(), index in any::<Index>()) {
+        let mut evidence = world.evidence;
+        evidence.deliveries.push(index.get(&evidence.deliveries).clone());
+        prop_assert_eq!(passes(&evidence).redelivered, world.redelivered + 1);
+    }
+
+    #[test]
+    fn an_offset_scanned_twice_counts_once(world in healthy(), index in any::<Index>()) {
+        let mut evidence = world.evidence;
+        evidence.log.push(index.get(&evidence.log).clone());
+        prop_assert_eq!(passes(&evidence).resent, world.resent);
+    }
+
+    #[test]
+    fn an_order_split(world in healthy(), order in 0..2usize) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        let last = evidence.rows.iter().find(|r| r.order_id == order).unwrap().revision;
+        // All records of the last event move to a partition of their own, and everything that names them with them.
+        let moved = |origin| {
+            let places = places(&evidence, &order, last);
+            places.iter().position(|&p| p == origin).map_or(origin, |i| at(9, i as i64))
+        };
+        let mut split = evidence.clone();
+        split.log.iter_mut().for_each(|l| l.origin = moved(l.origin));
+        split.deliveries.iter_mut().for_each(|d| d.origin = moved(d.origin));
+        split.rows.iter_mut().for_each(|r| r.origin = moved(r.origin));
+        for sent in &mut split.sent {
+            if let SendOutcome::Acked(origin) = &mut sent.outcome {
+                *origin = moved(*origin);
+            }
+        }
+        evidence = split;
+        let v = only(&evidence, Kind::SplitOrder);
+        named(&v, &order, last, at(9, 0));
+        prop_assert_eq!((v.order_by_gate["log"].violations, v.order_violations, v.findings_total), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_repeat_on_another_partition(world in healthy(), index in any::<Index>()) {
+        let mut evidence = world.evidence;
+        let mut copy = index.get(&evidence.log).clone();
+        copy.origin = at(9, 0);
+        evidence.log.push(copy);
+        let v = only(&evidence, Kind::SplitOrder);
+        prop_assert_eq!((v.findings_total, v.order_violations, v.resent), (1, 0, world.resent + 1));
+    }
+
+    #[test]
+    fn a_record_nobody_sent(world in healthy(), decodable in any::<bool>()) {
+        let mut evidence = world.evidence;
+        let ghost = id(999);
+        let origin = end(&evidence, 0);
+        let event = decodable.then(|| (ghost.clone(), 1));
+        evidence.log.push(Logged { origin, key: Some(ghost.as_str().into()), event });
+        let v = only(&evidence, Kind::Unexpected);
+        prop_assert_eq!(v.findings[0].offset, Some(origin.offset));
+        prop_assert_eq!(v.findings_total, 1);
+    }
+
+    #[test]
+    fn a_record_under_a_wrong_key(world in healthy(), index in any::<Index>(), key in prop::option::of(Just(b"x".to_vec()))) {
+        let mut evidence = world.evidence;
+        let record = index.index(evidence.log.len());
+        evidence.log[record].key = key;
+        let (order, revision) = evidence.log[record].event.clone().unwrap();
+        named(&only(&evidence, Kind::Unexpected), &order, revision, evidence.log[record].origin);
+        evidence.keyed = false;
+        passes(&evidence);
+    }
+
+    #[test]
+    fn a_delivery_from_elsewhere(world in healthy(), index in any::<Index>()) {
+        let mut evidence = world.evidence;
+        let mut made_up = index.get(&evidence.deliveries).clone();
+        made_up.origin = at(0, 1_000_000);
+        evidence.deliveries.push(made_up.clone());
+        let v = only(&evidence, Kind::Unexpected);
+        named(&v, &made_up.order_id, made_up.revision, made_up.origin);
+    }
+
+    #[test]
+    fn an_applied_event_that_no_consumer_reported(world in healthy(), order in 0..2usize, revision in 1..3u32) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        evidence.deliveries.retain(|d| d.order_id != order || d.revision != revision);
+        let v = only(&evidence, Kind::NothingChecked);
+        named(&v, &order, revision, acked_at(&evidence, &order, revision).unwrap());
+    }
+}

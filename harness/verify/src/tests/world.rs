@@ -1,0 +1,199 @@
+//! Healthy evidence: what a sound pipeline leaves behind, with all the repeats that are allowed.
+
+use payment_delivery::delivery::{Delivery, Status};
+use payment_delivery::event::{OrderId, Revision};
+use payment_delivery::kafka::Origin;
+use proptest::prelude::*;
+
+use crate::{Evidence, Logged, Seen, SendOutcome, Sent};
+
+/// Evidence, and what [`crate::verify`] must count in it.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) evidence: Evidence,
+    pub(super) acked: u64,
+    pub(super) resent: u64,
+    pub(super) redelivered: u64,
+    /// At each of the three gates.
+    pub(super) pairs: u64,
+}
+
+/// One order to come.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) partition: i32,
+    pub(super) revisions: Revision,
+    /// The last event was never answered, though the log took it.
+    pub(super) unresolved: bool,
+    /// One more event was refused and is nowhere.
+    pub(super) refused: bool,
+}
+
+pub(super) fn id(number: usize) -> OrderId {
+    OrderId::new(&format!("order-{number}")).unwrap()
+}
+
+pub(super) fn at(partition: i32, offset: i64) -> Origin {
+    Origin { partition, offset }
+}
+
+/// A row as it is after `revision`.
+pub(super) fn row(order_id: OrderId, revision: Revision, origin: Origin) -> Delivery {
+    Delivery {
+        order_id,
+        revision,
+        applied: revision,
+        status: Status::at(revision),
+        amount_minor: 1,
+        currency: "EUR".into(),
+        address: String::new(),
+        origin,
+    }
+}
+
+fn plan(revisions: std::ops::Range<Revision>) -> impl Strategy<Value = Plan> {
+    (0..3i32, revisions, any::<bool>(), any::<bool>()).prop_map(
+        |(partition, revisions, unresolved, refused)| Plan {
+            partition,
+            revisions,
+            unresolved: unresolved && revisions > 2,
+            refused,
+        },
+    )
+}
+
+/// At least two orders with three events or more, so that to spoil one leaves the other.
+pub(super) fn healthy() -> impl Strategy<Value = World> {
+    (
+        prop::collection::vec(plan(3..6), 2..4),
+        prop::collection::vec(plan(1..6), 0..5),
+        prop::collection::vec(any::<u8>(), 16..64),
+    )
+        .prop_map(|(mut plans, more, choices)| {
+            plans.extend(more);
+            build(&plans, &choices)
+        })
+}
+
+/// Interleaves the orders, resends runs and redelivers as `choices` say, which are used in turn.
+pub(super) fn build(plans: &[Plan], choices: &[u8]) -> World {
+    let mut choices = choices.iter().copied().map(usize::from).cycle();
+    let mut choose = || choices.next().unwrap();
+    let mut world = World { evidence: Evidence::default(), acked: 0, resent: 0, redelivered: 0, pairs: 0 };
+    world.evidence.keyed = true;
+
+    let mut partitions: [Vec<(usize, Revision)>; 3] = Default::default();
+    let mut next = vec![1; plans.len()];
+    loop {
+        let open: Vec<_> = (0..plans.len()).filter(|&o| next[o] <= plans[o].revisions).collect();
+        if open.is_empty() {
+            break;
+        }
+        let order = open[choose() % open.len()];
+        let log = &mut partitions[plans[order].partition as usize];
+        log.push((order, next[order]));
+        next[order] += 1;
+        // An unknown batch sent again, whole and before anything later: A,B,A,B.
+        let choice = choose();
+        if choice.is_multiple_of(5) {
+            let run = log[log.len() - log.len().min(1 + choice % 3)..].to_vec();
+            world.resent += run.len() as u64;
+            log.extend(run);
+        }
+    }
+    for (partition, log) in partitions.iter().enumerate() {
+        world.evidence.log.extend(log.iter().enumerate().map(|(offset, &(order, revision))| Logged {
+            origin: at(partition as i32, offset as i64),
+            key: Some(id(order).as_str().as_bytes().to_vec()),
+            event: Some((id(order), revision)),
+        }));
+    }
+    deliver(&mut world, &partitions, choose);
+    conclude(&mut world, plans);
+    world
+}
+
+/// Each partition in its order, now and then from an earlier offset again.
+fn deliver(world: &mut World, partitions: &[Vec<(usize, Revision)>; 3], mut choose: impl FnMut() -> usize) {
+    let (mut position, mut reached) = ([0; 3], [0; 3]);
+    let mut rewinds = 4;
+    loop {
+        let open: Vec<_> = (0..3).filter(|&p| position[p] < partitions[p].len()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let p = open[choose() % open.len()];
+        let offset = position[p];
+        let (order, revision) = partitions[p][offset];
+        world.evidence.deliveries.push(Seen {
+            order_id: id(order),
+            revision,
+            origin: at(p as i32, offset as i64),
+            consumer: format!("c{p}").into(),
+        });
+        world.redelivered += u64::from(offset < reached[p]);
+        position[p] += 1;
+        reached[p] = reached[p].max(position[p]);
+        let choice = choose();
+        if choice.is_multiple_of(7) && rewinds > 0 {
+            rewinds -= 1;
+            position[p] -= position[p].min(choice % 3);
+        }
+    }
+}
+
+/// Outcomes, rows and view.
+fn conclude(world: &mut World, plans: &[Plan]) {
+    for (order, plan) in plans.iter().enumerate() {
+        world.pairs += u64::from(plan.revisions - 1);
+        for revision in 1..=plan.revisions {
+            // What was sent again was acknowledged where it came to lie last.
+            let outcome = if plan.unresolved && revision == plan.revisions {
+                SendOutcome::Unresolved
+            } else {
+                world.acked += 1;
+                SendOutcome::Acked(*places(&world.evidence, &id(order), revision).last().unwrap())
+            };
+            world.evidence.sent.push(Sent { order_id: id(order), revision, outcome });
+        }
+        if plan.refused {
+            let outcome = SendOutcome::Failed("message too large".into());
+            world.evidence.sent.push(Sent { order_id: id(order), revision: plan.revisions + 1, outcome });
+        }
+        let first = places(&world.evidence, &id(order), plan.revisions)[0];
+        let row = row(id(order), plan.revisions, first);
+        world.evidence.view.push((id(order), Some(row.status_entry())));
+        world.evidence.rows.push(row);
+    }
+}
+
+/// Where the log has an event.
+pub(super) fn places(evidence: &Evidence, order: &OrderId, revision: Revision) -> Vec<Origin> {
+    let wanted = Some((order.clone(), revision));
+    evidence.log.iter().filter(|l| l.event == wanted).map(|l| l.origin).collect()
+}
+
+/// Where an event was acknowledged.
+pub(super) fn acked_at(evidence: &Evidence, order: &OrderId, revision: Revision) -> Option<Origin> {
+    evidence.sent.iter().find(|s| s.order_id == *order && s.revision == revision).and_then(|s| {
+        match s.outcome {
+            SendOutcome::Acked(origin) => Some(origin),
+            _ => None,
+        }
+    })
+}
+
+/// The offset after the last of a partition.
+pub(super) fn end(evidence: &Evidence, partition: i32) -> Origin {
+    let last = evidence.log.iter().map(|l| l.origin).filter(|o| o.partition == partition).max();
+    at(partition, last.map_or(0, |o| o.offset + 1))
+}
+
+/// Sets an order's row, and the view with it, to what they were after `revision`.
+pub(super) fn set_back(evidence: &mut Evidence, order: &OrderId, revision: Revision) {
+    let origin = places(evidence, order, revision)[0];
+    let to = row(order.clone(), revision, origin);
+    let entry = evidence.view.iter_mut().find(|(id, _)| id == order).unwrap();
+    entry.1 = Some(to.status_entry());
+    *evidence.rows.iter_mut().find(|r| r.order_id == *order).unwrap() = to;
+}
