@@ -5,16 +5,27 @@ ARG RUNTIME_IMAGE=debian:bookworm-slim
 
 FROM ${BUILDER_IMAGE} AS build
 WORKDIR /lanebench
-# Names of lines are for profiles, which nobody takes in here, and they are most of the binary.
-ENV CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_INCREMENTAL=0
+# Nobody reads symbols in here.
+ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_INCREMENTAL=0
 # First the dependencies alone, on empty sources: a layer that stays until a manifest changes, and most of the time.
 COPY Cargo.toml Cargo.lock ./
 COPY harness/Cargo.toml harness/
+COPY harness/broker/Cargo.toml harness/broker/
+COPY harness/gate/Cargo.toml harness/gate/
+COPY harness/load/Cargo.toml harness/load/
+COPY harness/measure/Cargo.toml harness/measure/
+COPY harness/redis-stub/Cargo.toml harness/redis-stub/
+COPY harness/report/Cargo.toml harness/report/
+COPY harness/result/Cargo.toml harness/result/
+COPY harness/stats/Cargo.toml harness/stats/
+COPY harness/verify/Cargo.toml harness/verify/
+COPY harness/workload/Cargo.toml harness/workload/
 # Without `containers`, since what runs in one starts no others; ci/test-containers asks for it, to use the binary outside as well.
 ARG FEATURES=
-RUN mkdir -p src harness/src && touch src/lib.rs harness/src/lib.rs && echo 'fn main() {}' >harness/src/main.rs \
+RUN for crate in . harness harness/*/; do mkdir -p $crate/src && touch $crate/src/lib.rs; done \
+ && echo 'fn main() {}' >harness/src/main.rs \
  && cargo build --release --locked --package lanebench --bin lanebench --features "$FEATURES" \
- && rm -rf src harness/src target/release/.fingerprint/lanebench-* target/release/.fingerprint/payment-delivery-*
+ && rm -rf src harness/src harness/*/src target/release/.fingerprint/lanebench-* target/release/.fingerprint/payment-delivery-*
 COPY src src
 COPY harness harness
 ARG COMMIT=unknown
