@@ -61,4 +61,10 @@ pub enum WorkerError {
         /// What the system said.
         source: DelayError,
     },
+    /// It panicked, which is a bug.
+    #[error("a consumer panicked: {what}")]
+    Panicked {
+        /// How the runtime puts it.
+        what: String,
+    },
 }

@@ -20,11 +20,13 @@ use crate::mode::record::Parts;
 
 mod assignment;
 mod commits;
+mod consumers;
 mod error;
 mod feeds;
 mod progress;
 
 use assignment::{End, Worker};
+pub use consumers::Consumers;
 pub use error::WorkerError;
 
 /// What a consumer needs to know.

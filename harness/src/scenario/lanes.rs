@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use payment_delivery::kafka::group::GroupConfig;
 use payment_delivery::mode::record::Parts;
 use payment_delivery::probe::Probe;
-use payment_delivery::worker::{self, WorkerConfig, WorkerError};
+use payment_delivery::worker::{Consumers, WorkerConfig};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ScenarioError;
@@ -31,7 +29,7 @@ pub(super) struct LaneSettings {
 pub(super) struct RunningLanes {
     gate: Gate,
     stop: CancellationToken,
-    workers: JoinSet<Result<(), WorkerError>>,
+    consumers: Consumers,
 }
 
 impl RunningLanes {
@@ -45,20 +43,19 @@ impl RunningLanes {
     ) -> Result<Self, ScenarioError> {
         let (gate, opened) = watch::channel(false);
         let stop = CancellationToken::new();
-        let mut workers = JoinSet::new();
+        let mut consumers = Consumers::new(stop.clone());
         for index in 0..lanes.consumers {
-            let name = format!("consumer-{index}");
             let (store, view) = (site.rows.consumer().await?, site.statuses.consumer().await?);
             let parts = Parts { store, view, probe: Arc::clone(probe) };
+            let name = format!("consumer-{index}");
             let config = WorkerConfig {
                 service_time: settings.service_time,
                 commit_interval: settings.commit_interval,
-                group: GroupConfig::new(site.group.clone(), name.clone()),
                 ..WorkerConfig::new(name, site.bootstrap.clone(), site.topic.clone(), site.group.clone())
             };
-            workers.spawn_on(worker::run(config, parts, opened.clone(), stop.clone()), runtime.handle());
+            consumers.start(runtime.handle(), config, parts, opened.clone());
         }
-        Ok(Self { gate, stop, workers })
+        Ok(Self { gate, stop, consumers })
     }
 
     /// What lets the consumers fetch.
@@ -68,20 +65,12 @@ impl RunningLanes {
 
     /// Resolves when a consumer ended by itself, which none should; never otherwise.
     pub(super) async fn failure(&mut self) -> ScenarioError {
-        match self.workers.join_next().await {
-            Some(Ok(Err(error))) => error.into(),
-            Some(Err(error)) => ScenarioError::Load(format!("a consumer panicked: {error}")),
-            Some(Ok(Ok(()))) => ScenarioError::Interrupted,
-            None => std::future::pending().await,
-        }
+        self.consumers.failure().await.into()
     }
 
     /// Stops them gracefully: each finishes the message in hand, commits and leaves the group.
-    pub(super) async fn stop(mut self) -> Result<(), ScenarioError> {
+    pub(super) async fn stop(self) -> Result<(), ScenarioError> {
         self.stop.cancel();
-        while let Some(ended) = self.workers.join_next().await {
-            ended.map_err(|error| ScenarioError::Load(format!("a consumer panicked: {error}")))??;
-        }
-        Ok(())
+        Ok(self.consumers.all_ended().await?)
     }
 }

@@ -33,12 +33,6 @@ pub enum ServeError {
     /// A consumer ended by itself.
     #[error(transparent)]
     Worker(#[from] WorkerError),
-    /// A consumer panicked, which is a bug.
-    #[error("a consumer panicked: {what}")]
-    Panicked {
-        /// How the runtime puts it.
-        what: String,
-    },
     /// The consumers' threads could not be started.
     #[error("the consumers' threads could not be started: {cause}")]
     Threads {
@@ -76,6 +70,7 @@ impl ServeError {
                 "give each topic a schema of its own with `--schema`"
             }
             Self::Api(ApiError::NotDrained { .. }) => "start it again: what is pending is sent then",
+            Self::Worker(WorkerError::Panicked { .. }) | Self::Threads { .. } => return None,
             Self::Worker(_) => "see its log with `LANEBENCH_LOG=payment_delivery=debug`",
             Self::Listen { cause, .. } if cause.kind() == io::ErrorKind::AddrInUse => {
                 "something listens there already: choose another port with `--listen 127.0.0.1:PORT`"
@@ -83,7 +78,6 @@ impl ServeError {
             Self::Listen { .. } => {
                 "`--listen` takes an address of this machine and a port, as in 127.0.0.1:8080"
             }
-            Self::Threads { .. } | Self::Panicked { .. } => return None,
         };
         Some(hint.into())
     }

@@ -8,10 +8,9 @@ use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::producer::ProducerConfig;
 use payment_delivery::mode::dead_letter_topic;
 use payment_delivery::mode::record::Parts;
-use payment_delivery::worker::{self, WorkerConfig, WorkerError};
+use payment_delivery::worker::{Consumers, WorkerConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::stack::Place;
@@ -73,7 +72,7 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), env!("LANEBENCH_COMMIT")));
     // The consumers go on while the API finishes, so that what it accepts last is delivered too.
     let (served, working) = (stop.child_token(), CancellationToken::new());
-    let mut consumers = Consumers::start(place, &settings, &kept, &metrics, &working).await?;
+    let mut lanes = Lanes::start(place, &settings, &kept, &metrics, &working).await?;
     let service = Service {
         bootstrap: place.bootstrap.clone(),
         topic: settings.topic,
@@ -89,17 +88,17 @@ pub async fn run(
     let mut serving = api::run(listener, service, settings.limits, token, served.clone());
     let ended = tokio::select! {
         ended = &mut serving => ended.map_err(ServeError::from),
-        failed = consumers.failure() => {
+        failed = lanes.consumers.failure() => {
             served.cancel();
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the service did not end well either");
             }
-            Err(failed)
+            Err(failed.into())
         }
     };
     working.cancel();
-    let drained = consumers.ended().await;
-    ended.and(drained)
+    let drained = lanes.consumers.all_ended().await;
+    ended.and(drained.map_err(ServeError::from))
 }
 
 /// Sees to it that topic and dead-letter topic are there.
@@ -125,13 +124,13 @@ async fn topics(admin: &Admin, settings: &Settings) -> Result<(), ServeError> {
 }
 
 /// The consumers of this process, on threads of their own.
-struct Consumers {
-    running: JoinSet<Result<(), WorkerError>>,
+struct Lanes {
+    consumers: Consumers,
     _open: watch::Sender<bool>,
     _runtime: LaneRuntime,
 }
 
-impl Consumers {
+impl Lanes {
     async fn start(
         place: &Place,
         settings: &Settings,
@@ -141,7 +140,7 @@ impl Consumers {
     ) -> Result<Self, ServeError> {
         let runtime = LaneRuntime::start().map_err(|cause| ServeError::Threads { cause })?;
         let (open, gate) = watch::channel(true);
-        let mut running = JoinSet::new();
+        let mut consumers = Consumers::new(stop.clone());
         for number in 0..settings.consumers {
             let (store, view) = (kept.consumer().await?, kept.view().await?);
             let parts = Parts { store, view, probe: metrics.clone() };
@@ -151,33 +150,8 @@ impl Consumers {
                 settings.topic.clone(),
                 settings.group.clone(),
             );
-            running.spawn_on(worker::run(config, parts, gate.clone(), stop.clone()), runtime.handle());
+            consumers.start(runtime.handle(), config, parts, gate.clone());
         }
-        Ok(Self { running, _open: open, _runtime: runtime })
-    }
-
-    /// Resolves when a consumer ended by itself, which none should.
-    async fn failure(&mut self) -> ServeError {
-        match self.running.join_next().await {
-            Some(Ok(Ok(()))) => {
-                ServeError::Panicked { what: "a consumer ended without being told to".into() }
-            }
-            Some(Ok(Err(error))) => error.into(),
-            Some(Err(panicked)) => ServeError::Panicked { what: panicked.to_string() },
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Waits for all of them, once they were told to stop.
-    async fn ended(mut self) -> Result<(), ServeError> {
-        let mut first = Ok(());
-        while let Some(ended) = self.running.join_next().await {
-            let ended = match ended {
-                Ok(ended) => ended.map_err(ServeError::from),
-                Err(panicked) => Err(ServeError::Panicked { what: panicked.to_string() }),
-            };
-            first = first.and(ended);
-        }
-        first
+        Ok(Self { consumers, _open: open, _runtime: runtime })
     }
 }

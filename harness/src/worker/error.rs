@@ -36,12 +36,6 @@ pub enum ProcessError {
     /// A consumer ended by itself.
     #[error(transparent)]
     Worker(#[from] WorkerError),
-    /// A consumer panicked, which is a bug.
-    #[error("a consumer panicked: {what}")]
-    Panicked {
-        /// How the runtime puts it.
-        what: String,
-    },
     /// What happened could not be recorded.
     #[error(transparent)]
     RunFile(#[from] RunFileError),
@@ -67,12 +61,12 @@ impl ProcessError {
             Self::View(_) => {
                 "check the Redis URL, its password, and the rights of its user: docs/external.md"
             }
+            Self::Worker(WorkerError::Panicked { .. }) => return None,
             Self::Worker(_) => "see its log with `LANEBENCH_LOG=payment_delivery=debug`",
             Self::RunFile(RunFileError::Exists { .. }) => "name another file with --run-file",
             Self::RunFile(_) => {
                 "its numbers are not whole: free space, or name a file elsewhere, and run again"
             }
-            Self::Panicked { .. } => return None,
         };
         Some(hint.into())
     }

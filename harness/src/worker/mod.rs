@@ -15,9 +15,9 @@ use payment_delivery::probe::Probe;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::view::StatusView;
 use payment_delivery::view::redis::RedisServer;
-use payment_delivery::worker::{self, WorkerConfig};
+use payment_delivery::worker::{Consumers, WorkerConfig};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::measure::run_file::{Recorder, consumer_name};
@@ -93,12 +93,12 @@ pub async fn run(
     };
     let handicaps = Handicaps::new(&settings.handicaps);
     let probe = handicaps.probe(probe);
-    let mut consumers = Vec::new();
+    let mut consumers = Consumers::new(stop);
     for (number, (store, view)) in (0..).zip(parts) {
         let parts = Parts { store: handicaps.store(store), view, probe: Arc::clone(&probe) };
-        consumers.push(worker::run(settings.consumer(number), parts, gate.clone(), stop.clone()));
+        consumers.start(&Handle::current(), settings.consumer(number), parts, gate.clone());
     }
-    let worked = until_all_ended(consumers, &stop).await;
+    let worked = consumers.all_ended().await;
     let recorded = recorder.map_or(Ok(()), |recorder| recorder.finish());
     worked?;
     Ok(recorded?)
@@ -137,28 +137,4 @@ async fn topic_exists(settings: &Settings) -> Result<(), ProcessError> {
         return Ok(());
     }
     Err(ProcessError::NoTopic { topic: settings.topic.clone() })
-}
-
-/// Waits for all consumers. Where one ends by itself, the others are stopped, and its error is told.
-async fn until_all_ended<F>(consumers: Vec<F>, stop: &CancellationToken) -> Result<(), ProcessError>
-where
-    F: Future<Output = Result<(), worker::WorkerError>> + Send + 'static,
-{
-    let mut running: JoinSet<_> = consumers.into_iter().collect();
-    let mut first: Result<(), ProcessError> = Ok(());
-    while let Some(ended) = running.join_next().await {
-        let ended = match ended {
-            Ok(ended) => ended.map_err(ProcessError::from),
-            Err(panicked) => Err(ProcessError::Panicked { what: panicked.to_string() }),
-        };
-        if let Err(error) = ended {
-            stop.cancel();
-            if first.is_ok() {
-                first = Err(error);
-            } else {
-                tracing::error!(%error, "a second consumer ended by itself");
-            }
-        }
-    }
-    first
 }
