@@ -191,8 +191,10 @@ fn what_is_broken_on_purpose_is_found_here_too() {
     assert!(kinds(&["--configs", "1p1c", "--inject", "reorder"]).contains(&"order".to_owned()));
     assert!(kinds(&["--configs", "1p1c", "--inject", "stale-view"]).contains(&"view".to_owned()));
     assert!(kinds(&["--configs", "3p3c", "--key", "none"]).contains(&"split-order".to_owned()));
-    let result = compare(&["--configs", "1p1c", "--inject", "duplicate"], 0);
+    let result = compare(&["--configs", "1p2c", "--inject", "duplicate"], 0);
     assert_eq!(result.configurations[0].trials[0].verification.resent, 1);
+    let idle = result.warnings.iter().find(|warning| warning.code == "idle-consumers").unwrap();
+    assert!(idle.message.contains("1 consumer of 1p2c"), "{}", idle.message);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Tests on real Kafka (three nodes), PostgreSQL and Redis. One stack serves them all, so they run one at a time.
 //!
+//! Cases that are one more of a kind, or a whole matrix, are ignored but for `ci/nightly`, which asks for them by `--ignored`;
+//! each has a shorter one of its kind here or on the embedded stack.
+//!
 //! Without the components this says loudly what it left out and passes; with `LANEBENCH_REQUIRE_REAL` set, as in CI, it
 //! fails instead.
 
@@ -33,7 +36,7 @@ pub(crate) type Case = (&'static str, fn(&Bed) -> Result<(), Failed>);
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1); // they share two cores with three brokers
-    let cases: Vec<Case> = [
+    let always = [
         contracts::CASES,
         group::CASES,
         worker::CASES,
@@ -46,10 +49,18 @@ fn main() -> ExitCode {
         outside::CASES,
         interrupt::CASES,
         &external::cases(),
-    ]
-    .concat();
+    ];
+    let nightly =
+        [compare::NIGHTLY, controls::NIGHTLY, bottleneck::NIGHTLY, outside::NIGHTLY, &external::nightly()];
+    let cases: Vec<(Case, bool)> = [(always.concat(), false), (nightly.concat(), true)]
+        .into_iter()
+        .flat_map(|(cases, nightly)| cases.into_iter().map(move |case| (case, nightly)))
+        .collect();
     if arguments.list {
-        let idle = cases.into_iter().map(|(name, _)| Trial::test(name, || Ok(()))).collect();
+        let idle = cases
+            .into_iter()
+            .map(|((name, _), nightly)| Trial::test(name, || Ok(())).with_ignored_flag(nightly));
+        let idle = idle.collect();
         return libtest_mimic::run(&arguments, idle).exit_code();
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -68,16 +79,16 @@ fn main() -> ExitCode {
     };
     let trials = cases
         .into_iter()
-        .map(|(name, test)| {
+        .map(|((name, test), nightly)| {
             let bed = Arc::clone(&bed);
-            Trial::test(name, move || test(&bed))
+            Trial::test(name, move || test(&bed)).with_ignored_flag(nightly)
         })
         .collect();
     let begun = std::time::Instant::now();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let summary = serde_json::json!({"passed": conclusion.num_passed, "failed": conclusion.num_failed,
-        "left_out": conclusion.num_filtered_out, "seconds": begun.elapsed().as_secs()});
-    if let Err(error) = bed::evidence("summary", &summary) {
+        "left_out": conclusion.num_filtered_out, "nightly": conclusion.num_ignored, "seconds": begun.elapsed().as_secs()});
+    if let Err(error) = bed::evidence(if arguments.ignored { "nightly" } else { "summary" }, &summary) {
         eprintln!("the figures could not be kept: {error:?}");
         return ExitCode::FAILURE;
     }

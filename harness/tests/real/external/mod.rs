@@ -22,6 +22,10 @@ pub(crate) fn cases() -> Vec<Case> {
     [refused::CASES, tls::CASES, ours::CASES, least::CASES, secrets::CASES].concat()
 }
 
+pub(crate) fn nightly() -> Vec<Case> {
+    [tls::NIGHTLY, ours::NIGHTLY, least::NIGHTLY, secrets::NIGHTLY].concat()
+}
+
 /// What every refusal has to come within.
 const WITHIN: Duration = Duration::from_secs(15);
 

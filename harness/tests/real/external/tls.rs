@@ -14,9 +14,52 @@ use crate::Case;
 use crate::bed::{Bed, check, until};
 use crate::tools::{psql, shown};
 
-pub(super) const CASES: &[Case] = &[("external: TLS: right, and wrong in each way", tls)];
+pub(super) const CASES: &[Case] = &[("external: TLS: right, and by an authority that is not known", briefly)];
+pub(super) const NIGHTLY: &[Case] = &[("external: TLS: right, and wrong in each way", in_each_way)];
 
-fn tls(bed: &Bed) -> Result<(), Failed> {
+fn briefly(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let authority = Authority::new().await?;
+        let good = authority.issue("localhost", true).await?;
+        let stranger = Authority::new().await?;
+        let tested = known_or_not(bed, &authority, &good, &stranger).await;
+        plain_again(bed).await?;
+        tested
+    })
+}
+
+async fn known_or_not(
+    bed: &Bed,
+    authority: &Authority,
+    good: &Certificate,
+    stranger: &Authority,
+) -> Result<(), Failed> {
+    let at = At::shared(bed);
+    let port = free_port()?;
+    let host = at.database_url.replace("127.0.0.1", "localhost");
+    serve(bed, port, &authority.ca(), good).await?;
+    let by = |ca: &Path| {
+        let database_url = format!("{host}?sslmode=verify-full&sslrootcert={}", ca.display());
+        let at = at.database(&database_url).redis(&format!("rediss://localhost:{port}"));
+        at.lanebench(&["stack", "check"])
+    };
+    let output = by(&authority.ca()).env("LANEBENCH_REDIS_CA", authority.ca()).output().await?;
+    check(output.status.success(), shown(&output))?;
+    let mut unknown = by(&authority.ca());
+    unknown.env("LANEBENCH_REDIS_CA", stranger.ca());
+    refuses(unknown, 1, &["authority that is not known here", "--redis-ca"]).await?;
+    let mut unknown = by(&stranger.ca());
+    unknown.env("LANEBENCH_REDIS_CA", authority.ca());
+    refuses(unknown, 1, &["authority that is not known here", "sslrootcert"]).await.map(drop)
+}
+
+/// The others go on without.
+async fn plain_again(bed: &Bed) -> Result<(), Failed> {
+    sql(bed, &["ALTER SYSTEM RESET ssl", "SELECT pg_reload_conf()"]).await?;
+    redis(bed, "CONFIG SET tls-port 0").await.map(drop)
+}
+
+fn in_each_way(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let authority = Authority::new().await?;
         let (good, other) =
@@ -24,9 +67,7 @@ fn tls(bed: &Bed) -> Result<(), Failed> {
         let expired = authority.issue("localhost", false).await?;
         let stranger = Authority::new().await?;
         let tested = with_servers(bed, &authority, &good, &other, &expired, &stranger).await;
-        // The others go on without.
-        sql(bed, &["ALTER SYSTEM RESET ssl", "SELECT pg_reload_conf()"]).await?;
-        redis(bed, "CONFIG SET tls-port 0").await?;
+        plain_again(bed).await?;
         tested
     })
 }
