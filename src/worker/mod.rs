@@ -8,7 +8,6 @@
 //!          └──────────────── Lost: cancel at once, never commit ────────────────────┘
 //! ```
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -73,25 +72,13 @@ impl WorkerConfig {
     }
 }
 
-/// A consumer at work. Boxed, so that its code is compiled in this crate, for speed, whoever polls it.
-pub type Running = Pin<Box<dyn Future<Output = Result<(), WorkerError>> + Send>>;
-
 /// Runs one consumer until `stop`; then it finishes the message in hand, commits, and leaves the group.
 ///
 /// Fetching begins when `gate` holds `true`, so that a measurement can start with every assignment complete.
 ///
 /// # Errors
 /// [`WorkerError`] for what waiting does not mend. Stores, views and brokers that are away are waited for.
-pub fn run(
-    config: WorkerConfig,
-    parts: Parts,
-    gate: watch::Receiver<bool>,
-    stop: CancellationToken,
-) -> Running {
-    Box::pin(consume(config, parts, gate, stop))
-}
-
-async fn consume(
+pub async fn run(
     config: WorkerConfig,
     parts: Parts,
     gate: watch::Receiver<bool>,
