@@ -10,8 +10,9 @@ use rskafka::BackoffConfig;
 use rskafka::client::ClientBuilder;
 use rskafka::client::partition::{PartitionClient, UnknownTopicHandling};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
-use crate::common::{check, until};
+use crate::common::{bounded, check, until};
 use crate::subject::{Need, Subject};
 use crate::wire::Wire;
 
@@ -54,6 +55,7 @@ pub(crate) struct Bed {
     pub(crate) bootstrap: Vec<String>,
     name: String,
     handle: Handle,
+    interrupted: CancellationToken,
 }
 
 impl Bed {
@@ -62,15 +64,14 @@ impl Bed {
         bootstrap: Vec<String>,
         name: String,
         handle: Handle,
+        interrupted: CancellationToken,
     ) -> Self {
-        Self { subject, bootstrap, name, handle }
+        Self { subject, bootstrap, name, handle, interrupted }
     }
 
     /// Runs the case's future, for a minute at most.
     pub(crate) fn run(&self, case: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
-        let bounded =
-            async { tokio::time::timeout(LIMIT, case).await.map_err(|_| format!("no end after {LIMIT:?}"))? };
-        self.handle.block_on(bounded)
+        self.handle.block_on(bounded(case, LIMIT, &self.interrupted))
     }
 
     /// A name that no other case uses.

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use bed::{Bed, Case};
 use libtest_mimic::{Arguments, Failed, Trial};
 use subject::{Need, Place, SUBJECTS};
+use tokio_util::sync::CancellationToken;
 
 /// Cases mostly wait for the broker, so more of them than there are cores.
 const THREADS: usize = 4;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let missing: Vec<(Need, String)> =
         if arguments.list { Vec::new() } else { runtime.block_on(subject::missing()) };
+    let interrupted = common::cancel_on_signal(&runtime);
     let places: Vec<_> = SUBJECTS.iter().map(|subject| Arc::new(Place::new(subject))).collect();
     let mut trials = Vec::new();
     let mut left_out = Vec::new();
@@ -70,7 +72,8 @@ fn main() -> ExitCode {
             let alone = lacks.or_else(|| wanting(case.needs)).filter(|_| absent.is_none());
             left_out.extend(alone.map(|why| format!("{name}: {why}")));
             let (place, case, handle) = (Arc::clone(place), *case, runtime.handle().clone());
-            let trial = Trial::test(name, move || on(&place, number, &case, handle));
+            let interrupted = interrupted.clone();
+            let trial = Trial::test(name, move || on(&place, number, &case, handle, interrupted));
             trials.push(trial.with_ignored_flag(absent.or(alone).is_some()));
         }
     }
@@ -96,7 +99,16 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn on(place: &Place, number: usize, case: &Case, handle: tokio::runtime::Handle) -> Result<(), Failed> {
+fn on(
+    place: &Place,
+    number: usize,
+    case: &Case,
+    handle: tokio::runtime::Handle,
+    interrupted: CancellationToken,
+) -> Result<(), Failed> {
+    if interrupted.is_cancelled() {
+        return Err("interrupted".into()); // no cluster is started any more
+    }
     let cluster = handle.block_on(place.cluster())?;
-    (case.test)(&Bed::new(place.subject, cluster, format!("case{number}"), handle))
+    (case.test)(&Bed::new(place.subject, cluster, format!("case{number}"), handle, interrupted))
 }

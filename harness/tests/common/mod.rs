@@ -6,6 +6,28 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+/// A token that the first SIGINT, SIGTERM or SIGHUP cancels: a test program that a signal ends would leave its brokers.
+pub(crate) fn cancel_on_signal(runtime: &tokio::runtime::Runtime) -> CancellationToken {
+    let interrupted = CancellationToken::new();
+    let _inside = runtime.enter();
+    lanebench::cmd::interrupt::cancel_on_signal(&interrupted).expect("handlers for signals");
+    interrupted
+}
+
+/// What `test` returns, or its failure after `limit` or once `interrupted`.
+pub(crate) async fn bounded<T>(
+    test: impl Future<Output = Result<T, Failed>>,
+    limit: Duration,
+    interrupted: &CancellationToken,
+) -> Result<T, Failed> {
+    match interrupted.run_until_cancelled(tokio::time::timeout(limit, test)).await {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(_)) => Err(format!("no end after {limit:?}").into()),
+        None => Err("interrupted".into()),
+    }
+}
 
 /// Asks again and again until `reached`, or fails with `what`.
 pub(crate) async fn until(

@@ -25,20 +25,22 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::common::bounded;
 pub(crate) use crate::common::{check, until};
 
 /// The stack.
 pub(crate) struct Bed {
     pub(crate) stack: NativeStack,
     handle: Handle,
+    interrupted: CancellationToken,
     fields: AtomicU32,
 }
 
 impl Bed {
-    pub(crate) async fn start(handle: Handle) -> Result<Self, StackError> {
+    pub(crate) async fn start(handle: Handle, interrupted: CancellationToken) -> Result<Self, StackError> {
         let options = NativeOptions { nodes: 3, ..NativeOptions::default() };
-        let stack = NativeStack::start(options, &|_| {}, CancellationToken::new()).await?;
-        Ok(Self { stack, handle, fields: AtomicU32::new(0) })
+        let stack = NativeStack::start(options, &|_| {}, interrupted.clone()).await?;
+        Ok(Self { stack, handle, interrupted, fields: AtomicU32::new(0) })
     }
 
     pub(crate) async fn stop(self) {
@@ -49,11 +51,9 @@ impl Bed {
         self.stack.endpoints()
     }
 
-    /// Runs a test's future, for three minutes at most.
+    /// Runs a test's future, for three minutes at most; after a Ctrl-C it fails at once, so that the stack is stopped.
     pub(crate) fn run<T>(&self, test: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-        self.handle.block_on(async {
-            tokio::time::timeout(Duration::from_secs(180), test).await.map_err(|_| "no end after 180 s")?
-        })
+        self.handle.block_on(bounded(test, Duration::from_secs(180), &self.interrupted))
     }
 
     /// A topic of `partitions`, empty tables and a view of their own for one test.

@@ -70,7 +70,8 @@ fn main() -> ExitCode {
         let required = std::env::var_os("LANEBENCH_REQUIRE_REAL").is_some();
         return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    let bed = match runtime.block_on(Bed::start(runtime.handle().clone())) {
+    let interrupted = common::cancel_on_signal(&runtime);
+    let bed = match runtime.block_on(Bed::start(runtime.handle().clone(), interrupted)) {
         Ok(bed) => Arc::new(bed),
         Err(error) => {
             eprintln!("the stack for the tests did not start: {error}");
