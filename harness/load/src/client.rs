@@ -1,16 +1,24 @@
 //! One who speaks to the REST API.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use payment_delivery::delivery::{Status, StatusEntry};
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
-use reqwest::{Response, StatusCode};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 /// How long one request may take; the service's own limit is shorter.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request is made again that is answered by 503: by then a part that was away is back, or stays away.
+const AGAIN_FOR: Duration = Duration::from_secs(60);
+/// After a 503 that does not say when to come again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Between two questions whether it is there.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -19,6 +27,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Client {
     http: reqwest::Client,
     base: reqwest::Url,
+    retried: Arc<AtomicU64>,
 }
 
 /// Why there is no proper answer.
@@ -86,7 +95,7 @@ impl Client {
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
         let base = reqwest::Url::parse(&format!("http://{address}"))
             .map_err(|error| ClientError::Senseless(error.to_string()))?;
-        Ok(Self { http: http?, base })
+        Ok(Self { http: http?, base, retried: Arc::default() })
     }
 
     /// Waits until it answers.
@@ -96,14 +105,21 @@ impl Client {
         }
     }
 
-    /// Posts a payment, which is an event's JSON with its revision.
+    /// Requests that were answered by 503 and made again, so far.
+    pub fn retried(&self) -> u64 {
+        self.retried.load(Ordering::Relaxed)
+    }
+
+    /// Posts a payment, which is an event's JSON with its revision: made again, it is accepted once all the same.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn post(&self, event: Vec<u8>) -> Result<Accepted, ClientError> {
-        let post =
-            self.http.post(self.at(&["payments"])).header("content-type", "application/json").body(event);
-        Ok(accepted(post.send().await?).await?.json().await?)
+        let post = || {
+            let post = self.http.post(self.at(&["payments"])).header("content-type", "application/json");
+            post.body(event.clone())
+        };
+        Ok(accepted(self.answer(post).await?).await?.json().await?)
     }
 
     /// What it tells of an order's delivery; `None` if it knows of none.
@@ -111,7 +127,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn delivery(&self, order_id: &OrderId) -> Result<Option<StatusEntry>, ClientError> {
-        let answer = self.http.get(self.at(&["deliveries", order_id.as_str()])).send().await?;
+        let answer = self.answer(|| self.http.get(self.at(&["deliveries", order_id.as_str()]))).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -133,13 +149,30 @@ impl Client {
         let mut url = self.at(&["orders", order_id.as_str(), "events"]);
         let mut history = Vec::new();
         loop {
-            let page: Events = accepted(self.http.get(url.clone()).send().await?).await?.json().await?;
+            let page: Events =
+                accepted(self.answer(|| self.http.get(url.clone())).await?).await?.json().await?;
             history.extend(page.events.iter().map(|event| {
                 let origin = Origin { partition: page.partition, offset: event.offset };
                 (event.revision.unwrap_or(0), origin)
             }));
             let Some(next) = page.next else { return Ok(history) };
             url.set_query(Some(&format!("after={next}")));
+        }
+    }
+
+    /// The answer to a request. A 503 says that a part is away or all are at work, so the request is made again when the answer
+    /// says so, for [`AGAIN_FOR`] at most: what is offered waits meanwhile, and its response time with it.
+    async fn answer(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, ClientError> {
+        let begun = Instant::now();
+        loop {
+            let answer = request().send().await?;
+            if answer.status() != StatusCode::SERVICE_UNAVAILABLE || begun.elapsed() >= AGAIN_FOR {
+                return Ok(answer);
+            }
+            self.retried.fetch_add(1, Ordering::Relaxed);
+            let seconds =
+                answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+            tokio::time::sleep(seconds.map_or(AGAIN_AFTER, Duration::from_secs)).await;
         }
     }
 
@@ -164,4 +197,39 @@ async fn accepted(answer: Response) -> Result<Response, ClientError> {
         Err(error) => format!("no problem document: {error}"),
     };
     Err(ClientError::Refused { status, detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers each request of one connection with the next of these.
+    async fn serve(listener: TcpListener, answers: &[&str]) {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        for answer in answers {
+            let mut request = [0; 4096];
+            assert!(connection.read(&mut request).await.unwrap() > 0);
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_for_the_moment_is_asked_again_and_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(listener.local_addr().unwrap()).unwrap();
+        let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
+        let place = r#"{"partition":2,"offset":7}"#;
+        let taken = format!("HTTP/1.1 202 Accepted\r\ncontent-length: {}\r\n\r\n{place}", place.len());
+        let refused = "HTTP/1.1 409 Conflict\r\ncontent-length: 16\r\n\r\n{\"detail\":\"gap\"}";
+        let answers = [busy, busy, taken.as_str(), refused];
+        let (_, (posted, conflict)) = tokio::join!(serve(listener, &answers), async {
+            (client.post(b"{}".to_vec()).await, client.post(b"{}".to_vec()).await)
+        });
+        let Accepted { partition, offset } = posted.unwrap();
+        assert_eq!((partition, offset, client.retried()), (2, 7, 2));
+        assert!(matches!(conflict, Err(ClientError::Refused { status: StatusCode::CONFLICT, .. })));
+    }
 }

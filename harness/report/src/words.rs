@@ -347,6 +347,7 @@ pub fn sum<'a>(verifications: impl Iterator<Item = &'a Verification>) -> Verific
             at.deliveries += api.deliveries;
             at.histories += api.histories;
             at.mismatches += api.mismatches;
+            at.retried += api.retried;
         }
         sum.findings_total += v.findings_total;
         sum.passed &= v.passed;

@@ -212,6 +212,9 @@ pub struct ApiCount {
     pub histories: u64,
     /// Answers that differed.
     pub mismatches: u64,
+    /// Requests of the whole trial that were answered by 503 and made again.
+    #[serde(default)]
+    pub retried: u64,
 }
 
 /// Pairs checked and violated at one gate.

@@ -394,13 +394,25 @@ impl Phases {
             idle =
                 if self.timeline.visible_count(phase) > before { Duration::ZERO } else { idle + LOOK_EVERY };
             if idle >= STUCK_AFTER || (!idle.is_zero() && on.worked_off().await?) {
-                let WaitError::NotVisible { phase, visible, total, .. } = error else {
+                let WaitError::NotVisible { phase: name, visible, total, .. } = error else {
                     return Err(error.into());
                 };
-                stuck.push(format!("only {visible} of {total} events of the {phase} phase became visible"));
+                let why = self.not_accepted(phase).unwrap_or_default();
+                stuck.push(format!(
+                    "only {visible} of {total} events of the {name} phase became visible{why}"
+                ));
                 return Ok(());
             }
         }
+    }
+
+    /// How many events of a phase were not taken over, and why the first was not.
+    fn not_accepted(&self, phase: PhaseId) -> Option<String> {
+        let mut failed = self.failures.all();
+        let range = self.timeline.range(phase);
+        failed.retain(|index, _| range.contains(index));
+        let (_, first) = failed.first_key_value()?;
+        Some(format!("; {} were not accepted, the first because: {first}", failed.len()))
     }
 }
 

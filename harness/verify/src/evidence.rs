@@ -47,6 +47,8 @@ pub struct ApiAnswers {
     pub deliveries: Vec<(OrderId, Option<StatusEntry>)>,
     /// The messages of some orders as the API listed them: revision and place.
     pub histories: Vec<(OrderId, Vec<(Revision, Origin)>)>,
+    /// Requests that were answered by 503 and made again.
+    pub retried: u64,
 }
 
 /// An event handed to the producer.

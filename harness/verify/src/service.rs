@@ -13,7 +13,7 @@ use lanebench_result::{ApiCount, Verification};
 
 pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &mut Verification) {
     let Some(api) = &index.evidence.api else { return };
-    let mut counted = ApiCount::default();
+    let mut counted = ApiCount { retried: api.retried, ..ApiCount::default() };
     statuses(index, api, findings, &mut counted);
     histories(index, api, findings, &mut counted);
     if counted.deliveries == 0 {

@@ -60,6 +60,7 @@ fn lines(v: &Verification) -> Vec<(&'static str, String)> {
         ("redelivered (same offset)", count(v.redelivered)),
         ("view mismatches, of views", of(v.view_mismatches, v.views_checked)),
     ];
+    lines.extend(v.api.map(|api| ("requests made again after a 503", count(api.retried))));
     lines.extend(v.api.map(|api| {
         ("answers of the API that were wrong, of asked", of(api.mismatches, api.deliveries + api.histories))
     }));

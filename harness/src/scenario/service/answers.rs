@@ -40,6 +40,7 @@ pub(in crate::scenario) async fn ask(
     for id in orders.iter().step_by(orders.len().div_ceil(HISTORIES).max(1)) {
         answers.histories.push((id.clone(), client.history(id).await?));
     }
+    answers.retried = client.retried();
     Ok(answers)
 }
 
