@@ -115,10 +115,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn post(&self, event: Vec<u8>) -> Result<Accepted, ClientError> {
-        let post = || {
-            let post = self.http.post(self.at(&["payments"])).header("content-type", "application/json");
-            post.body(event.clone())
-        };
+        let post =
+            self.http.post(self.at(&["payments"])).header("content-type", "application/json").body(event);
         Ok(accepted(self.answer(post).await?).await?.json().await?)
     }
 
@@ -127,7 +125,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn delivery(&self, order_id: &OrderId) -> Result<Option<StatusEntry>, ClientError> {
-        let answer = self.answer(|| self.http.get(self.at(&["deliveries", order_id.as_str()]))).await?;
+        let answer = self.answer(self.http.get(self.at(&["deliveries", order_id.as_str()]))).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -149,8 +147,7 @@ impl Client {
         let mut url = self.at(&["orders", order_id.as_str(), "events"]);
         let mut history = Vec::new();
         loop {
-            let page: Events =
-                accepted(self.answer(|| self.http.get(url.clone())).await?).await?.json().await?;
+            let page: Events = accepted(self.answer(self.http.get(url.clone())).await?).await?.json().await?;
             history.extend(page.events.iter().map(|event| {
                 let origin = Origin { partition: page.partition, offset: event.offset };
                 (event.revision.unwrap_or(0), origin)
@@ -162,10 +159,14 @@ impl Client {
 
     /// The answer to a request. A 503 says that a part is away or all are at work, so the request is made again when the answer
     /// says so, for [`AGAIN_FOR`] at most: what is offered waits meanwhile, and its response time with it.
-    async fn answer(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, ClientError> {
-        let begun = Instant::now();
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let (begun, request) = (Instant::now(), request.build()?);
         loop {
-            let answer = request().send().await?;
+            // Its body is in memory, and shared with its copies.
+            let copy = request.try_clone();
+            let copy =
+                copy.ok_or_else(|| ClientError::Senseless("a body that can't be sent again".into()))?;
+            let answer = self.http.execute(copy).await?;
             if answer.status() != StatusCode::SERVICE_UNAVAILABLE || begun.elapsed() >= AGAIN_FOR {
                 return Ok(answer);
             }

@@ -60,10 +60,11 @@ fn lines(v: &Verification) -> Vec<(&'static str, String)> {
         ("redelivered (same offset)", count(v.redelivered)),
         ("view mismatches, of views", of(v.view_mismatches, v.views_checked)),
     ];
-    lines.extend(v.api.map(|api| ("requests made again after a 503", count(api.retried))));
-    lines.extend(v.api.map(|api| {
-        ("answers of the API that were wrong, of asked", of(api.mismatches, api.deliveries + api.histories))
-    }));
+    if let Some(api) = v.api {
+        let asked = api.deliveries + api.histories;
+        lines.push(("requests made again after a 503", count(api.retried)));
+        lines.push(("answers of the API that were wrong, of asked", of(api.mismatches, asked)));
+    }
     let gate =
         |name: &'static str, key: &str| v.order_by_gate.get(key).map(|g| (name, of(g.violations, g.pairs)));
     lines.extend(gate("order violations in the log, of pairs", "log"));
