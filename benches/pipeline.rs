@@ -19,11 +19,11 @@ use std::time::{Duration, SystemTime};
 use bed::Bed;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use lanebench::benched::{self, PIPELINE, PipelineId};
+use lanebench::error::RunError;
+use lanebench::job::drain::{Backlog, Drains, MODES};
+use lanebench::job::options::Lanes;
 use lanebench::record::file::{REPORTS_DIR, create_dated};
 use lanebench::report;
-use lanebench::scenario::ScenarioError;
-use lanebench::scenario::drain::{Backlog, Drains, MODES};
-use lanebench::scenario::options::Lanes;
 use lanebench::stack::StackKind;
 use support::Session;
 
@@ -59,7 +59,7 @@ fn ids(stack: StackKind) -> Vec<(PipelineId, Load)> {
 
 fn pipeline(criterion: &mut Criterion, session: &Session) {
     let bed = Bed::new(session);
-    let mut drains: Option<Drains> = None;
+    let mut drains: Option<Drains<'_>> = None;
     let mut seed = 0;
     let mut group = criterion.benchmark_group(PIPELINE);
     group.sampling_mode(SamplingMode::Flat); // each sample as many drains as any other
@@ -76,7 +76,11 @@ fn pipeline(criterion: &mut Criterion, session: &Session) {
                         seed += 1;
                         let drain = drains.drain(Backlog { lanes, events, service_time, seed });
                         let trial = session.need(session.runtime.block_on(Box::pin(drain)));
-                        spent += Duration::from_secs_f64(trial.drain_s);
+                        spent += trial
+                            .phases
+                            .iter()
+                            .map(|phase| Duration::from_secs_f64(phase.lasted_ms / 1e3))
+                            .sum::<Duration>();
                     }
                     spent
                 });
@@ -90,7 +94,7 @@ fn pipeline(criterion: &mut Criterion, session: &Session) {
 }
 
 /// A place on the stack, warm where that takes longer than criterion's own warm-up.
-fn open(session: &Session, bed: &Bed<'_>) -> Drains {
+fn open<'a>(session: &'a Session, bed: &'a Bed<'_>) -> Drains<'a> {
     let stack = bed.stack();
     let opened = async {
         let drains = Drains::open(stack, session.cancel.clone()).await?;
@@ -98,7 +102,7 @@ fn open(session: &Session, bed: &Bed<'_>) -> Drains {
             eprintln!("warming up for up to half a minute");
             drains.warm_up(&LANES.map(lanes), Duration::ZERO).await?;
         }
-        Ok::<_, ScenarioError>(drains)
+        Ok::<_, RunError>(drains)
     };
     session.need(session.runtime.block_on(Box::pin(opened)))
 }

@@ -33,7 +33,7 @@ pub(crate) fn bench(criterion: &mut Criterion, session: &Session, bed: &Bed<'_>)
     group.throughput(Throughput::Elements(MANY as u64)).sampling_mode(SamplingMode::Flat);
     group.sample_size(15).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     session.bench(&mut group, BenchmarkId::new("send and flush", bed.kind()), |b| {
-        let bootstrap = bed.stack().place().bootstrap;
+        let bootstrap = bed.stack().target().bootstrap;
         topics += 1;
         let topic = format!("bench-producer-{topics}");
         b.to_async(&session.runtime).iter_custom(|iterations| {

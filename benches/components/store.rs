@@ -48,7 +48,7 @@ pub(crate) fn bench(criterion: &mut Criterion, session: &Session, bed: &Bed<'_>)
 }
 
 fn open(session: &Session, bed: &Bed<'_>) -> Arc<dyn DeliveryStore> {
-    let backing = bed.stack().place().backing;
+    let backing = bed.stack().target().backing;
     session.need(session.runtime.block_on(async {
         let store: Arc<dyn DeliveryStore> = match backing {
             Backing::InProcess { store, .. } => store,

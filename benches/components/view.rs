@@ -33,7 +33,7 @@ pub(crate) fn bench(criterion: &mut Criterion, session: &Session, bed: &Bed<'_>)
 }
 
 fn open(session: &Session, bed: &Bed<'_>) -> Arc<dyn StatusView> {
-    let backing = bed.stack().place().backing;
+    let backing = bed.stack().target().backing;
     session.need(session.runtime.block_on(async {
         let view: Arc<dyn StatusView> = match backing {
             Backing::InProcess { .. } => Arc::new(MemoryView::new()),

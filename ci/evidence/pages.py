@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Evidence:
-    """The page docs/evidence/NAME.md and the files in docs/evidence/NAME/ that it is made from."""
+    """A page of docs/evidence, and the files beside it that it is made from."""
 
     def __init__(self, name):
         self.name = name
@@ -66,13 +66,6 @@ def timed(command, **kw):
     return done.returncode, time.monotonic() - begun
 
 
-def without_histograms(node):
-    """A result without the histograms' buckets, which a page has no use for."""
-    if isinstance(node, dict):
-        return {k: without_histograms(v) for k, v in node.items() if k != "histogram"}
-    return [without_histograms(v) for v in node] if isinstance(node, list) else node
-
-
 def clean_build(evidence, name):
     import tempfile
 
@@ -100,14 +93,31 @@ def total(result, key):
     return sum(t["verification"][key] for t in trials(result))
 
 
-def throughput(result):
-    """The comparison of drain throughput."""
-    return next(c for c in result["comparisons"] if c["metric"] == "throughput_per_s")
+def phase(trial, kind):
+    """The phase of a kind, or None."""
+    return next((p for p in trial["phases"] if p["kind"] == kind), None)
+
+
+def phases(result, kind):
+    return [p for t in trials(result) if (p := phase(t, kind))]
+
+
+def compared(result, metric):
+    """The comparison of a metric, or None. Files of schema 1 had one kind of throughput, that of the drain."""
+    wanted = {metric, "throughput_per_s"} if result["schema_version"] == 1 and metric == "drain_per_s" else {metric}
+    return next((c for c in result["comparisons"] if c["metric"] in wanted), None)
 
 
 def shapes(result):
     """The shapes of the surge's lag, a configuration."""
-    return {c["name"]: [t["surge"]["shape"] for t in c["trials"] if t["surge"]] for c in result["configurations"]}
+    return {c["name"]: [p["peak"]["shape"] for t in c["trials"] if (p := phase(t, "surge"))] for c in result["configurations"]}
+
+
+def slim(node, unwanted=("series", "histogram", "consumers", "partitions")):
+    """A result without what no page shows: samples of lag, buckets, shares."""
+    if isinstance(node, dict):
+        return {k: slim(v, unwanted) for k, v in node.items() if k not in unwanted or not isinstance(v, list)}
+    return [slim(v, unwanted) for v in node] if isinstance(node, list) else node
 
 
 def row(claim, command, figure, n, holds):

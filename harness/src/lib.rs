@@ -1,6 +1,6 @@
 //! lanebench: the harness that measures the pipeline. See ARCHITECTURE.md for the map.
 //!
-//! Arrows point one way: `cmd → scenario → {stack, workload, load, measure, verify} → pipeline`;
+//! Arrows point one way: `cmd → job → rounds → trial → {workspace, stack, workload, load, measure, verify} → pipeline`;
 //! `report` and `gate` read records only.
 
 pub use lanebench_broker as broker;
@@ -16,7 +16,13 @@ pub use lanebench_workload as workload;
 
 pub mod benched;
 pub mod cmd;
-pub mod scenario;
+pub mod contender;
+pub mod error;
+pub mod job;
+pub mod progress;
+pub mod rounds;
 pub mod serve;
 pub mod stack;
+pub mod trial;
 pub mod worker;
+mod workspace;

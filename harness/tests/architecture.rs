@@ -4,23 +4,29 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Rooms of `src/`, and the crates beside it that it gives on under the same names.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 22] = [
     "benched",
     "broker",
     "cmd",
+    "contender",
+    "error",
     "gate",
+    "job",
     "load",
     "measure",
+    "progress",
     "record",
     "redis_stub",
     "report",
-    "scenario",
+    "rounds",
     "serve",
     "stack",
     "stats",
+    "trial",
     "verify",
     "worker",
     "workload",
+    "workspace",
 ];
 
 /// Rooms that the sources of one room mention as `crate::room`.
@@ -54,9 +60,58 @@ fn arrows_point_one_way() {
     check("benched", &["record", "stack"]);
     check("worker", &["measure"]);
     check("serve", &["stack", "worker"]);
+    check("contender", &["stack"]);
+    check("error", &["contender", "load", "measure", "record", "stack", "workload"]);
+    check("progress", &[]);
+    check("workspace", &["contender", "error", "progress", "stack"]);
     check(
-        "scenario",
-        &["gate", "load", "measure", "record", "stack", "stats", "verify", "worker", "workload"],
+        "trial",
+        &[
+            "contender",
+            "error",
+            "load",
+            "measure",
+            "progress",
+            "record",
+            "stack",
+            "stats",
+            "verify",
+            "worker",
+            "workload",
+            "workspace",
+        ],
+    );
+    check(
+        "rounds",
+        &[
+            "contender",
+            "error",
+            "measure",
+            "progress",
+            "record",
+            "stack",
+            "trial",
+            "worker",
+            "workload",
+            "workspace",
+        ],
+    );
+    check(
+        "job",
+        &[
+            "contender",
+            "error",
+            "gate",
+            "measure",
+            "progress",
+            "record",
+            "rounds",
+            "stack",
+            "stats",
+            "trial",
+            "verify",
+            "workload",
+        ],
     );
 }
 
@@ -124,4 +179,37 @@ fn the_pipeline_never_imports_the_harness() {
     let text = std::fs::read_to_string(manifest).unwrap();
     let package = &text[text.find("[package]").unwrap()..];
     assert!(!package.contains("lanebench.workspace") && !package.contains("harness\""), "an arrow back");
+}
+
+/// Files that sources and guides cite are there.
+#[test]
+fn what_is_cited_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut left = ["src", "harness", "benches", "ci"].map(|name| root.join(name)).to_vec();
+    let mut cited = 0;
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                left.push(path);
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                for name in cited_in(&text) {
+                    assert!(root.join(name).exists(), "{} cites {name}, which is not there", path.display());
+                    cited += 1;
+                }
+            }
+        }
+    }
+    assert!(cited > 20, "{cited} citations");
+}
+
+/// Guides by their path, and the documents at the root by their name.
+fn cited_in(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "._-/".contains(c)));
+    let documents = words.map(|word| word.trim_matches('.')).filter(|word| word.ends_with(".md"));
+    documents.filter(|word| {
+        let name = word.trim_end_matches(".md");
+        let at_root = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase());
+        word.starts_with("docs/") || at_root
+    })
 }

@@ -59,7 +59,14 @@ fn usage_errors_exit_with_2() {
     lanebench(&["compare", "--configs", "three"]).refused(2, &["of the form 3p3c"]);
     lanebench(&["compare", "--configs", "1p1c,1p1c"]).refused(2, &["named twice", "hint: "]);
     lanebench(&["compare", "--rate", "0"]).refused(2, &["above 0"]);
-    lanebench(&["compare", "--rate", "fast"]).refused(2, &["not a number"]);
+    lanebench(&["compare", "--rate", "fast"]).refused(2, &["not a rate"]);
+    lanebench(&["compare", "--vary", "nodes=1,3"]).refused(2, &["`nodes` can't be varied", "replication"]);
+    lanebench(&["compare", "--vary", "replication=1", "--vary", "service-time=0s"])
+        .refused(2, &["`--vary` was given replication and service-time", "hint: ", "one flag at a time"]);
+    lanebench(&["compare", "--vary", "replication=1,1"])
+        .refused(2, &["names 1p1c-replication1 twice", "hint: "]);
+    lanebench(&["compare", "--vary", "replication=3"]).refused(2, &["3 replicas need 3 nodes", "hint: "]);
+    lanebench(&["compare", "--quick", "--rounds", "3"]).refused(2, &["--quick", "--rounds"]);
     lanebench(&["compare", "--duration", "5 parsecs"]).refused(2, &["write it like 5s"]);
     lanebench(&["compare", "--keys", "zipf"]).refused(2, &["zipf"]);
     lanebench(&["compare", "--nodes", "2"]).refused(2, &["1 node or 3"]);

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use lanebench::record::RunResult;
 use lanebench::record::file::{self, RESULT_FILE};
+use lanebench::record::{Phase, PhaseKind, RunResult, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -16,7 +16,8 @@ struct Newcomer {
 }
 
 /// Small enough for a debug build: what is shown here is not speed.
-const SMALL: &[&str] = &["--drain-events", "600", "--duration", "1s", "--rate", "200", "--no-surge"];
+const SMALL: &[&str] =
+    &["--drain-events", "600", "--duration", "1s", "--rate", "200", "--no-surge", "--no-warm-up"];
 
 impl Newcomer {
     fn new() -> Self {
@@ -72,6 +73,12 @@ fn compare(flags: &[&str], exit: i32) -> RunResult {
     newcomer.result()
 }
 
+/// A phase that the trial must have had.
+#[track_caller]
+fn phase(trial: &Trial, kind: PhaseKind) -> &Phase {
+    trial.phase(kind).unwrap_or_else(|| panic!("there was no {} phase", kind.as_str()))
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -82,14 +89,19 @@ fn consumers_in_a_process_of_their_own_need_nothing_either() {
     for trial in result.configurations.iter().flat_map(|c| &c.trials) {
         let worker = trial.worker.as_ref().unwrap();
         assert_eq!(worker.measured_from, "inside");
-        assert!(worker.cpu_ns_per_event > 0.0 && worker.peak_memory_bytes > 1_000_000, "{worker:?}");
-        let (inside, outside) = (trial.drain_s, worker.outside.drain_s.unwrap());
-        assert!(outside >= inside, "committed after {outside} s, visible after {inside} s");
-        let response = &trial.steady.response_time_ns;
-        assert!(response.count > 0 && worker.outside.response_time_ns.count == response.count);
-        assert!(trial.steady.stages_ns.store.count == response.count, "every gate was told of");
-        assert!(trial.verification.order_by_gate["consumer"].pairs > 0);
-        assert!(trial.resources.iter().any(|r| r.name == "worker"));
+        assert!(worker.peak_memory_bytes > 1_000_000, "{worker:?}");
+        let (drain, steady) = (phase(trial, PhaseKind::Drain), phase(trial, PhaseKind::Steady));
+        let outside = |phase: &Phase| phase.worker.as_ref().unwrap().outside.clone();
+        let (visible, committed) = (drain.lasted_ms, outside(drain).lasted_ms.unwrap());
+        assert!(committed >= visible, "committed after {committed} ms, visible after {visible} ms");
+        let response = steady.response_time_ns.as_ref().unwrap();
+        assert!(response.count > 0 && outside(steady).response_time_ns.unwrap().count == response.count);
+        assert!(steady.stages_ns.store.count == response.count, "every milestone was told of");
+        assert!(trial.verification.order_checks["consumer"].pairs > 0);
+        for phase in &trial.phases {
+            assert!(phase.worker.as_ref().unwrap().cpu_ns_per_event > 0.0, "{}", phase.name);
+            assert!(phase.resources.iter().any(|r| r.name == "worker"), "{}", phase.name);
+        }
     }
 }
 
@@ -105,7 +117,9 @@ fn through_the_api_every_answer_is_checked() {
         assert!(truth.passed && truth.acked > 600 && truth.acked == truth.produced, "{truth:?}");
         assert_eq!((api.deliveries, api.mismatches), (truth.views_checked, 0));
         assert!(api.histories > 10, "{api:?}");
-        assert!(trial.resources.iter().any(|r| r.name == "api"), "{:?}", trial.resources);
+        for phase in &trial.phases {
+            assert!(phase.resources.iter().any(|r| r.name == "api"), "{:?}", phase.resources);
+        }
     }
 }
 
@@ -140,9 +154,10 @@ fn it_needs_nothing_and_says_what_it_is() {
     assert!(control.service_time_ms.abs() < 1e-9);
     for (row, configuration) in control.configurations.iter().zip(&result.configurations) {
         assert_eq!(row.name, configuration.name);
-        let (free, modelled) = (row.throughput_per_s.as_ref().unwrap(), &configuration.trials[0]);
+        let (free, modelled) = (row.drain_per_s.as_ref().unwrap(), &configuration.trials[0]);
         assert!(row.verifications.iter().all(|v| v.passed && v.order_pairs_checked > 0));
-        assert!(free.value > modelled.throughput_per_s, "the model costs something: {free:?}");
+        let drained = phase(modelled, PhaseKind::Drain).throughput_per_s;
+        assert!(free.value > drained, "the model costs something: {free:?}");
         let truth = &modelled.verification;
         assert!(truth.passed && truth.lost == 0 && truth.order_pairs_checked > 0, "{truth:?}");
     }

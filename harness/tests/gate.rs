@@ -2,7 +2,7 @@
 //! anew.
 
 use lanebench::gate::{About, Gate, GateRecord, GateRound, GateTrial, GateVerdict, Rules, Side, Values};
-use lanebench::record::{Verification, Warning};
+use lanebench::record::{Verification, WarmUp, Warning};
 use lanebench::report::gate::{markdown, text};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -81,6 +81,7 @@ fn about(candidate: &str) -> About {
         command: "lanebench worker".into(),
     };
     About {
+        warm_up: WarmUp::default(),
         command_line: "lanebench gate --stack native --baseline main --seed 42".into(),
         started_at: "2025-11-23T22:05:11Z".into(),
         took_s: 96.4,
@@ -164,7 +165,12 @@ fn names_cannot_break_out() {
     let hostile = "a|b\n# <b>*x*</b>\u{1b}[31m";
     let mut about = about(hostile);
     about.command_line = "lanebench gate --candidate '```\nrm'".into();
-    about.warnings = vec![Warning { code: "x".into(), message: "<script>|".into() }];
+    about.warnings = vec![Warning {
+        code: "x".into(),
+        message: "<script>|".into(),
+        configuration: None,
+        rounds: Vec::new(),
+    }];
     about.stack.demonstration = vec!["a map for Redis".into()];
     let record = gate(EQUAL, 30).record(about);
     check("hostile", &record, GateVerdict::Held, 0);

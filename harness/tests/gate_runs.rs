@@ -61,7 +61,7 @@ fn a_worker_that_is_right_is_held() {
     assert!(record.complete && record.rounds.len() >= 6, "{} rounds", record.rounds.len());
     for trial in record.rounds.iter().flat_map(|round| [&round.baseline, &round.candidate]) {
         let truth = &trial.verification;
-        assert!(truth.passed && truth.order_by_gate["consumer"].pairs > 0, "{truth:?}");
+        assert!(truth.passed && truth.order_checks["consumer"].pairs > 0, "{truth:?}");
         assert!(trial.values.cpu_ns_per_event.unwrap() > 0.0);
         assert!(trial.values.peak_memory_bytes.unwrap() > 1e6);
     }

@@ -78,7 +78,7 @@ fn a_result_is_rendered_beside_itself_and_left_as_it_is() {
     );
     assert_eq!(files(&here.path("demonstration")), REPORT);
     assert_eq!(std::fs::read(&file).unwrap(), before);
-    let again = here.prints(&["demonstration/result.json", "--format", "markdown"]);
+    let again = here.prints(&["demonstration", "--format", "markdown"]);
     assert_eq!(
         again.trim_end(),
         std::fs::read_to_string(here.path("demonstration/summary.md")).unwrap().trim_end()
@@ -111,8 +111,16 @@ fn two_results_stand_beside_each_other_without_a_verdict() {
         serde_json::from_str(&here.prints(&[&both[..], &["--format", "json"]].concat())).unwrap();
     assert_eq!(json["differ"][0]["name"], "broken on purpose");
     assert_eq!(json["rows"][0]["a"]["n"], 3);
-    assert_eq!(files(&here.path("ordinary")), ["result.json"], "a comparison writes nothing");
-    here.refuses(&[&both[..], &["--out", "x"]].concat(), 2, &["`--out`"]);
+    assert_eq!(files(&here.path("ordinary")), ["result.json"], "a comparison writes nothing beside them");
+    let named = here.prints(&[&both[..], &["--out", "x"]].concat());
+    assert!(named.trim_end().ends_with("report: x/index.html"), "{named}");
+    assert_eq!(files(&here.path("x")), ["index.html", "summary.md"]);
+    let page = std::fs::read_to_string(here.path("x/index.html")).unwrap();
+    for part in
+        ["Two runs beside each other", "carries no verdict", "broken on purpose", "sustained, events/s"]
+    {
+        assert!(page.contains(part), "`{part}` is not in: {page}");
+    }
 }
 
 #[test]
@@ -121,13 +129,16 @@ fn what_is_no_result_is_named() {
     let whole = std::fs::read_to_string(here.path("ordinary/result.json")).unwrap();
     let write = |name: &str, content: &str| std::fs::write(here.path(name), content).unwrap();
     write("cut.json", &whole[..whole.len() / 2]);
-    write("later.json", &whole.replacen("\"schema_version\":1", "\"schema_version\":7", 1));
-    write("other.json", "{\"schema_version\":1,\"command\":[]}");
+    write("later.json", &whole.replacen("\"schema_version\":2", "\"schema_version\":7", 1));
+    write("earlier.json", &whole.replacen("\"schema_version\":2", "\"schema_version\":1", 1));
+    write("other.json", "{\"schema_version\":2,\"command\":[]}");
     write("empty.json", "");
-    here.refuses(&["ordinary"], 1, &["is a directory", "name the file: ordinary/result.json"]);
+    std::fs::create_dir(here.path("nothing")).unwrap();
+    here.refuses(&["nothing"], 2, &["holds neither a result.json nor a gate.json"]);
     here.refuses(&["cut.json"], 1, &["cut.json is cut off"]);
     here.refuses(&["empty.json"], 1, &["empty.json is cut off"]);
-    here.refuses(&["later.json"], 1, &["schema_version 7", "knows 1"]);
+    here.refuses(&["later.json"], 1, &["schema_version 7", "knows 2"]);
+    here.refuses(&["earlier.json"], 1, &["schema_version 1", "knows 2"]);
     here.refuses(&["other.json"], 1, &["other.json is not a result"]);
     here.refuses(&["gone.json"], 1, &["no file gone.json"]);
     here.refuses(&["ordinary/result.json", "cut.json"], 1, &["cut.json is cut off"]);

@@ -6,7 +6,7 @@ use super::rules::Rules;
 use lanebench_result::gate::{
     GATE_SCHEMA_VERSION, GateLook, GateRecord, GateRound, GateVerdict, MetricVerdict, OnUndecided, Side,
 };
-use lanebench_result::{Environment, Stack, Warning, Workload};
+use lanebench_result::{Environment, Stack, WarmUp, Warning, Workload};
 
 /// A gate under way.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct About {
     pub stack: Stack,
     /// What was offered.
     pub workload: Workload,
+    /// What came before the first round.
+    pub warm_up: WarmUp,
     /// The CPUs that all of it ran on; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.
@@ -128,6 +130,7 @@ impl Gate {
             environment: about.environment,
             stack: about.stack,
             workload: about.workload,
+            warm_up: about.warm_up,
             cpus: about.cpus,
             baseline: about.baseline,
             candidate: about.candidate,
@@ -168,7 +171,9 @@ impl Gate {
     /// What the verdict alone does not say.
     fn own_warnings(&self, looks: &[GateLook]) -> Vec<Warning> {
         let mut warnings = Vec::new();
-        let mut warn = |code: &str, message: String| warnings.push(Warning { code: code.into(), message });
+        let mut warn = |code: &str, message: String| {
+            warnings.push(Warning { code: code.into(), message, configuration: None, rounds: Vec::new() });
+        };
         let last = looks.last();
         for rule in self.rules.as_slice().iter().filter(|rule| !rule.required) {
             let found = last.and_then(|look| look.of(rule.metric));

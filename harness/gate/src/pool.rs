@@ -26,7 +26,7 @@ use super::replay::{Rates, Replay};
 use super::rules::Rules;
 use lanebench_result::gate::{Metric, Values};
 
-/// Fewest rounds of a pool; METHOD.md allows no bootstrap of fewer than 20 trials, and a gate may draw 30 rounds.
+/// Fewest rounds of a pool; docs/method.md allows no bootstrap of fewer than 20 trials, and a gate may draw 30 rounds.
 pub const POOL_MIN: usize = 30;
 
 /// Confidence of every interval here.

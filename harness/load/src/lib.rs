@@ -4,23 +4,30 @@
 //! time and skips none, so that waiting caused by a slow system counts as response time and is not left out
 //! ("coordinated omission"). It sleeps in the kernel and never spins: on two cores a spinning sender would take a
 //! third of the machine from what it measures.
+//!
+//! Closed loop: a bounded number of events is in flight, sent and not yet visible, and one more is sent for each that
+//! becomes visible. That finds what a configuration sustains, and says nothing of response times.
 
 pub mod client;
 pub mod feed;
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use lanebench_measure::Timeline;
 use lanebench_measure::clock::precise_sleep;
 use lanebench_measure::timeline::PhaseId;
-use lanebench_measure::{Clock, Timeline};
 use lanebench_workload::Planned;
 
 /// A cancelled sender notices within this time, however far away the next event is.
 const CANCEL_WITHIN_NS: u64 = 50_000_000;
+
+/// How often a closed loop looks for what became visible.
+const LOOK_EVERY_NS: u64 = 1_000_000;
 
 /// The message key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -88,7 +95,7 @@ pub enum LoadError {
 pub struct LoadReport {
     /// Events handed over.
     pub sent: usize,
-    /// The largest sent − due, ns; 0 for a backlog, which has no due times of its own.
+    /// The largest sent − due, ns; 0 where no schedule says what is due.
     pub late_max_ns: u64,
     /// When the last event had been handed over, in ns since the run's epoch.
     pub ended_ns: u64,
@@ -116,12 +123,37 @@ impl Load {
         cancel: &CancellationToken,
     ) -> Result<Self, LoadError> {
         timeline.start_phase(phase, start_ns);
-        let start_ns = timeline.started_ns(phase);
-        Self::spawn(timeline, phase, start_ns, Box::new(sink), cancel)
+        let start_ns = timeline.started_ns(phase).unwrap_or(start_ns);
+        Self::spawn(timeline, phase, Pace::Schedule { start_ns }, Box::new(sink), cancel)
     }
 
-    /// Sends a phase as fast as the sink accepts it (closed loop). The phase is not started by this: its backlog is
-    /// due when someone calls [`Timeline::start_phase`].
+    /// Sends events of a phase for `length`, such that at most `in_flight` of them are sent and not yet visible. This starts
+    /// the phase; when it ends, events that were not sent are no longer offered ([`Timeline::offered`]).
+    ///
+    /// # Errors
+    /// [`LoadError::Thread`].
+    pub fn closed_loop(
+        timeline: Arc<Timeline>,
+        phase: PhaseId,
+        in_flight: usize,
+        length: Duration,
+        sink: impl Sink + 'static,
+        cancel: &CancellationToken,
+    ) -> Result<Self, LoadError> {
+        let start_ns = timeline.clock().now_ns();
+        timeline.start_phase(phase, start_ns);
+        let end_ns = start_ns + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX / 2);
+        Self::spawn(
+            timeline,
+            phase,
+            Pace::InFlight { most: in_flight.max(1), end_ns },
+            Box::new(sink),
+            cancel,
+        )
+    }
+
+    /// Sends a phase as fast as the sink accepts it. The phase is not started by this: its backlog is due when someone calls
+    /// [`Timeline::start_phase`].
     ///
     /// # Errors
     /// [`LoadError::Thread`].
@@ -131,18 +163,18 @@ impl Load {
         sink: impl Sink + 'static,
         cancel: &CancellationToken,
     ) -> Result<Self, LoadError> {
-        Self::spawn(timeline, phase, None, Box::new(sink), cancel)
+        Self::spawn(timeline, phase, Pace::Backlog, Box::new(sink), cancel)
     }
 
     fn spawn(
         timeline: Arc<Timeline>,
         phase: PhaseId,
-        start_ns: Option<u64>,
+        pace: Pace,
         mut sink: Box<dyn Sink>,
         cancel: &CancellationToken,
     ) -> Result<Self, LoadError> {
         let cancel = cancel.child_token();
-        let sender = Sender { timeline, phase, start_ns, cancel: cancel.clone() };
+        let sender = Sender { timeline, phase, pace, cancel: cancel.clone() };
         let (done, report) = oneshot::channel();
         let run = move || {
             let outcome = sender.run(&mut *sink);
@@ -173,47 +205,82 @@ impl Drop for Load {
     }
 }
 
+/// What an event waits for before it is sent.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// For nothing.
+    Backlog,
+    /// For its due time, which counts from the start.
+    Schedule { start_ns: u64 },
+    /// For fewer than `most` in flight; from `end_ns` on, none is sent.
+    InFlight { most: usize, end_ns: u64 },
+}
+
+/// What becomes of the next event.
+enum Next {
+    Send,
+    End,
+    Cancelled,
+}
+
 /// What the thread works with.
 struct Sender {
     timeline: Arc<Timeline>,
     phase: PhaseId,
-    /// Where due times count from; `None` for a backlog.
-    start_ns: Option<u64>,
+    pace: Pace,
     cancel: CancellationToken,
 }
 
 impl Sender {
     fn run(&self, sink: &mut dyn Sink) -> Result<LoadReport, LoadError> {
         precise_sleep().map_err(LoadError::TimerSlack)?;
-        let clock = self.timeline.clock();
         let plan = self.timeline.plan(self.phase);
         let mut report = LoadReport { sent: 0, late_max_ns: 0, ended_ns: 0, cancelled: false };
         for (index, event) in self.timeline.range(self.phase).zip(&plan.events) {
-            let due_ns = self.start_ns.map(|start| start + event.due_ns);
-            if !self.sleep_until(clock, due_ns.unwrap_or(0)) {
-                report.cancelled = true;
-                break;
+            match self.wait(event, report.sent) {
+                Next::Send => {}
+                Next::End => break,
+                Next::Cancelled => {
+                    report.cancelled = true;
+                    break;
+                }
             }
             let sent_ns = self.timeline.sent(index);
-            report.late_max_ns = report.late_max_ns.max(due_ns.map_or(0, |due| sent_ns.saturating_sub(due)));
+            if let Pace::Schedule { start_ns } = self.pace {
+                report.late_max_ns = report.late_max_ns.max(sent_ns.saturating_sub(start_ns + event.due_ns));
+            }
             sink.send(index, event).map_err(|source| LoadError::Sink { sent: report.sent, source })?;
             report.sent += 1;
         }
-        report.ended_ns = clock.now_ns();
+        if matches!(self.pace, Pace::InFlight { .. }) {
+            self.timeline.offered(self.phase, report.sent);
+        }
+        report.ended_ns = self.timeline.clock().now_ns();
         Ok(report)
     }
 
-    /// Sleeps until `due_ns`, in slices short enough to notice a cancellation; whether to go on.
-    fn sleep_until(&self, clock: Clock, due_ns: u64) -> bool {
+    /// Waits until the next event may be sent, `sent` of the phase being sent already.
+    fn wait(&self, event: &Planned, sent: usize) -> Next {
+        let clock = self.timeline.clock();
         loop {
             if self.cancel.is_cancelled() {
-                return false;
+                return Next::Cancelled;
             }
             let now_ns = clock.now_ns();
-            if now_ns >= due_ns {
-                return true;
+            let until_ns = match self.pace {
+                Pace::Backlog => return Next::Send,
+                Pace::Schedule { start_ns } => start_ns + event.due_ns,
+                Pace::InFlight { end_ns, .. } if now_ns >= end_ns => return Next::End,
+                Pace::InFlight { most, .. } if sent < most + self.timeline.visible_count(self.phase) => {
+                    now_ns
+                }
+                Pace::InFlight { .. } => now_ns + LOOK_EVERY_NS,
+            };
+            if now_ns >= until_ns {
+                return Next::Send;
             }
-            clock.sleep_until(due_ns.min(now_ns + CANCEL_WITHIN_NS));
+            // In slices short enough to notice a cancellation.
+            clock.sleep_until(until_ns.min(now_ns + CANCEL_WITHIN_NS));
         }
     }
 }
@@ -221,6 +288,8 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lanebench_measure::Clock;
+    use lanebench_measure::timeline::Due;
     use lanebench_workload::{Arrivals, Keys, Plan, PlanSpec, Segment, due_times};
     use std::sync::Mutex;
     use std::time::{Duration, Instant};
@@ -228,17 +297,21 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn timeline(rate_per_s: f64, length: Duration) -> (Arc<Timeline>, PhaseId) {
-        let due = due_times(&[Segment { rate_per_s, length }], Arrivals::Constant, 1);
+        phase(rate_per_s, length, Due::Planned)
+    }
+
+    fn phase(rate_per_s: f64, length: Duration, due: Due) -> (Arc<Timeline>, PhaseId) {
+        let times = due_times(&[Segment { rate_per_s, length }], Arrivals::Constant, 1);
         let spec =
             PlanSpec { prefix: "s", events_per_order: 5, keys: Keys::Uniform, value_bytes: 300, seed: 1 };
-        let plan = Arc::new(Plan::new(&spec, &due).unwrap());
-        let timeline = Timeline::new(Clock::start(), [("steady".to_owned(), plan)], |_| None).unwrap();
-        let phase = timeline.phase("steady").unwrap();
+        let plan = Arc::new(Plan::new(&spec, &times).unwrap());
+        let timeline = Timeline::new(Clock::start(), |_| None);
+        let phase = timeline.add_phase("steady", due, plan).unwrap();
         (Arc::new(timeline), phase)
     }
 
     fn slips(timeline: &Timeline, phase: PhaseId) -> Vec<u64> {
-        let slips = timeline.times(phase).slip;
+        let slips = timeline.times(phase).send_delay;
         slips.into_iter().map(|ns| u64::try_from(ns).expect("nothing is sent before it is due")).collect()
     }
 
@@ -354,5 +427,46 @@ mod tests {
         assert_eq!((report.sent, report.late_max_ns), (1_000, 0));
         assert_eq!(timeline.started_ns(phase), None);
         assert!(timeline.passed(999).sent.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_closed_loop_sends_one_for_each_that_becomes_visible_and_ends_in_time() {
+        use payment_delivery::kafka::Origin;
+        use payment_delivery::probe::{Probe as _, Seen};
+
+        const MOST: usize = 8;
+        let (timeline, phase) = phase(1_000.0, Duration::from_secs(1), Due::WhenSent);
+        let (most, taken) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let sink = {
+            let (timeline, most, taken) = (timeline.clone(), most.clone(), taken.clone());
+            move |index: usize, event: &Planned| {
+                let in_flight = index + 1 - timeline.visible_count(phase);
+                let mut most = most.lock().unwrap();
+                *most = in_flight.max(*most);
+                taken.lock().unwrap().push((event.order_id.clone(), event.revision));
+                Ok(())
+            }
+        };
+        let length = Duration::from_millis(200);
+        let load = Load::closed_loop(timeline.clone(), phase, MOST, length, sink, &CancellationToken::new())
+            .unwrap();
+        // A consumer that shows four events every ten milliseconds.
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let shown: Vec<_> = {
+                let mut taken = taken.lock().unwrap();
+                let most = taken.len().min(4);
+                taken.drain(..most).collect()
+            };
+            for (order_id, revision) in shown {
+                let origin = Origin { partition: 0, offset: 0 };
+                timeline.visible(Seen { consumer: "c0", order_id: &order_id, revision, origin }, revision);
+            }
+        }
+        let report = load.finished().await.unwrap();
+        assert_eq!(*most.lock().unwrap(), MOST);
+        assert!(report.sent >= MOST && report.sent < 1_000, "{report:?}");
+        assert_eq!(timeline.offered_count(phase), report.sent, "what was not sent is waited for by nobody");
+        assert!(report.ended_ns - timeline.started_ns(phase).unwrap() >= 200 * MS);
     }
 }

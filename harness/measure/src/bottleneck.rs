@@ -1,9 +1,12 @@
-//! Names what held a drain back, from measured utilisation. Pure.
+//! Names what held a phase back, from measured utilisation. Pure.
 //!
-//! A consumer is one loop that does one thing at a time, so the part of the drain that it spent on each thing says what it
-//! waited for. The rule: consumers that mostly waited for messages were starved by the **broker**; else the activity that took
-//! at least half of their time held them back (their own work is the **worker**, the modelled call the **service**); else
-//! it is **unknown**. CPU figures of the components stand beside it as evidence and do not change the name.
+//! Where the machine's cores were all busy, nothing of it could run faster whatever else is changed: the bottleneck is the
+//! **host**, and the evidence says which component used most of it and what consumers waited for.
+//!
+//! Otherwise a consumer is one loop that does one thing at a time, so the part of the phase that it spent on each thing says
+//! what it waited for. The rule: consumers that mostly waited for messages were starved by the **broker**; else the activity that
+//! took at least half of their time held them back (their own work is the **worker**, the modelled call the **service**); else
+//! it is **unknown**.
 
 use std::time::Duration;
 
@@ -15,16 +18,16 @@ use lanebench_result::{Bottleneck, Resource};
 /// The part of the consumers' time that gives a bottleneck its name.
 pub const SHARE_MIN: f64 = 0.5;
 
-/// From this part of all CPUs busy on, the evidence says that the host had nothing left.
-pub const HOST_FULL: f64 = 0.95;
+/// From this part of all CPUs busy on, the host had nothing left.
+pub const HOST_FULL: f64 = 0.9;
 
-/// What one consumer spent its part of the drain on.
+/// What one consumer spent its part of a phase on.
 ///
 /// The time counts until its last event: that it then had nothing left to do is the share of the keys it was given, not a
 /// bottleneck.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerTime {
-    /// From the drain's start until its last event was visible.
+    /// From the phase's start until its last event was visible.
     pub busy: Duration,
     /// Waiting for a message.
     pub idle: Duration,
@@ -39,10 +42,10 @@ pub struct ConsumerTime {
 }
 
 impl ConsumerTime {
-    /// From what the timeline measured: a consumer's work, what it spent during the drain, and when the drain began
+    /// From what the timeline measured: a consumer's work, what it spent during the phase, and when the phase began
     /// (ns since the run's epoch).
-    pub fn new(work: &ConsumerWork, spent: &Spent, drain_start_ns: u64) -> Self {
-        let busy = Duration::from_nanos(work.last_visible_ns.saturating_sub(drain_start_ns));
+    pub fn new(work: &ConsumerWork, spent: &Spent, start_ns: u64) -> Self {
+        let busy = Duration::from_nanos(work.last_visible_ns.saturating_sub(start_ns));
         let get = |activity| spent.get(&work.consumer, activity);
         let (own, service) = (get(Activity::Own), get(Activity::Service));
         let (store, view) = (get(Activity::Store), get(Activity::View));
@@ -52,7 +55,7 @@ impl ConsumerTime {
     }
 }
 
-/// Names the bottleneck of a drain.
+/// Names the bottleneck of a phase.
 ///
 /// `resources` are the components' usage during it, `host` among them; `cores` the machine's.
 pub fn bottleneck(consumers: &[ConsumerTime], resources: &[Resource], cores: usize) -> Bottleneck {
@@ -81,7 +84,34 @@ pub fn bottleneck(consumers: &[ConsumerTime], resources: &[Resource], cores: usi
             ("unknown", format!("nothing took half of the consumers' time: {}", list.join(", ")))
         }
     };
-    Bottleneck { name: name.into(), evidence: format!("{spent}{used}") }
+    match host_full(resources, cores) {
+        Some(most) => Bottleneck { name: "host".into(), evidence: format!("{most}; {spent}{used}") },
+        None => Bottleneck { name: name.into(), evidence: format!("{spent}{used}") },
+    }
+}
+
+/// That the host had nothing left, and for whom most of it went; `None` where it had.
+fn host_full(resources: &[Resource], cores: usize) -> Option<String> {
+    let host = resources.iter().find(|r| r.name == "host")?;
+    if host.cores_busy < HOST_FULL * cores.max(1) as f64 {
+        return None;
+    }
+    let components = resources.iter().filter(|r| r.name != "host");
+    let most = components.max_by(|a, b| a.cores_busy.total_cmp(&b.cores_busy));
+    let of = most.map_or_else(String::new, |r| format!(", most of them by {} ({:.2})", r.name, r.cores_busy));
+    Some(format!("all {cores} cores of the host were busy{of}"))
+}
+
+/// For an open loop that is kept up with: consumers idle as long as nothing is due.
+pub fn offered_load(resources: &[Resource], cores: usize) -> Bottleneck {
+    let used = usage(resources, cores);
+    match host_full(resources, cores) {
+        Some(most) => Bottleneck { name: "host".into(), evidence: format!("{most}{used}") },
+        None => Bottleneck {
+            name: "offered load".into(),
+            evidence: format!("all that was offered was worked off as it came{used}"),
+        },
+    }
 }
 
 /// For a worker that is seen from outside only.
@@ -104,9 +134,6 @@ fn usage(resources: &[Resource], cores: usize) -> String {
     if let Some(host) = host.first() {
         let share = host.cores_busy / cores.max(1) as f64;
         text += &format!("; {:.0} % of the host's {cores} cores were busy", share * 100.0);
-        if share >= HOST_FULL {
-            text += ", so that nothing could run faster";
-        }
     }
     text
 }
@@ -129,7 +156,7 @@ mod tests {
     }
 
     fn resources(host: f64) -> Vec<Resource> {
-        [("lanes", 0.4), ("postgresql", 1.1), ("host", host)]
+        [("consumers", 0.4), ("postgresql", 1.1), ("host", host)]
             .map(|(name, cores_busy)| Resource {
                 name: name.into(),
                 cpu_s: 1.0,
@@ -177,15 +204,28 @@ mod tests {
     }
 
     #[test]
-    fn the_evidence_holds_the_components_and_a_full_host() {
+    fn the_evidence_holds_the_components() {
         let store = [consumer(1000, [0, 200, 0, 800, 0])];
-        let evidence = bottleneck(&store, &resources(1.94), 2).evidence;
         assert_eq!(
-            evidence,
-            "consumers spent 80 % of their time waiting for the store; cores kept busy: lanes 0.40, postgresql 1.10; \
-             97 % of the host's 2 cores were busy, so that nothing could run faster"
+            bottleneck(&store, &resources(1.6), 2).evidence,
+            "consumers spent 80 % of their time waiting for the store; cores kept busy: consumers 0.40, postgresql 1.10; \
+             80 % of the host's 2 cores were busy"
         );
-        assert!(!bottleneck(&store, &resources(1.8), 2).evidence.contains("faster"));
         assert!(!bottleneck(&store, &[], 2).evidence.contains(';'));
+    }
+
+    #[test]
+    fn where_all_cores_are_busy_the_host_is_the_bottleneck() {
+        let store = [consumer(1000, [0, 200, 0, 800, 0])];
+        let Bottleneck { name, evidence } = bottleneck(&store, &resources(1.94), 2);
+        assert_eq!(name, "host");
+        assert!(
+            evidence.starts_with(
+                "all 2 cores of the host were busy, most of them by postgresql (1.10); consumers spent 80 %"
+            ),
+            "{evidence}"
+        );
+        assert_eq!(bottleneck(&store, &resources(1.79), 2).name, "store");
+        assert_eq!(bottleneck(&store, &resources(1.79), 1).name, "host");
     }
 }

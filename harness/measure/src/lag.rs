@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
@@ -37,27 +37,6 @@ pub trait OffsetSource: Send {
     fn committed(&mut self) -> impl Future<Output = Result<BTreeMap<i32, i64>, Self::Error>> + Send;
 }
 
-/// The name of the phase at hand, shared with the sampler.
-#[derive(Clone, Debug)]
-pub struct PhaseLabel(Arc<Mutex<String>>);
-
-impl PhaseLabel {
-    /// A label that says `phase`.
-    pub fn new(phase: &str) -> Self {
-        Self(Arc::new(Mutex::new(phase.into())))
-    }
-
-    /// From now on samples belong to `phase`.
-    pub fn set(&self, phase: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase.into();
-    }
-
-    /// The phase at hand.
-    pub fn get(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 /// The lag of the last tick over all partitions, in records, for whoever looks on.
 #[derive(Clone, Debug, Default)]
 pub struct LagGauge(Arc<AtomicU64>);
@@ -85,6 +64,14 @@ pub struct LagSeries {
     pub last_error: Option<String>,
 }
 
+impl LagSeries {
+    /// The samples from `from_ms` to `to_ms`, their times counted from there.
+    pub fn within(&self, from_ms: f64, to_ms: f64) -> Vec<LagSample> {
+        let within = self.samples.iter().filter(|sample| (from_ms..=to_ms).contains(&sample.t_ms));
+        within.map(|sample| LagSample { t_ms: sample.t_ms - from_ms, ..sample.clone() }).collect()
+    }
+}
+
 /// A sampler at work. Dropped, it is stopped.
 #[must_use = "a dropped sampler is stopped"]
 pub struct LagSampler {
@@ -98,13 +85,12 @@ impl LagSampler {
     pub fn start(
         source: impl OffsetSource + 'static,
         oldest: OldestNotVisible,
-        label: PhaseLabel,
         gauge: LagGauge,
         tick: Duration,
         cancel: &CancellationToken,
     ) -> Self {
         let cancel = cancel.child_token();
-        let sampling = Sampling { source, oldest, label, gauge, series: LagSeries::default() };
+        let sampling = Sampling { source, oldest, gauge, series: LagSeries::default() };
         let task = tokio::spawn(sampling.run(tick, cancel.clone()));
         Self { cancel, task }
     }
@@ -128,7 +114,6 @@ impl Drop for LagSampler {
 struct Sampling<S> {
     source: S,
     oldest: OldestNotVisible,
-    label: PhaseLabel,
     gauge: LagGauge,
     series: LagSeries,
 }
@@ -177,10 +162,8 @@ impl<S: OffsetSource> Sampling<S> {
         let committed = self.source.committed().await?;
         let ends = self.source.end_offsets().await?;
         let now_ns = self.oldest.timeline().clock().now_ns();
-        let phase = self.label.get();
         let sample = |(partition, end): (i32, i64)| LagSample {
             t_ms: now_ns as f64 / 1e6,
-            phase: phase.clone(),
             partition,
             // Without a commit the group begins at the earliest offset, 0 in a topic of this run's own.
             records: end - committed.get(&partition).copied().unwrap_or(0),
@@ -193,6 +176,7 @@ impl<S: OffsetSource> Sampling<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timeline::Due;
     use crate::{Clock, Timeline};
     use lanebench_workload::{Keys, Plan, PlanSpec};
     use std::ops::Range;
@@ -230,7 +214,6 @@ mod tests {
 
     struct Started {
         sampler: LagSampler,
-        label: PhaseLabel,
         samples: Arc<AtomicI64>,
     }
 
@@ -239,15 +222,15 @@ mod tests {
             let keys = Keys::Uniform;
             let spec = PlanSpec { prefix: "d", events_per_order: 1, keys, value_bytes: 0, seed: 1 };
             let plan = Arc::new(Plan::backlog(&spec, 1).unwrap());
-            let timeline = Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(1)).unwrap();
+            let timeline = Timeline::new(Clock::start(), |_| Some(1));
+            timeline.add_phase("drain", Due::Planned, plan).unwrap();
             timeline.start_phase(timeline.phase("drain").unwrap(), 0);
-            let (label, samples) = (PhaseLabel::new("drain"), Arc::new(AtomicI64::new(0)));
+            let samples = Arc::new(AtomicI64::new(0));
             let oldest = OldestNotVisible::new(Arc::new(timeline));
             let broker = Broker { samples: samples.clone(), pause, failing };
             let cancel = CancellationToken::new();
-            let sampler =
-                LagSampler::start(broker, oldest, label.clone(), LagGauge::default(), TICK, &cancel);
-            Self { sampler, label, samples }
+            let sampler = LagSampler::start(broker, oldest, LagGauge::default(), TICK, &cancel);
+            Self { sampler, samples }
         }
 
         /// Waits until that many samples were begun.
@@ -266,10 +249,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_tick_gives_a_sample_of_each_partition_under_the_phase_at_hand() {
+    async fn each_tick_gives_a_sample_of_each_partition() {
         let started = Started::new(Duration::ZERO, 0..0);
-        started.sampled(5).await;
-        started.label.set("steady");
         started.sampled(12).await;
         let series = started.sampler.stop().await.unwrap();
         let (zero, one): (Vec<_>, Vec<_>) = series.samples.iter().partition(|s| s.partition == 0);
@@ -277,7 +258,6 @@ mod tests {
         assert!(zero.iter().zip(1..).all(|(s, n)| s.records == 10 * n && s.ns == 0));
         assert!(one.iter().all(|s| s.records == 1 && s.ns > 0));
         assert!(one.is_sorted_by_key(|s| s.t_ms) && one.is_sorted_by_key(|s| s.ns));
-        assert_eq!((zero[0].phase.as_str(), zero[zero.len() - 1].phase.as_str()), ("drain", "steady"));
     }
 
     #[tokio::test]

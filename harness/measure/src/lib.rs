@@ -1,7 +1,8 @@
-//! What was observed: when each event passed each gate, how far the group lagged, what it cost, and what disturbed it.
+//! What was observed: when each event passed each milestone, how far the group lagged, what it cost, and what disturbed it.
 
 pub mod bottleneck;
 pub mod clock;
+pub mod gc_log;
 pub mod lag;
 pub mod noise;
 pub mod outside;

@@ -172,11 +172,15 @@ fn spread(mut runs: Vec<u64>) -> f64 {
 }
 
 /// CPU time used by what is no part of the run, as a part of all CPU time: `host`, less the other components of
-/// `resources` (`lanes` are within `harness`). `None` without a `host` among them.
+/// `resources` (`consumers` are within `harness`). `None` without a `host` among them.
 pub fn foreign_cpu(resources: &[Resource], cores: usize) -> Option<f64> {
     let host = resources.iter().find(|r| r.name == "host")?.cores_busy;
+    // Components that are known by their addresses alone may be on this host: what they use can't be told from what others use.
+    let brokers = |r: &Resource| matches!(r.name.as_str(), "kafka" | "broker");
+    resources.iter().find(|r| brokers(r))?;
     // Threads of the harness are in its own figure already.
-    let counted = |r: &&Resource| !matches!(r.name.as_str(), "host" | "lanes" | "broker" | "sqlite");
+    let counted =
+        |r: &&Resource| !matches!(r.name.as_str(), "host" | "consumers" | "api" | "broker" | "sqlite");
     let ours: f64 = resources.iter().filter(counted).map(|r| r.cores_busy).sum();
     Some(((host - ours) / cores.max(1) as f64).clamp(0.0, 1.0))
 }
@@ -233,7 +237,7 @@ mod tests {
     fn foreign_cpu_is_what_the_components_leave() {
         let resource =
             |name: &str, cores_busy| Resource { name: name.into(), cpu_s: 0.0, cores_busy, rss_bytes_max: 0 };
-        let mut all = vec![resource("harness", 0.5), resource("lanes", 0.4), resource("kafka", 0.3)];
+        let mut all = vec![resource("harness", 0.5), resource("consumers", 0.4), resource("kafka", 0.3)];
         assert_eq!(foreign_cpu(&all, 2), None);
         all.push(resource("host", 1.2));
         assert!((foreign_cpu(&all, 2).unwrap() - 0.2).abs() < 1e-9);

@@ -1,35 +1,44 @@
-//! `series.csv`: the lag samples of all trials, tidy, one a line.
+//! `series.csv`: the lag samples of all trials, tidy, one a line; times are from the start of the phase.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use lanebench_result::RunResult;
+use lanebench_result::{GrowthVerdict, Phase, RunResult};
 
 /// The header of the file.
-pub const HEADER: &str = "configuration,round,t_ms,phase,partition,records,ns";
+pub const HEADER: &str = "configuration,round,phase,grows,t_ms,partition,records,ns";
 
 /// The whole file as text.
 pub fn series(result: &RunResult) -> String {
     let mut out = format!("{HEADER}\n");
     for configuration in &result.configurations {
         for trial in &configuration.trials {
-            for s in &trial.lag.series {
-                // Writing to a String cannot fail.
-                let _ = writeln!(
-                    out,
-                    "{},{},{:.3},{},{},{},{}",
-                    field(&configuration.name),
-                    trial.round,
-                    s.t_ms,
-                    field(&s.phase),
-                    s.partition,
-                    s.records,
-                    s.ns
-                );
+            for phase in &trial.phases {
+                lines(&mut out, &configuration.name, trial.round, phase);
             }
         }
     }
     out
+}
+
+fn lines(out: &mut String, configuration: &str, round: u32, phase: &Phase) {
+    let grows = phase.grows.map_or("", |growth| match growth.verdict {
+        GrowthVerdict::Grows => "true",
+        GrowthVerdict::Holds => "false",
+    });
+    for s in &phase.lag.series {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "{},{round},{},{grows},{:.3},{},{},{}",
+            field(configuration),
+            field(&phase.name),
+            s.t_ms,
+            s.partition,
+            s.records,
+            s.ns
+        );
+    }
 }
 
 /// A field, quoted where RFC 4180 asks for it.

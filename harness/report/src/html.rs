@@ -8,10 +8,12 @@ use crate::table::{self, Row};
 use crate::units::{number, percent, range, ratio, spread};
 use crate::words::{self, Tone};
 use crate::{ReportError, ran};
-use lanebench_result::{Comparison, Configuration, RunResult};
+use lanebench_result::{Comparison, Configuration, PartitionShare, PhaseKind, RunResult, Trial};
 
 mod checks;
 pub(super) mod palette;
+mod phases;
+mod rounds;
 mod surge;
 
 /// The page as text; everything that comes from the record is escaped by the template.
@@ -32,12 +34,17 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
         headline: headline.text,
         range_note: words::range_note(result),
         control_note: words::control_note(result),
+        catch_up: words::catch_up(result),
+        rounds: rounds::rows(result),
+        round_headings: &rounds::HEADINGS,
+        phases: phases::rows(result),
+        phase_headings: &phases::HEADINGS,
         rows: table::rows_and_control(result),
         figures: figures(result)?,
         palette: palette::rules(),
         comparisons: comparisons(result),
         lanes: lanes(result),
-        explanations: words::throughput_comparisons(result).filter_map(words::explanation).collect(),
+        explanations: words::drain_comparisons(result).filter_map(words::explanation).collect(),
         factors: words::FACTORS,
         truths: checks::truths(result),
         findings: checks::findings(result),
@@ -57,6 +64,11 @@ struct Page<'a> {
     headline: String,
     range_note: String,
     control_note: Option<String>,
+    catch_up: Option<String>,
+    rounds: Vec<rounds::Round>,
+    round_headings: &'static [&'static str],
+    phases: Vec<phases::PhaseRow>,
+    phase_headings: &'static [&'static str],
     rows: Vec<Row>,
     figures: Vec<Figure>,
     palette: String,
@@ -66,7 +78,7 @@ struct Page<'a> {
     factors: &'static str,
     truths: Vec<checks::Truth>,
     findings: Vec<checks::Findings>,
-    surge: Vec<[String; 5]>,
+    surge: Vec<[String; 6]>,
     ran: Vec<(&'static str, String)>,
 }
 
@@ -98,10 +110,13 @@ fn figure(chart: &Chart, result: &RunResult, rows: &[Row]) -> Result<Figure, Rep
         rows.iter().map(|r| format!("{}: {}", r.name, of(r))).collect::<Vec<_>>().join("; ")
     };
     let alt = match chart.name {
-        "throughput" => format!("Drain throughput in events/s. {}", say(|r| r.throughput.inline())),
+        "throughput" => format!("Sustained capacity in events/s. {}", say(|r| r.sustained.inline())),
         "latency" => format!(
             "Response time of the steady phase. {}",
-            say(|r| format!("p50 {}, p99 {}", r.p50.value, r.p99.value))
+            say(|r| {
+                let grows = if r.grows { ", grows with duration" } else { "" };
+                format!("p50 {}, p99 {}{grows}", r.p50.value, r.p99.value)
+            })
         ),
         "lag" => format!("Lag over time. Peak of the surge in records: {}", say(|r| r.peak_lag.inline())),
         _ => format!("Order violations. {}", say(|r| format!("{} {}", r.order.value, r.order.detail))),
@@ -118,32 +133,29 @@ fn figure(chart: &Chart, result: &RunResult, rows: &[Row]) -> Result<Figure, Rep
 }
 
 fn comparisons(result: &RunResult) -> Vec<[String; 5]> {
-    let line = |c: &Comparison, control: &str| {
+    let line = |c: &Comparison| {
         [
             format!("{} ÷ {}", c.candidate, c.baseline),
-            format!("{}{control}", metric(&c.metric)),
+            metric(&c.metric),
             ratio(c.ratio.value),
             format!("{}, n = {}", spread(&c.ratio, number), c.ratio.n),
             table::verdict_word(c.verdict).to_owned(),
         ]
     };
-    let mut lines: Vec<_> = result.comparisons.iter().map(|c| line(c, "")).collect();
-    if let Some(control) = &result.control {
-        let at = format!(", control at {}", words::control_cost(control));
-        lines.extend(control.comparisons.iter().map(|c| line(c, &at)));
-    }
-    lines
+    result.comparisons.iter().map(line).collect()
 }
 
 /// Each partition's part of the drain over the rounds; hashing shares every round's orders out anew.
 fn shares(configuration: &Configuration) -> Vec<[String; 3]> {
-    let all = || configuration.trials.iter().flat_map(|t| &t.partitions);
+    let drain = |t: &Trial| t.phase(PhaseKind::Drain).map(|drain| drain.partitions.clone());
+    let partitions: Vec<PartitionShare> = configuration.trials.iter().filter_map(drain).flatten().collect();
+    let all = || partitions.iter();
     let mut ids: Vec<i32> = all().map(|p| p.id).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.into_iter()
         .map(|id| {
-            let of = |value: fn(&lanebench_result::PartitionShare) -> f64, show: fn(f64) -> String| {
+            let of = |value: fn(&PartitionShare) -> f64, show: fn(f64) -> String| {
                 let values = || all().filter(|p| p.id == id).map(value);
                 range(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max), show)
             };
@@ -155,7 +167,8 @@ fn shares(configuration: &Configuration) -> Vec<[String; 3]> {
 /// A metric's name in plain words; one that is not known here keeps its own.
 fn metric(name: &str) -> String {
     match name {
-        "throughput_per_s" => "throughput",
+        "sustained_per_s" => "sustained capacity",
+        "drain_per_s" => "catch-up",
         "response_time_ns_p50" => "response time, median",
         "response_time_ns_p99" => "response time, p99",
         "surge_max_lag_records" => "peak lag of the surge",
@@ -176,6 +189,11 @@ fn lanes(result: &RunResult) -> Vec<Lane> {
             bound: words::share_bound(c).unwrap_or_default(),
         })
         .collect()
+}
+
+/// The rounds in which a warning showed.
+fn rounds_of(warning: &lanebench_result::Warning) -> String {
+    words::rounds_of(warning)
 }
 
 /// A message cut at its backticks; what stood between two of them is code.

@@ -14,15 +14,16 @@ pub fn summary(result: &RunResult) -> String {
     }
     out.push_str(&format!("**{}**\n\n", escape(&words::headline(result).text)));
     out.push_str(
-        "| configuration | rounds | events/s | ratio | response p50 | response p99 | peak lag, records | order violations \
-         | lost | bottleneck |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+        "| configuration | rounds | sustained, events/s | ratio | catch-up, events/s | response p50 | response p99 \
+         | peak lag, records | order violations | lost | bottleneck |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
     for row in table::rows_and_control(result) {
         let cells = [
             if row.control { format!("{} ({})", row.name, row.lanes) } else { row.name.clone() },
             row.rounds.inline(),
-            row.throughput.inline(),
+            row.sustained.inline(),
             row.ratio.inline(),
+            row.catch_up.inline(),
             row.p50.inline(),
             row.p99.inline(),
             row.peak_lag.inline(),
@@ -34,7 +35,14 @@ pub fn summary(result: &RunResult) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "| {} |", cells.join(" | "));
     }
-    let _ = writeln!(out, "\nIn brackets: {}.", words::range_note(result));
+    let _ = writeln!(
+        out,
+        "\nIn brackets: {}; of response times, the range of the rounds.",
+        words::range_note(result)
+    );
+    if let Some(said) = words::catch_up(result) {
+        let _ = writeln!(out, "{}", escape(&said));
+    }
     out.push_str(&warnings(&result.warnings));
     let _ = writeln!(
         out,
@@ -49,7 +57,8 @@ pub fn summary(result: &RunResult) -> String {
 
 /// A list of warnings below a word; empty without any.
 pub(super) fn warnings(warnings: &[Warning]) -> String {
-    let list = |w: &Warning| format!("- `{}`: {}\n", w.code, escape(&w.message));
+    let list =
+        |w: &Warning| format!("- `{}`: {}{}\n", w.code, escape(&w.message), escape(&words::rounds_of(w)));
     let lines: String = warnings.iter().map(list).collect();
     if lines.is_empty() { lines } else { format!("\nWarnings:\n{lines}") }
 }

@@ -10,6 +10,7 @@ use crate::units::{NONE, counted, duration, number, ratio, spread, whole};
 use crate::words;
 use lanebench_result::{Estimate, RunResult};
 
+mod page;
 mod print;
 
 /// What every output says of the ratios.
@@ -18,7 +19,7 @@ const WARNING: &str = "These are two runs on two occasions, not interleaved roun
      both in one run.";
 
 /// Things that differ in any two runs, and are no settings.
-const OCCASION: [&str; 3] = ["started", "load", "noise"];
+const OCCASION: [&str; 4] = ["started", "load", "noise", "warm-up"];
 
 /// Rates and lengths further apart than this part are different ones.
 const NEAR: f64 = 0.01;
@@ -69,7 +70,7 @@ pub struct Setting {
 pub struct PairRow {
     /// Such as `3p3c`.
     pub configuration: String,
-    /// Such as `throughput_per_s`.
+    /// Such as `sustained_per_s`.
     pub metric: String,
     /// The first result's estimate.
     pub a: Option<Estimate>,
@@ -102,34 +103,41 @@ enum Needs {
     Surge,
 }
 
-const METRICS: [Metric; 5] = [
+const METRICS: [Metric; 6] = [
     Metric {
-        name: "throughput_per_s",
-        title: "throughput, events/s",
+        name: "sustained_per_s",
+        title: "sustained, events/s",
         show: number,
         needs: Needs::Nothing,
-        of: |r, name| summary(r, name)?.throughput_per_s.clone(),
+        of: |r, name| summary(r, name)?.sustained_per_s.clone(),
     },
     Metric {
-        name: "control_throughput_per_s",
-        title: "throughput of the control, events/s",
+        name: "drain_per_s",
+        title: "catch-up, events/s",
+        show: number,
+        needs: Needs::Nothing,
+        of: |r, name| summary(r, name)?.drain_per_s.clone(),
+    },
+    Metric {
+        name: "control_drain_per_s",
+        title: "catch-up of the control, events/s",
         show: number,
         needs: Needs::Nothing,
         of: |r, name| {
             let rows = &r.control.as_ref()?.configurations;
-            rows.iter().find(|c| c.name == name)?.throughput_per_s.clone()
+            rows.iter().find(|c| c.name == name)?.drain_per_s.clone()
         },
     },
     Metric {
         name: "response_time_ns_p50",
-        title: "response time, p50",
+        title: "response time, p50 (geometric mean of the rounds)",
         show: duration,
         needs: Needs::SteadyRate,
         of: |r, name| summary(r, name)?.response_time_ns_p50.clone(),
     },
     Metric {
         name: "response_time_ns_p99",
-        title: "response time, p99",
+        title: "response time, p99 (geometric mean of the rounds)",
         show: duration,
         needs: Needs::SteadyRate,
         of: |r, name| summary(r, name)?.response_time_ns_p99.clone(),
@@ -206,11 +214,11 @@ fn warnings(a: &RunResult, b: &RunResult) -> Vec<String> {
     if !same_rate(a, b) {
         warnings.push(format!(
             "Response times were taken at {} and at {} events/s, so they can't be compared.",
-            number(a.workload.steady_per_s),
-            number(b.workload.steady_per_s)
+            number(a.warm_up.rates.steady_per_s),
+            number(b.warm_up.rates.steady_per_s)
         ));
     }
-    if !same_surge(a, b) && a.workload.surge.is_some() && b.workload.surge.is_some() {
+    if !same_surge(a, b) && a.warm_up.rates.surge.is_some() && b.warm_up.rates.surge.is_some() {
         warnings.push("The surges were not the same, so their peaks of lag can't be compared.".into());
     }
     warnings
@@ -218,12 +226,12 @@ fn warnings(a: &RunResult, b: &RunResult) -> Vec<String> {
 
 /// Whether both runs offered the same rate in the steady phase.
 fn same_rate(a: &RunResult, b: &RunResult) -> bool {
-    near(a.workload.steady_per_s, b.workload.steady_per_s)
+    near(a.warm_up.rates.steady_per_s, b.warm_up.rates.steady_per_s)
 }
 
 /// Whether both runs had the same surge.
 fn same_surge(a: &RunResult, b: &RunResult) -> bool {
-    match (&a.workload.surge, &b.workload.surge) {
+    match (&a.warm_up.rates.surge, &b.warm_up.rates.surge) {
         (Some(a), Some(b)) => [
             (a.base_per_s, b.base_per_s),
             (a.peak_per_s, b.peak_per_s),
@@ -249,8 +257,10 @@ fn rows(a: &RunResult, b: &RunResult) -> Vec<PairRow> {
         }
     }
     let (rate, surge) = (same_rate(a, b), same_surge(a, b));
-    let incomparable = |needs| match needs {
+    let grows = |name: &str| [a, b].into_iter().filter_map(|r| summary(r, name)).any(|s| s.grows);
+    let incomparable = |name: &str, needs| match needs {
         Needs::SteadyRate if !rate => Some("other rate"),
+        Needs::SteadyRate if grows(name) => Some("grows"),
         Needs::Surge if !surge => Some("other surge"),
         _ => None,
     };
@@ -264,7 +274,7 @@ fn rows(a: &RunResult, b: &RunResult) -> Vec<PairRow> {
                     metric: kind.name.into(),
                     a: of_a,
                     b: of_b,
-                    incomparable: incomparable(kind.needs),
+                    incomparable: incomparable(name, kind.needs),
                     kind,
                 });
             }

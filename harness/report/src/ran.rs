@@ -1,14 +1,15 @@
 //! What ran, in full: all that is needed to judge a number or to have it again.
 
-use crate::units::{bytes, count, number, percent};
+use crate::units::{bytes, count, counted, number, percent};
 use crate::words;
-use lanebench_result::{Component, RunResult};
+use lanebench_result::{Component, Noise, RunResult};
 
 /// What ran, as name and value: when, on what, what was offered, by which build.
 pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
     let (e, s, w) = (&result.environment, &result.stack, &result.workload);
+    let rates = &result.warm_up.rates;
     let dirty = if e.dirty { ", with uncommitted changes" } else { "" };
-    let surge = w.surge.as_ref().map_or("none".to_owned(), |s| {
+    let surge = rates.surge.as_ref().map_or("none".to_owned(), |s| {
         format!(
             "{} → {} → {} events/s for {} s, {} s, {} s",
             number(s.base_per_s),
@@ -19,7 +20,9 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
             s.base_s
         )
     });
-    let service = if w.service_time_ms > 0.0 {
+    let service = if let Some(values) = varied(result, "service-time") {
+        format!("{values}, modelled")
+    } else if w.service_time_ms > 0.0 {
         format!("{}, modelled", words::modelled(result).unwrap_or_default())
     } else {
         "none".into()
@@ -35,7 +38,7 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
                 if s.name == "embedded" { "embedded broker" } else { "Kafka" },
                 s.kafka.version,
                 s.kafka.nodes,
-                s.kafka.replication,
+                varied(result, "replication").unwrap_or_else(|| s.kafka.replication.to_string()),
                 s.kafka.min_isr,
                 s.kafka.acks,
                 s.kafka.jvm.as_ref().map(|flags| format!(", JVM: {flags}")).unwrap_or_default()
@@ -50,10 +53,17 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
         ("sent", if w.through == "api" { "through the REST API" } else { "straight to the brokers" }.into()),
         ("orders drawn", format!("{}, {} events an order on average", w.keys, w.events_per_order)),
         ("message value", format!("{} bytes on average", count(w.value_bytes.into()))),
-        ("drain", format!("{} events", count(w.drain_events))),
+        ("warm-up", warm_up(result)),
+        ("drain", format!("{} events", count(rates.drain_events))),
+        ("sustained", format!("{} s counted, closed loop", number(rates.sustained_s))),
         (
             "steady",
-            format!("{} events/s for {} s, {}", number(w.steady_per_s), number(w.steady_s), w.arrivals),
+            format!(
+                "{} events/s for {} s, {}",
+                number(rates.steady_per_s),
+                number(rates.steady_s),
+                w.arrivals
+            ),
         ),
         ("surge", surge),
         ("service time", service),
@@ -66,16 +76,39 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The worst noise of any trial.
+/// The values of a flag that was varied.
+fn varied(result: &RunResult, flag: &str) -> Option<String> {
+    let mut values: Vec<&str> = Vec::new();
+    for value in result.configurations.iter().filter_map(|c| c.settings.get(flag)) {
+        if !values.contains(&value.as_str()) {
+            values.push(value);
+        }
+    }
+    (!values.is_empty()).then(|| format!("{} (varied)", values.join("; ")))
+}
+
+/// How long it took until the first round, and whether all had settled.
+fn warm_up(result: &RunResult) -> String {
+    let warm_up = &result.warm_up;
+    if warm_up.passes.is_empty() {
+        return "none".into();
+    }
+    let passes = counted(warm_up.passes.len() as u64, "pass", "passes");
+    let settled = if warm_up.settled { "all had settled" } else { "not all had settled" };
+    format!("{passes} in {} s, {settled}", number(warm_up.took_s))
+}
+
+/// The worst noise of any phase.
 fn noise(result: &RunResult) -> String {
-    let worst = |of: fn(&lanebench_result::Noise) -> f64| {
-        words::all_trials(result).map(|t| of(&t.noise)).fold(0.0, f64::max)
-    };
+    let all = || words::all_trials(result).flat_map(|t| &t.phases).map(|phase| &phase.noise);
+    let worst = |of: fn(&Noise) -> Option<f64>| all().filter_map(of).reduce(f64::max);
+    let part = |of| worst(of).map_or_else(|| words::NOT_MEASURED.to_owned(), percent);
     format!(
-        "worst trial: waiting for a CPU {}, stolen {}, slowest ÷ fastest canary loop {}",
-        percent(worst(|n| n.cpu_pressure.unwrap_or(0.0))),
-        percent(worst(|n| n.steal)),
-        number(worst(|n| n.canary_spread))
+        "worst phase: waiting for a CPU {}, for I/O {}, stolen {}, slowest ÷ fastest canary loop {}",
+        part(|n| n.cpu_pressure),
+        part(|n| n.io_pressure),
+        part(|n| Some(n.steal)),
+        number(worst(|n| Some(n.canary_spread)).unwrap_or(f64::NAN))
     )
 }
 

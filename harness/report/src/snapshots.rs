@@ -2,12 +2,20 @@
 
 use super::pair::Pair;
 use super::{bench, csv, fixture, html, markdown, text};
-use lanebench_result::{RunResult, Trial};
+use lanebench_result::{Phase, RunResult};
 
 /// Runs that show every kind of row: ordinary, with control drains, failed, cut short.
 fn some() -> Vec<(&'static str, RunResult)> {
-    let kept =
-        ["ordinary", "one-round", "demonstration", "failed", "control-failed", "interrupted", "hostile"];
+    let kept = [
+        "ordinary",
+        "one-round",
+        "demonstration",
+        "overloaded",
+        "failed",
+        "control-failed",
+        "interrupted",
+        "hostile",
+    ];
     fixture::all().into_iter().filter(|(name, _)| kept.contains(name)).collect()
 }
 
@@ -33,11 +41,11 @@ fn as_markdown() {
     }
 }
 
-/// The first lines of each trial are enough to see the form.
+/// The first lines of each phase are enough to see the form.
 #[test]
 fn as_csv() {
     let mut result = fixture::demonstration();
-    trials(&mut result).for_each(|t| t.lag.series.truncate(4));
+    phases(&mut result).for_each(|phase| phase.lag.series.truncate(2));
     check("demonstration.csv", &csv::series(&result));
 }
 
@@ -48,10 +56,13 @@ fn as_json() {
     for c in &mut result.configurations {
         c.trials.truncate(1);
     }
-    for t in trials(&mut result) {
-        t.lag.series.truncate(1);
-        t.steady.response_time_ns.histogram.truncate(2);
-        fixture::stages_mut(&mut t.steady.stages_ns).into_iter().for_each(|s| s.histogram.truncate(1));
+    result.configurations.iter_mut().for_each(|c| c.summary.response_time_ns = None);
+    for phase in phases(&mut result) {
+        phase.lag.series.truncate(1);
+        if let Some(response) = &mut phase.response_time_ns {
+            response.histogram.truncate(2);
+        }
+        fixture::stages_mut(&mut phase.stages_ns).into_iter().for_each(|s| s.histogram.truncate(1));
     }
     check("demonstration.json", &serde_json::to_string_pretty(&result).unwrap());
 }
@@ -98,7 +109,7 @@ fn benchmarks() {
 #[test]
 fn two_results() {
     let (a, mut b) = (fixture::ordinary(), fixture::demonstration());
-    b.workload.steady_per_s = 700.0;
+    b.warm_up.rates.steady_per_s = 700.0;
     let pair = Pair::of(("old/result.json", &a), ("new/result.json", &b));
     check("pair.txt", &pair.text());
     check("pair.md", &pair.markdown());
@@ -110,6 +121,6 @@ fn two_results() {
     }
 }
 
-fn trials(result: &mut RunResult) -> impl Iterator<Item = &mut Trial> {
-    result.configurations.iter_mut().flat_map(|c| &mut c.trials)
+fn phases(result: &mut RunResult) -> impl Iterator<Item = &mut Phase> {
+    result.configurations.iter_mut().flat_map(|c| &mut c.trials).flat_map(|t| &mut t.phases)
 }

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::units::{NONE, count, counted, duration, number, ratio, spread, whole};
+use crate::units::{NONE, count, counted, duration, number, ratio, spread, values, whole};
 use crate::words;
-use lanebench_result::{Configuration, Control, ControlRow, Estimate, RunResult, Verdict, Verification};
+use lanebench_result::{
+    Configuration, Control, ControlRow, Distribution, Estimate, GrowthVerdict, PhaseKind, RunResult, Trial,
+    Verdict, Verification, counting_rounds,
+};
+
+/// What stands beside a percentile of a phase whose backlog grew.
+pub const GROWS: &str = "grows with duration";
 
 /// A value and what qualifies it: its range, its denominator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,17 +46,21 @@ pub struct Row {
     pub lanes: String,
     /// Rounds that count, and how many are void.
     pub rounds: Cell,
-    /// Drain throughput, events/s, with its interval.
-    pub throughput: Cell,
-    /// Throughput ÷ that of the first configuration, with its interval.
+    /// Sustained capacity, events/s, with its interval.
+    pub sustained: Cell,
+    /// Sustained capacity ÷ that of the first configuration, with its interval; of control rows, that of the drain.
     pub ratio: Cell,
-    /// Median response time of the steady phase.
+    /// Throughput of the drain, events/s, with its interval.
+    pub catch_up: Cell,
+    /// Median response time of the steady phase: of all rounds merged, with the range of the rounds.
     pub p50: Cell,
-    /// 99th percentile of the response time of the steady phase.
+    /// 99th percentile of the response time of the steady phase, in the same way.
     pub p99: Cell,
+    /// Whether the response times say how long the phase was, since its backlog grew.
+    pub grows: bool,
     /// Peak lag of the surge, records.
     pub peak_lag: Cell,
-    /// Order violations, with the pairs checked.
+    /// Order violations, with the pairs checked: of the place with most of them.
     pub order: Cell,
     /// Events lost, with the events acknowledged.
     pub lost: Cell,
@@ -60,7 +70,7 @@ pub struct Row {
     pub acked: u64,
     /// Repeats that were allowed: at a new offset, and the same offset again.
     pub repeats: Cell,
-    /// What held the drain back.
+    /// What held the sustained phase back.
     pub bottleneck: Cell,
     /// Whether it was compared with the first configuration.
     pub compared: bool,
@@ -68,6 +78,8 @@ pub struct Row {
     pub void: bool,
     /// Whether any of its trials failed a check.
     pub failed: bool,
+    /// Trials that failed one, and all of them.
+    pub failed_of: (usize, usize),
     /// Whether it stands for control drains, under another modelled cost.
     pub control: bool,
 }
@@ -92,36 +104,47 @@ fn control_row(control: &Control, row: &ControlRow, first: bool) -> Row {
     let failed = checks.iter().filter(|v| !v.passed).count();
     let void = failed > 0 && failed == checks.len();
     let sum = words::sum(checks.iter());
-    let compared = control.comparisons.iter().find(|c| c.candidate == row.name && !void);
+    let order = words::worst_place(&sum);
+    let compared = control.ratios.get(&row.name).filter(|_| !void);
     let missing = Cell::new(if void { "void" } else { NONE }, "");
     let nothing = || Cell::new(NONE, "");
     Row {
         name: row.name.clone(),
         lanes: format!("control: {}", words::control_cost(control)),
         rounds: rounds(checks.len(), failed),
-        throughput: match &row.throughput_per_s {
+        sustained: nothing(),
+        catch_up: match &row.drain_per_s {
             Some(e) if !void => Cell::new(number(e.value), spread(e, number)),
             _ => missing.clone(),
         },
         ratio: match compared {
             _ if first => Cell::new("1", "baseline"),
-            Some(c) => Cell::new(ratio(c.ratio.value), spread(&c.ratio, number)),
+            Some(e) => Cell::new(ratio(e.value), spread(e, number)),
             None => missing,
         },
         p50: nothing(),
         p99: nothing(),
+        grows: false,
         peak_lag: nothing(),
-        order: Cell::new(count(sum.order_violations), format!("of {}", count(sum.order_pairs_checked))),
+        order: Cell::new(count(order.violations), format!("of {}", count(order.pairs))),
         lost: Cell::new(count(sum.lost), format!("of {}", count(sum.acked))),
-        pairs: sum.order_pairs_checked,
+        pairs: order.pairs,
         acked: sum.acked,
         repeats: repeats(&sum),
         bottleneck: nothing(),
         compared: compared.is_some(),
         void,
         failed: failed > 0,
+        failed_of: (failed, checks.len()),
         control: true,
     }
+}
+
+/// Rounds that count, and how many a void trial took with it.
+fn counted_rounds(all: usize, counting: usize) -> Cell {
+    let left = all - counting;
+    let detail = if left == 0 { String::new() } else { format!("{left} left out") };
+    Cell::new(count(counting as u64), detail)
 }
 
 /// Drains that count, and how many are void.
@@ -138,41 +161,64 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
     let trials = &configuration.trials;
     let failed = trials.iter().filter(|t| !t.verification.passed).count();
     let void = failed > 0 && failed == trials.len();
+    let rounds = counting_rounds(&result.configurations);
+    let counting: Vec<&Trial> = configuration.counting(&rounds).collect();
     let sum = words::totals(trials.iter());
+    let order = words::worst_place(&sum);
     let missing = if void {
         Cell::new("void", "")
     } else {
         Cell::new(NONE, if trials.is_empty() { "no trial" } else { "" })
     };
+    let summary = &configuration.summary;
     let estimate = |e: &Option<Estimate>, show: fn(f64) -> String| match e {
         Some(e) if !void => Cell::new(show(e.value), spread(e, show)),
         _ => missing.clone(),
     };
+    let percentile =
+        |of: fn(&Distribution) -> u64, rounds: &Option<Estimate>| match (&summary.response_time_ns, rounds) {
+            (Some(merged), Some(e)) if !void => {
+                let range = if e.n > 1 { values(e, duration) } else { "1 round".into() };
+                let grew = grown(configuration);
+                let detail = match grew {
+                    _ if summary.grows => format!("{range}, {GROWS}"),
+                    0 => range,
+                    _ => format!("{range}, without {} that grew", counted(grew, "round", "rounds")),
+                };
+                Cell::new(duration(of(merged) as f64), detail)
+            }
+            _ => missing.clone(),
+        };
     let of = |part: u64, all: u64| {
         if trials.is_empty() { missing.clone() } else { Cell::new(count(part), format!("of {}", count(all))) }
     };
-    let peak_lag = match &configuration.summary.surge_max_lag_records {
-        None if !void && !trials.is_empty() && result.workload.surge.is_none() => Cell::new(NONE, "no surge"),
+    let peak_lag = match &summary.surge_max_lag_records {
+        None if !void && !trials.is_empty() && result.warm_up.rates.surge.is_none() => {
+            Cell::new(NONE, "no surge")
+        }
         peak => estimate(peak, whole),
     };
     Row {
         name: configuration.name.clone(),
         lanes: lanes(configuration),
-        rounds: rounds(trials.len(), failed),
-        throughput: estimate(&configuration.summary.throughput_per_s, number),
+        rounds: counted_rounds(trials.len(), counting.len()),
+        sustained: estimate(&summary.sustained_per_s, number),
+        catch_up: estimate(&summary.drain_per_s, number),
         ratio: if first { Cell::new("1", "baseline") } else { ratio_cell(result, configuration, &missing) },
-        p50: estimate(&configuration.summary.response_time_ns_p50, duration),
-        p99: estimate(&configuration.summary.response_time_ns_p99, duration),
+        p50: percentile(|d| d.p50, &summary.response_time_ns_p50),
+        p99: percentile(|d| d.p99, &summary.response_time_ns_p99),
+        grows: summary.grows && !void,
         peak_lag,
-        order: of(sum.order_violations, sum.order_pairs_checked),
+        order: of(order.violations, order.pairs),
         lost: of(sum.lost, sum.acked),
-        pairs: sum.order_pairs_checked,
+        pairs: order.pairs,
         acked: sum.acked,
         repeats: if trials.is_empty() { missing.clone() } else { repeats(&sum) },
-        bottleneck: bottleneck(configuration).unwrap_or(Cell::new(NONE, "")),
-        compared: !void && words::throughput_comparisons(result).any(|c| c.candidate == configuration.name),
+        bottleneck: bottleneck(&counting).unwrap_or(Cell::new(NONE, "")),
+        compared: !void && words::sustained_comparisons(result).any(|c| c.candidate == configuration.name),
         void,
         failed: failed > 0,
+        failed_of: (failed, trials.len()),
         control: false,
     }
 }
@@ -181,17 +227,24 @@ fn row(result: &RunResult, configuration: &Configuration, first: bool) -> Row {
 pub fn lanes(configuration: &Configuration) -> String {
     let mode =
         if configuration.mode == "record" { String::new() } else { format!(", {}", configuration.mode) };
+    let settings: String =
+        configuration.settings.iter().map(|(flag, value)| format!(", {flag} {value}")).collect();
     format!(
-        "{}, {}{mode}",
+        "{}, {}{mode}{settings}",
         counted(u64::from(configuration.partitions.unsigned_abs()), "partition", "partitions"),
         counted(u64::from(configuration.consumers), "consumer", "consumers")
     )
 }
 
 fn ratio_cell(result: &RunResult, configuration: &Configuration, missing: &Cell) -> Cell {
-    words::throughput_comparisons(result)
-        .find(|c| c.candidate == configuration.name)
-        .map_or_else(|| missing.clone(), |c| Cell::new(ratio(c.ratio.value), spread(&c.ratio, number)))
+    words::sustained_comparisons(result).find(|c| c.candidate == configuration.name).map_or_else(
+        || missing.clone(),
+        |c| {
+            let first = result.configurations.first().is_some_and(|first| first.name == c.baseline);
+            let to = if first { String::new() } else { format!(", to {}", c.baseline) };
+            Cell::new(ratio(c.ratio.value), format!("{}{to}", spread(&c.ratio, number)))
+        },
+    )
 }
 
 /// A word for a verdict.
@@ -204,13 +257,22 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The bottleneck named in most rounds, and in how many where not in all.
-fn bottleneck(configuration: &Configuration) -> Option<Cell> {
+/// Rounds whose steady phase grew.
+fn grown(configuration: &Configuration) -> u64 {
+    let steady = configuration.trials.iter().filter_map(|t| t.phase(PhaseKind::Steady)?.grows);
+    steady.filter(|growth| growth.verdict == GrowthVerdict::Grows).count() as u64
+}
+
+/// The bottleneck named in most rounds, and in how many where not in all: of the sustained phase or, where there is none, of the
+/// drain.
+fn bottleneck(trials: &[&Trial]) -> Option<Cell> {
+    let kinds = [PhaseKind::Sustained, PhaseKind::Drain];
+    let phases = trials.iter().filter_map(|t| kinds.iter().find_map(|kind| t.phase(*kind)));
     let mut named: BTreeMap<&str, usize> = BTreeMap::new();
-    for trial in &configuration.trials {
-        *named.entry(&trial.bottleneck.name).or_default() += 1;
+    for phase in phases {
+        *named.entry(&phase.bottleneck.name).or_default() += 1;
     }
+    let all: usize = named.values().sum();
     let (name, times) = named.into_iter().max_by_key(|&(_, times)| times)?;
-    let all = configuration.trials.len();
-    Some(Cell::new(name, if times == all { String::new() } else { format!("{times} of {all}") }))
+    Some(Cell::new(name, if times == all { String::new() } else { format!("{times} of {all} rounds") }))
 }

@@ -110,26 +110,28 @@ fn the_verdict_in_words() {
     says(
         &fixture::ordinary(),
         Held,
-        "3p3c worked off the backlog 1.61× as fast as 1p1c (95 % interval 1.47–1.77, 3 rounds); 0 of 183,696 \
-         acknowledged events lost; 0 order violations in 367,398 checked pairs.",
+        "3p3c sustained 1.61× the throughput of 1p1c (95 % interval 1.47–1.77, 3 rounds); 0 of 183,696 \
+         acknowledged events lost; 0 order violations in 122,466 adjacent pairs, each checked at log, consumer, row.",
     );
     says(
         &fixture::one_round(),
         Undecided,
-        "3p3c worked off the backlog 1.67× as fast as 1p1c in 1 round: too few rounds for a verdict; 0 of 61,232 \
-         acknowledged events lost; 0 order violations in 122,466 checked pairs.",
+        "3p3c sustained 1.67× the throughput of 1p1c in 1 round: too few rounds for a verdict; 0 of 61,232 \
+         acknowledged events lost; 0 order violations in 40,822 adjacent pairs, each checked at log, consumer, row.",
     );
     says(
         &fixture::failed(),
         Failed,
         "A check of truth failed: the numbers of 2 of 6 trials are void. 3p3c (rounds 1, 2): 6 of 61,232 acknowledged \
-         events lost, 12 order violations in 122,466 checked pairs. This was asked for with --inject reorder.",
+         events lost, order violations: 4 of 40,822 pairs at log, 8 of 40,822 pairs at consumer, 0 of 40,822 pairs \
+         at row. This was asked for with --inject reorder.",
     );
     says(
         &fixture::interrupted(),
         Undecided,
-        "The run was interrupted and holds 1 trial: 1p1c worked off the backlog at 1,460 events/s (1 round); 0 of \
-         30,616 acknowledged events lost; 0 order violations in 61,233 checked pairs.",
+        "The run was interrupted and holds 1 trial: 1p1c sustained 1,460 events/s (1 round); 0 of \
+         30,616 acknowledged events lost; 0 order violations in 20,411 adjacent pairs, each checked at log, consumer, \
+         row.",
     );
     says(&fixture::empty(), Undecided, "Nothing was measured: no trial was finished.");
 }
@@ -143,10 +145,12 @@ fn verdicts_that_go_the_other_way() {
     let slower = words::comparison(c);
     assert_eq!(
         slower,
-        "3p3c worked off the backlog more slowly than 1p1c: 0.82× as fast (95 % interval 0.75–0.90, 3 rounds)"
+        "3p3c sustained less than 1p1c: 0.82× its throughput (95 % interval 0.75–0.90, 3 rounds)"
     );
     c.verdict = Verdict::NotDistinguishable;
-    assert!(words::comparison(c).starts_with("3p3c and 1p1c cannot be told apart in throughput: 0.82×"));
+    assert!(
+        words::comparison(c).starts_with("3p3c and 1p1c cannot be told apart in what they sustained: 0.82×")
+    );
 }
 
 #[test]
@@ -231,25 +235,47 @@ fn control_drains_have_rows_of_their_own() {
 #[test]
 fn the_rows_say_what_is_void_and_what_is_missing() {
     let rows = table::rows(&fixture::all_void());
-    assert_eq!(rows[1].throughput.inline(), "void");
-    assert_eq!(rows[1].order.inline(), "12 (of 122,466)");
+    assert_eq!(rows[1].sustained.inline(), "void");
+    assert_eq!(rows[1].order.inline(), "8 (of 40,822)");
     assert!(rows[1].void && rows[1].failed && !rows[0].failed);
     let rows = table::rows(&fixture::interrupted());
-    assert_eq!(rows[1].throughput.inline(), "– (no trial)");
+    assert_eq!(rows[1].sustained.inline(), "– (no trial)");
     assert_eq!(rows[0].ratio.inline(), "1 (baseline)");
     let rows = table::rows(&fixture::no_surge());
     assert_eq!(rows[2].peak_lag.inline(), "– (no surge)");
-    assert_eq!(rows[2].bottleneck.inline(), "store (2 of 3)");
+    assert_eq!(rows[2].bottleneck.inline(), "store (2 of 3 rounds)");
+}
+
+#[test]
+fn response_times_of_a_backlog_that_grows_are_marked_everywhere_and_in_no_ratio() {
+    let (held, grows) = (fixture::ordinary(), fixture::overloaded());
+    let rows = table::rows(&grows);
+    assert!(rows[0].grows && rows[0].p50.detail.ends_with("grows with duration"), "{:?}", rows[0].p50);
+    assert!(!rows[1].grows && !rows[1].p50.detail.contains("grows"), "{:?}", rows[1].p50);
+    let page = |result| html::page(result).unwrap();
+    type Render = fn(&RunResult) -> String;
+    let forms: [(&str, Render, &str); 4] = [
+        ("text", |r| text::render(r, None), "grows"),
+        ("markdown", markdown::summary, "grows with duration"),
+        ("csv", csv::series, ",steady,true,"),
+        ("json", |r| serde_json::to_string(r).unwrap(), "\"verdict\":\"grows\""),
+    ];
+    for (form, render, mark) in forms {
+        assert!(render(&grows).contains(mark), "{form}");
+        assert!(!render(&held).contains(mark), "{form}");
+    }
+    assert!(page(&grows).contains("grows with duration") && !page(&held).contains("grows with duration"));
+    assert!(!page(&grows).contains("response time, median") && page(&held).contains("response time, median"));
 }
 
 #[test]
 fn the_series_is_tidy() {
     let result = fixture::ordinary();
     let text = csv::series(&result);
-    let samples: usize = words::all_trials(&result).map(|t| t.lag.series.len()).sum();
+    let samples: usize = words::all_trials(&result).flat_map(|t| &t.phases).map(|p| p.lag.series.len()).sum();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some(csv::HEADER));
-    assert_eq!(lines.next().map(|l| l.split(',').count()), Some(7));
+    assert_eq!(lines.next().map(|l| l.split(',').count()), Some(8));
     assert_eq!(lines.count() + 1, samples);
 }
 
@@ -257,7 +283,8 @@ fn the_series_is_tidy() {
 fn a_flag_in_a_warning_is_code_and_stays_escaped() {
     let mut result = fixture::ordinary();
     let message = "Lower `--rate` or `<b>`.".to_owned();
-    result.warnings = vec![lanebench_result::Warning { code: "x".into(), message }];
+    let (configuration, rounds) = (None, Vec::new());
+    result.warnings = vec![lanebench_result::Warning { code: "x".into(), message, configuration, rounds }];
     let page = html::page(&result).unwrap();
     assert!(page.contains("Lower <code>--rate</code> or <code>&#60;b&#62;</code>."), "{page}");
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table, presets};
 
 use crate::table::{self, Row};
-use crate::units::short_count;
 use crate::words;
 use lanebench_result::{RunResult, Warning};
 
@@ -21,12 +20,20 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
     }
     out.push_str(&wrap(&words::headline(result).text, ""));
     out.push('\n');
-    out.push_str(&main_table(&table::rows_and_control(result)));
+    out.push_str(&main_table(&table::rows(result)));
     out.push('\n');
     out.push_str(&wrap(
         &format!(
-            "Below events/s and ratio: {}. Response: from due to visible, steady phase. Lag: peak of the surge, records. Wrong order: adjacent pairs of one order.",
-            words::range_note(result)
+            "events/s: sustained while the producer sends. Below it and the ratio: {}. Response: from when an event was \
+             due until its status was visible, at one rate for all.{} Lag: peak of the surge, records. Checks: nothing \
+             lost, order kept, row and view agree.{}",
+            words::range_note(result),
+            if result.configurations.iter().any(|c| c.summary.grows) {
+                " Grows: the backlog grew, so the value says how long the phase was."
+            } else {
+                ""
+            },
+            words::catch_up(result).map(|said| format!(" {said}")).unwrap_or_default()
         ),
         "",
     ));
@@ -40,7 +47,8 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
 
 /// Warnings, one below the other; empty without any.
 pub(super) fn warnings(warnings: &[Warning]) -> String {
-    let one = |w: &Warning| wrap(&format!("warning ({}): {}", w.code, w.message), "  ");
+    let one =
+        |w: &Warning| wrap(&format!("warning ({}): {}{}", w.code, w.message, words::rounds_of(w)), "  ");
     let lines: String = warnings.iter().map(one).collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
@@ -76,20 +84,18 @@ fn lay_out(rows: &[Row], gap: u16, squeeze: bool) -> String {
         "resp.\np50",
         "resp.\np99",
         "peak\nlag",
-        "wrong\norder",
-        "\nlost",
-        "held\nback by",
+        "\nchecks",
+        "bottle-\nneck",
     ]);
     for row in rows {
         let cells = [
-            if row.control { format!("{}\ncontrol", row.name) } else { row.name.clone() },
-            row.throughput.stacked(),
+            row.name.clone(),
+            row.sustained.stacked(),
             row.ratio.stacked(),
-            row.p50.value.clone(),
-            row.p99.value.clone(),
+            marked(&row.p50, row.grows),
+            marked(&row.p99, row.grows),
             row.peak_lag.value.clone(),
-            of(&row.order.value, row.pairs),
-            of(&row.lost.value, row.acked),
+            checks(row),
             row.bottleneck.stacked(),
         ];
         table.add_row(cells.map(TableCell::new));
@@ -105,9 +111,23 @@ fn lay_out(rows: &[Row], gap: u16, squeeze: bool) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A count above its denominator; only the count where nothing was checked.
-fn of(part: &str, all: u64) -> String {
-    if all == 0 { part.to_owned() } else { format!("{part} of\n{}", short_count(all)) }
+/// A percentile, below it the range of the rounds, and a word where it says how long the phase was.
+fn marked(cell: &table::Cell, grows: bool) -> String {
+    let range = cell.detail.split(", ").next().unwrap_or_default();
+    // The unit stands with the value.
+    let unit = cell.value.rsplit_once(' ').map_or("", |(_, unit)| unit);
+    let range = range.strip_suffix(unit).map_or(range, str::trim_end);
+    let lines = [cell.value.as_str(), range, if grows { "grows" } else { "" }];
+    lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether what was found is true; the headline has the figures.
+fn checks(row: &Row) -> String {
+    match row.failed_of {
+        (0, 0) => String::new(),
+        (0, _) => "all held".into(),
+        (failed, all) => format!("{failed} of {all}\nfailed"),
+    }
 }
 
 fn fits(text: &str) -> bool {

@@ -44,11 +44,6 @@ pub fn whole(x: f64) -> String {
     if x.is_finite() { count(x.round() as u64) } else { NONE.into() }
 }
 
-/// A count where room is short: from ten million on in millions, `612 M`.
-pub fn short_count(n: u64) -> String {
-    if n < 10_000_000 { count(n) } else { format!("{} M", number(n as f64 / 1e6)) }
-}
-
 /// A ratio: `1.62×`.
 pub fn ratio(x: f64) -> String {
     if x.is_finite() { format!("{}×", number(x)) } else { NONE.into() }
@@ -125,15 +120,29 @@ pub fn counted(n: u64, one: &str, several: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { several })
 }
 
-/// The interval of an estimate as `1.41–1.86`, each bound written by `show`; where there is none, the rounds' values.
+/// An interval whose ends are further apart than this says nothing of where the value lies.
+const TOO_UNEVEN: f64 = 10.0;
+
+/// The interval of an estimate as `1.41–1.86`, each bound written by `show`; where there is none, the rounds' values. Where the
+/// interval's ends differ by more than a factor of ten, the range of the values and a word.
 pub fn spread(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
     match (estimate.low, estimate.high) {
+        (Some(low), Some(high)) if high > TOO_UNEVEN * low => {
+            format!("{}, too uneven to estimate", values(estimate, show))
+        }
         (Some(low), Some(high)) => range(low, high, show),
         _ if estimate.values.len() > 1 => {
             estimate.values.iter().map(|&v| show(v)).collect::<Vec<_>>().join(", ")
         }
         _ => "1 round".into(),
     }
+}
+
+/// From the smallest to the largest of the rounds' values.
+pub fn values(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
+    let low = estimate.values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = estimate.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    range(low, high, show)
 }
 
 /// From low to high; a unit that both share is written once: `12.3–14.1 ms`.
@@ -177,10 +186,7 @@ mod tests {
         for (x, expected) in cases {
             assert_eq!(number(x), expected, "{x}");
         }
-        assert_eq!(
-            (whole(96.4), short_count(9_999_999), short_count(612_330_000)),
-            ("96".into(), "9,999,999".into(), "612 M".into())
-        );
+        assert_eq!(whole(96.4), "96");
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
     }
 
@@ -215,6 +221,20 @@ mod tests {
         assert_eq!(spread(&e, number), "1.00, 4.00");
         let one = Estimate { n: 1, values: vec![1.0], ..e };
         assert_eq!(spread(&one, number), "1 round");
+    }
+
+    #[test]
+    fn an_interval_of_more_than_a_factor_of_ten_is_none() {
+        let uneven = Estimate {
+            n: 3,
+            value: 20.0,
+            low: Some(1.0),
+            high: Some(400.0),
+            confidence: 0.95,
+            values: vec![30.0, 5.0, 54.0],
+        };
+        assert_eq!(spread(&uneven, number), "5.00–54.0, too uneven to estimate");
+        assert_eq!(spread(&Estimate { high: Some(10.0), ..uneven }, number), "1.00–10.0");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use crate::units::{self, confidence, count, counted, number, ratio, spread};
 use lanebench_result::{
-    Comparison, Configuration, Estimate, Finding, RunResult, Trial, Verdict, Verification,
+    Comparison, Configuration, Estimate, Finding, OrderCount, PhaseKind, RunResult, Trial, Verdict,
+    Verification, Warning,
 };
 
 mod demonstration;
@@ -13,7 +14,16 @@ pub use demonstration::{
 };
 
 /// The metric of the main comparison.
-const THROUGHPUT: &str = "throughput_per_s";
+const SUSTAINED: &str = "sustained_per_s";
+
+/// How fast a waiting backlog is worked off.
+const DRAIN: &str = "drain_per_s";
+
+/// What stands where a figure could not be had.
+pub const NOT_MEASURED: &str = "not measured";
+
+/// Warnings under which a headline is no plain answer.
+const RESERVED: [&str; 3] = ["debug-build", "not-settled", "throttled"];
 
 /// How a headline is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +57,7 @@ pub fn headline(result: &RunResult) -> Headline {
     if !result.passed || verifications(result).any(|v| !v.passed) {
         return Headline { tone: Tone::Failed, text: failure(result) };
     }
-    let speeds: Vec<&Comparison> = throughput_comparisons(result).collect();
+    let speeds: Vec<&Comparison> = sustained_comparisons(result).collect();
     let speed = match speeds.as_slice() {
         [] => alone(result),
         several => several.iter().map(|c| comparison(c)).collect::<Vec<_>>().join("; "),
@@ -60,7 +70,12 @@ pub fn headline(result: &RunResult) -> Headline {
             counted(trials as u64, "trial", "trials")
         );
     }
-    let tone = if decided && result.complete { Tone::Held } else { Tone::Undecided };
+    let reserved: Vec<&str> =
+        RESERVED.into_iter().filter(|code| result.warnings.iter().any(|w| w.code == *code)).collect();
+    if !reserved.is_empty() {
+        text = format!("With reservations ({}): {text}", reserved.join(", "));
+    }
+    let tone = if decided && result.complete && reserved.is_empty() { Tone::Held } else { Tone::Undecided };
     Headline { tone, text }
 }
 
@@ -70,12 +85,51 @@ fn verifications(result: &RunResult) -> impl Iterator<Item = &Verification> {
     all_trials(result).map(|t| &t.verification).chain(control)
 }
 
-/// The comparisons of drain throughput.
-pub fn throughput_comparisons(result: &RunResult) -> impl Iterator<Item = &Comparison> {
-    result.comparisons.iter().filter(|c| c.metric == THROUGHPUT)
+/// The comparisons of sustained capacity.
+pub fn sustained_comparisons(result: &RunResult) -> impl Iterator<Item = &Comparison> {
+    result.comparisons.iter().filter(|c| c.metric == SUSTAINED)
 }
 
-/// One comparison of throughput, with its interval and rounds.
+/// The comparisons of the speed at which a waiting backlog is worked off.
+pub fn drain_comparisons(result: &RunResult) -> impl Iterator<Item = &Comparison> {
+    result.comparisons.iter().filter(|c| c.metric == DRAIN)
+}
+
+/// How fast each configuration catches up: it works off a waiting backlog, while nothing is sent; and the same without the modelled
+/// cost, where that was measured. `None` where no drain counts.
+pub fn catch_up(result: &RunResult) -> Option<String> {
+    let drains = result.configurations.iter().map(|c| (c.name.as_str(), c.summary.drain_per_s.as_ref()));
+    let compared = drain_comparisons(result).map(|c| (c.candidate.as_str(), &c.ratio));
+    let measured = rates(drains, compared)?;
+    let control = result.control.as_ref().and_then(|control| {
+        let rows = control.configurations.iter().map(|row| (row.name.as_str(), row.drain_per_s.as_ref()));
+        let ratios = control.ratios.iter().map(|(name, ratio)| (name.as_str(), ratio));
+        Some(format!(" Control at {}: {}.", control_cost(control), rates(rows, ratios)?))
+    });
+    Some(format!(
+        "Catch-up (a waiting backlog worked off while nothing is sent), events/s: {measured}.{}",
+        control.unwrap_or_default()
+    ))
+}
+
+/// `1p1c 2,542, 3p3c 4,101; 3p3c 1.61× (1.47–1.77)`; `None` without a rate.
+fn rates<'a>(
+    rates: impl Iterator<Item = (&'a str, Option<&'a Estimate>)>,
+    ratios: impl Iterator<Item = (&'a str, &'a Estimate)>,
+) -> Option<String> {
+    let rates: Vec<String> =
+        rates.filter_map(|(name, rate)| Some(format!("{name} {}", number(rate?.value)))).collect();
+    let ratios: Vec<String> =
+        ratios.map(|(name, e)| format!("; {name} {} ({})", ratio(e.value), spread(e, number))).collect();
+    (!rates.is_empty()).then(|| rates.join(", ") + &ratios.concat())
+}
+
+/// The rounds in which a warning showed, where it is not about all of the run.
+pub fn rounds_of(warning: &Warning) -> String {
+    if warning.rounds.is_empty() { String::new() } else { format!(" ({})", rounds(&warning.rounds)) }
+}
+
+/// One comparison of sustained capacity, with its interval and rounds.
 pub fn comparison(c: &Comparison) -> String {
     let (candidate, baseline) = (&c.candidate, &c.baseline);
     let value = ratio(c.ratio.value);
@@ -87,20 +141,20 @@ pub fn comparison(c: &Comparison) -> String {
     );
     match c.verdict {
         Verdict::Faster => {
-            format!("{candidate} worked off the backlog {value} as fast as {baseline} ({evidence})")
+            format!("{candidate} sustained {value} the throughput of {baseline} ({evidence})")
         }
         Verdict::Slower => {
-            format!(
-                "{candidate} worked off the backlog more slowly than {baseline}: {value} as fast ({evidence})"
-            )
+            format!("{candidate} sustained less than {baseline}: {value} its throughput ({evidence})")
         }
         Verdict::NotDistinguishable => {
-            format!("{candidate} and {baseline} cannot be told apart in throughput: {value} ({evidence})")
+            format!(
+                "{candidate} and {baseline} cannot be told apart in what they sustained: {value} ({evidence})"
+            )
         }
         Verdict::TooFewRounds => {
             let values: Vec<String> = c.ratio.values.iter().map(|&v| ratio(v)).collect();
             format!(
-                "{candidate} worked off the backlog {} as fast as {baseline} in {}: too few rounds for a verdict",
+                "{candidate} sustained {} the throughput of {baseline} in {}: too few rounds for a verdict",
                 if values.is_empty() { value } else { values.join(" and ") },
                 counted(c.ratio.n as u64, "round", "rounds")
             )
@@ -114,29 +168,17 @@ fn alone(result: &RunResult) -> String {
         .configurations
         .iter()
         .filter_map(|c| {
-            let e = c.summary.throughput_per_s.as_ref()?;
-            Some(format!(
-                "{} worked off the backlog at {} events/s ({})",
-                c.name,
-                number(e.value),
-                spread(e, number)
-            ))
+            let e = c.summary.sustained_per_s.as_ref()?;
+            Some(format!("{} sustained {} events/s ({})", c.name, number(e.value), spread(e, number)))
         })
         .collect();
-    if measured.is_empty() { "No throughput was estimated".into() } else { measured.join("; ") }
+    if measured.is_empty() { "No sustained capacity was estimated".into() } else { measured.join("; ") }
 }
 
 /// Loss and order with their denominators.
 pub fn truth(v: &Verification) -> String {
-    let order = if v.order_pairs_checked == 0 {
-        "no order pairs were there to check".into()
-    } else {
-        format!(
-            "{} in {} checked pairs",
-            counted(v.order_violations, "order violation", "order violations"),
-            count(v.order_pairs_checked)
-        )
-    };
+    let order =
+        if v.order_pairs_checked == 0 { "no order pairs were there to check".into() } else { order(v) };
     let api = v.api.map_or_else(String::new, |api| {
         format!(
             "; {} of {} answers of the API wrong",
@@ -145,6 +187,40 @@ pub fn truth(v: &Verification) -> String {
         )
     });
     format!("{} of {} acknowledged events lost; {order}{api}", count(v.lost), count(v.acked))
+}
+
+/// Order violations by place, never added up over places: `0 order violations in 61,233 adjacent pairs, at each of log, consumer, row`.
+fn order(v: &Verification) -> String {
+    let worst = worst_place(v);
+    let violations = counted(worst.violations, "order violation", "order violations");
+    let pairs = count(worst.pairs);
+    let places = places(v);
+    if places.is_empty() {
+        return format!("{violations} in {pairs} checked pairs");
+    }
+    if v.order_violations == 0 {
+        let names: Vec<&str> = places.iter().map(|(name, _)| *name).collect();
+        return format!("{violations} in {pairs} adjacent pairs, each checked at {}", names.join(", "));
+    }
+    let said: Vec<String> = places
+        .iter()
+        .map(|(name, c)| format!("{} of {} pairs at {name}", count(c.violations), count(c.pairs)))
+        .collect();
+    format!("order violations: {}", said.join(", "))
+}
+
+/// The places where order is checked, in the order in which an event passes them.
+fn places(v: &Verification) -> Vec<(&'static str, OrderCount)> {
+    ["log", "consumer", "row"]
+        .into_iter()
+        .filter_map(|name| Some((name, *v.order_checks.get(name)?)))
+        .collect()
+}
+
+/// Pairs and violations of the place with most violations; where none was told apart, of all together.
+pub fn worst_place(v: &Verification) -> OrderCount {
+    let all = OrderCount { pairs: v.order_pairs_checked, violations: v.order_violations };
+    places(v).into_iter().map(|(_, count)| count).max_by_key(|c| (c.violations, c.pairs)).unwrap_or(all)
 }
 
 /// What failed, where, and how much of it.
@@ -164,7 +240,8 @@ fn failure(result: &RunResult) -> String {
         let failed: Vec<&Trial> = configuration.trials.iter().filter(|t| !t.verification.passed).collect();
         if !failed.is_empty() {
             let wrong = what_failed(&totals(failed.iter().copied()));
-            text.push_str(&format!(" {} ({}): {wrong}.", configuration.name, rounds_of(&failed)));
+            let numbers: Vec<u32> = failed.iter().map(|t| t.round).collect();
+            text.push_str(&format!(" {} ({}): {wrong}.", configuration.name, rounds(&numbers)));
         }
     }
     text.push_str(&of_control);
@@ -203,11 +280,7 @@ pub(super) fn what_failed(v: &Verification) -> String {
         wrong.push(format!("{} of {} acknowledged events lost", count(v.lost), count(v.acked)));
     }
     if v.order_violations > 0 {
-        wrong.push(format!(
-            "{} in {} checked pairs",
-            counted(v.order_violations, "order violation", "order violations"),
-            count(v.order_pairs_checked)
-        ));
+        wrong.push(order(v));
     }
     if v.view_mismatches > 0 {
         wrong.push(format!(
@@ -232,9 +305,10 @@ pub(super) fn what_failed(v: &Verification) -> String {
     wrong.join(", ")
 }
 
-fn rounds_of(trials: &[&Trial]) -> String {
-    let numbers: Vec<String> = trials.iter().map(|t| t.round.to_string()).collect();
-    format!("{} {}", if numbers.len() == 1 { "round" } else { "rounds" }, numbers.join(", "))
+/// `round 3`, `rounds 1, 2`.
+fn rounds(numbers: &[u32]) -> String {
+    let said: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    format!("{} {}", if said.len() == 1 { "round" } else { "rounds" }, said.join(", "))
 }
 
 /// What the three factors of an [`explanation`] are.
@@ -246,7 +320,7 @@ pub const FACTORS: &str = "The factors: the bound that hashing sets (1 ÷ the bu
 pub fn explanation(c: &Comparison) -> Option<String> {
     let e = c.explained.as_ref()?;
     Some(format!(
-        "{} over {}: {} = {} × {} × {}",
+        "Catch-up of {} over {}: {} = {} × {} × {}",
         c.candidate,
         c.baseline,
         ratio(c.ratio.value),
@@ -266,22 +340,23 @@ pub fn finding(f: &Finding) -> String {
     format!("{}: order {} revision {}{place}: {}", f.kind, f.order_id, f.revision, f.message)
 }
 
-/// What held a configuration back in each round, identical evidence said once.
+/// What held each phase of a configuration back in each round, identical evidence said once.
 pub fn bottlenecks(configuration: &Configuration) -> Vec<String> {
-    let mut said: Vec<(String, Vec<u32>)> = Vec::new();
+    let mut said: Vec<(&str, String, Vec<u32>)> = Vec::new();
     for trial in &configuration.trials {
-        let sentence = format!("{}: {}", trial.bottleneck.name, trial.bottleneck.evidence);
-        match said.iter_mut().find(|(s, _)| *s == sentence) {
-            Some((_, rounds)) => rounds.push(trial.round),
-            None => said.push((sentence, vec![trial.round])),
+        for phase in trial.phases.iter().filter(|phase| phase.kind != PhaseKind::WarmUp) {
+            let sentence = format!("{}: {}", phase.bottleneck.name, phase.bottleneck.evidence);
+            match said.iter_mut().find(|(name, s, _)| *name == phase.name && *s == sentence) {
+                Some((_, _, rounds)) => rounds.push(trial.round),
+                None => said.push((&phase.name, sentence, vec![trial.round])),
+            }
         }
     }
+    // A stable sort: phases in the order in which they first came, rounds within.
+    let order: Vec<&str> = said.iter().map(|(name, _, _)| *name).collect();
+    said.sort_by_key(|(name, _, _)| order.iter().position(|n| n == name));
     said.into_iter()
-        .map(|(sentence, rounds)| {
-            let numbers: Vec<String> = rounds.iter().map(u32::to_string).collect();
-            let word = if numbers.len() == 1 { "round" } else { "rounds" };
-            format!("{word} {}: {sentence}", numbers.join(", "))
-        })
+        .map(|(name, sentence, numbers)| format!("{name}, {}: {sentence}", rounds(&numbers)))
         .collect()
 }
 
@@ -290,19 +365,22 @@ pub fn share_bound(configuration: &Configuration) -> Option<String> {
     let bounds: Vec<f64> = configuration.trials.iter().filter_map(bound).collect();
     let low = bounds.iter().copied().reduce(f64::min)?;
     let high = bounds.iter().copied().reduce(f64::max)?;
-    Some(format!("Speed-up over one partition ≤ 1 ÷ largest share = {}.", units::range(low, high, number)))
+    Some(format!(
+        "Ideal speed-up over one partition, if every consumer works as fast as the one alone: 1 ÷ largest share = {}.",
+        units::range(low, high, number)
+    ))
 }
 
 /// 1 ÷ the largest share of a partition.
 fn bound(trial: &Trial) -> Option<f64> {
-    let largest = trial.partitions.iter().map(|p| p.share).fold(0.0, f64::max);
+    let largest = trial.phase(PhaseKind::Drain)?.partitions.iter().map(|p| p.share).fold(0.0, f64::max);
     (largest > 0.0).then(|| 1.0 / largest)
 }
 
 /// What the ranges in the tables are, with their confidence.
 pub fn range_note(result: &RunResult) -> String {
-    let of_values = result.configurations.iter().filter_map(|c| c.summary.throughput_per_s.as_ref()).next();
-    let of_ratios = throughput_comparisons(result).map(|c| &c.ratio).next();
+    let of_values = result.configurations.iter().filter_map(|c| c.summary.sustained_per_s.as_ref()).next();
+    let of_ratios = sustained_comparisons(result).map(|c| &c.ratio).next();
     let with_interval = |e: Option<&Estimate>| e.filter(|e| e.low.is_some()).map(confidence);
     let interval = match (with_interval(of_values), with_interval(of_ratios)) {
         (None, None) => return "the rounds' values, since an interval needs three rounds".into(),
@@ -351,8 +429,8 @@ pub fn sum<'a>(verifications: impl Iterator<Item = &'a Verification>) -> Verific
         }
         sum.findings_total += v.findings_total;
         sum.passed &= v.passed;
-        for (gate, c) in &v.order_by_gate {
-            let at = sum.order_by_gate.entry(gate.clone()).or_default();
+        for (place, c) in &v.order_checks {
+            let at = sum.order_checks.entry(place.clone()).or_default();
             at.pairs += c.pairs;
             at.violations += c.violations;
         }

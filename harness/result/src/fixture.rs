@@ -53,10 +53,6 @@ pub fn workload() -> Workload {
         value_bytes: 300,
         arrivals: "poisson".into(),
         service_time_ms: 0.0,
-        drain_events: 0,
-        steady_per_s: 0.0,
-        steady_s: 0.0,
-        surge: None,
         commit_interval_ms: 100,
         inject: None,
     }

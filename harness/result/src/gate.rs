@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Environment, Noise, Stack, Verification, Warning, Workload};
+use super::{Environment, Noise, Stack, Verification, WarmUp, Warning, Workload};
 
 /// The version of this schema; a reader refuses any other.
 pub const GATE_SCHEMA_VERSION: u32 = 1;
@@ -28,6 +28,9 @@ pub struct GateRecord {
     pub stack: Stack,
     /// What was offered, the same to both sides.
     pub workload: Workload,
+    /// What came before the first round, and which rates it fixed.
+    #[serde(default)]
+    pub warm_up: WarmUp,
     /// The CPUs that all of it ran on, both sides alike; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.
@@ -70,6 +73,9 @@ pub struct PoolRecord {
     pub stack: Stack,
     /// What was offered.
     pub workload: Workload,
+    /// What came before the first round, and which rates it fixed.
+    #[serde(default)]
+    pub warm_up: WarmUp,
     /// The CPUs that all of it ran on, both sides alike; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.

@@ -2,7 +2,7 @@
 //!
 //! Units are in the names: `_ns` nanoseconds, `_ms` milliseconds, `_s` seconds, `_per_s` a second, `_bytes` bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ mod trial;
 pub use trial::*;
 
 /// The version of this schema; a reader refuses any other.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub struct RunResult {
     pub stack: Stack,
     /// What was offered.
     pub workload: Workload,
+    /// What came before the first round, and which rates it fixed for all of them.
+    pub warm_up: WarmUp,
     /// What a reader must know before trusting the numbers.
     pub warnings: Vec<Warning>,
     /// Whether every check of truth held in every trial.
@@ -141,20 +143,12 @@ pub struct Workload {
     pub keys: String,
     /// Mean events an order.
     pub events_per_order: u32,
-    /// Mean bytes of a message value.
+    /// Bytes of a message value.
     pub value_bytes: u32,
     /// `constant` or `poisson`.
     pub arrivals: String,
     /// Modelled downstream call an event, 0 for none.
     pub service_time_ms: f64,
-    /// Events of the drain's backlog.
-    pub drain_events: u64,
-    /// Rate of the steady phase, events/s.
-    pub steady_per_s: f64,
-    /// Length of the steady phase.
-    pub steady_s: f64,
-    /// Surge, if any rate separates the configurations.
-    pub surge: Option<Surge>,
     /// Commit cadence of the consumers.
     pub commit_interval_ms: u64,
     /// What was broken on purpose, if anything.
@@ -170,8 +164,66 @@ fn is_straight(through: &str) -> bool {
     through == "kafka"
 }
 
+/// What came before the first round.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WarmUp {
+    /// Whether every configuration had settled when it ended.
+    pub settled: bool,
+    /// How long it took.
+    pub took_s: f64,
+    /// Each pass over all configurations, in order.
+    pub passes: Vec<Pass>,
+    /// Sustained capacity of each configuration in the last pass, events/s.
+    pub sustained_per_s: BTreeMap<String, f64>,
+    /// What all rounds offer.
+    pub rates: Rates,
+}
+
+/// One pass of the warm-up over all configurations.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Pass {
+    /// What each configuration did in it.
+    pub configurations: BTreeMap<String, PassTrial>,
+    /// What had not settled, a phrase each; empty where everything had.
+    pub moved: Vec<String>,
+}
+
+/// One configuration in one pass of the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PassTrial {
+    /// A backlog worked off, events/s.
+    pub drain_per_s: f64,
+    /// Closed loop while the producer sends, events/s.
+    pub sustained_per_s: f64,
+    /// Rate of its open loop, events/s; null where it had none.
+    pub offered_per_s: Option<f64>,
+    /// Median response time of its open loop.
+    pub response_time_ns_p50: Option<u64>,
+    /// Whether the backlog of its open loop grew.
+    pub grows: Option<bool>,
+    /// Cores that the brokers' JIT compilers kept busy; null where they can't be seen.
+    pub jit_cores: Option<f64>,
+    /// CPU time of the brokers an event; null where it can't be seen.
+    pub broker_cpu_ns_per_event: Option<f64>,
+}
+
+/// What all rounds offer, the same to every configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Events of the drain's backlog.
+    pub drain_events: u64,
+    /// Length of the part of the closed loop that is counted.
+    pub sustained_s: f64,
+    /// Rate of the steady phase, events/s.
+    pub steady_per_s: f64,
+    /// Length of the steady phase.
+    pub steady_s: f64,
+    /// The surge, if a rate separates the configurations.
+    pub surge: Option<Surge>,
+}
+
 /// The surge's plan: base, peak, base.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Surge {
     /// Rate before and after the peak, events/s.
     pub base_per_s: f64,
@@ -190,6 +242,26 @@ pub struct Warning {
     pub code: String,
     /// Plain words, with the flag that helps.
     pub message: String,
+    /// The configuration that it is about; null where it is about the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<String>,
+    /// The rounds in which it showed; empty where it is about none in particular.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<u32>,
+}
+
+/// The rounds that count: those none of whose trials failed a check, since a trial that is void takes its round with it.
+pub fn counting_rounds(configurations: &[Configuration]) -> BTreeSet<u32> {
+    let trials = || configurations.iter().flat_map(|c| &c.trials);
+    let void: BTreeSet<u32> = trials().filter(|t| !t.verification.passed).map(|t| t.round).collect();
+    trials().map(|t| t.round).filter(|round| !void.contains(round)).collect()
+}
+
+impl Configuration {
+    /// Its trials of the rounds that count.
+    pub fn counting<'a>(&'a self, rounds: &'a BTreeSet<u32>) -> impl Iterator<Item = &'a Trial> + Clone {
+        self.trials.iter().filter(move |trial| rounds.contains(&trial.round))
+    }
 }
 
 /// One configuration and its trials.
@@ -203,21 +275,30 @@ pub struct Configuration {
     pub consumers: u32,
     /// `record`.
     pub mode: String,
+    /// What was varied, by flag; empty where partitions and consumers alone tell configurations apart.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// One a round.
     pub trials: Vec<Trial>,
     /// Estimates over the rounds, of trials that passed.
     pub summary: Summary,
 }
 
-/// Estimates over the rounds.
+/// Estimates over the rounds that passed their checks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Summary {
-    /// Drain throughput.
-    pub throughput_per_s: Option<Estimate>,
-    /// Median response time of the steady phase.
+    /// What it sustains while the producer sends, events/s.
+    pub sustained_per_s: Option<Estimate>,
+    /// How fast it works off a waiting backlog, events/s.
+    pub drain_per_s: Option<Estimate>,
+    /// Response times of the steady phase, all rounds merged as histograms; null where there was none.
+    pub response_time_ns: Option<Distribution>,
+    /// Median response time of the steady phase, round by round.
     pub response_time_ns_p50: Option<Estimate>,
-    /// 99th percentile of the steady phase's response time.
+    /// 99th percentile of the steady phase's response time, round by round.
     pub response_time_ns_p99: Option<Estimate>,
+    /// Whether half of the steady phases or more grew: then their percentiles say how long they lasted.
+    pub grows: bool,
     /// Peak lag of the surge.
     pub surge_max_lag_records: Option<Estimate>,
 }
@@ -246,7 +327,7 @@ pub struct Comparison {
     pub baseline: String,
     /// Name of the candidate configuration.
     pub candidate: String,
-    /// Such as `throughput_per_s`.
+    /// `sustained_per_s`, `drain_per_s`, `response_time_ns_p50` or `response_time_ns_p99`.
     pub metric: String,
     /// Candidate ÷ baseline, from per-round ratios.
     pub ratio: Estimate,
@@ -256,15 +337,15 @@ pub struct Comparison {
     pub explained: Option<Explanation>,
 }
 
-/// Drains of the same backlogs under another modelled cost, one a round and configuration.
+/// The same under another modelled cost, one trial a round and configuration. It has no verdict of its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Control {
     /// Modelled downstream call an event in these drains; 0 for none.
     pub service_time_ms: f64,
     /// One a configuration, in the run's order.
     pub configurations: Vec<ControlRow>,
-    /// Each later configuration against the first, throughput only.
-    pub comparisons: Vec<Comparison>,
+    /// Each later configuration ÷ the first, in drain throughput.
+    pub ratios: BTreeMap<String, Estimate>,
 }
 
 /// One configuration's control drains.
@@ -272,8 +353,8 @@ pub struct Control {
 pub struct ControlRow {
     /// Such as `3p3c`.
     pub name: String,
-    /// Drain throughput of the drains that passed their checks.
-    pub throughput_per_s: Option<Estimate>,
+    /// Throughput of the drains that passed their checks.
+    pub drain_per_s: Option<Estimate>,
     /// The checks of truth of each drain, in round order.
     pub verifications: Vec<Verification>,
 }

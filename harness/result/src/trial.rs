@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One trial of one configuration.
+/// One trial of one configuration: its phases, one after another, and the checks of truth that follow the last.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trial {
     /// Round, from 1.
@@ -13,34 +13,150 @@ pub struct Trial {
     pub seed: u64,
     /// Place of this trial within its round, from 1.
     pub position: u32,
-    /// Drain throughput, events/s.
-    pub throughput_per_s: f64,
-    /// How long the drain took.
-    pub drain_s: f64,
-    /// The steady phase.
-    pub steady: Steady,
-    /// The surge, if one was run.
-    pub surge: Option<SurgeOutcome>,
+    /// What was offered and measured, in order.
+    pub phases: Vec<Phase>,
     /// How long the modelled call really took an event, over the whole trial; none where none is modelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_time_ns: Option<Distribution>,
     /// What is known of the worker as a process of its own; none where consumers are a part of the harness's process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerProcess>,
-    /// Lag over the whole trial.
-    pub lag: Lag,
     /// The checks of truth.
     pub verification: Verification,
-    /// Each partition's part of the drain.
+}
+
+impl Trial {
+    /// The first phase of a kind, if there was one.
+    pub fn phase(&self, kind: PhaseKind) -> Option<&Phase> {
+        self.phases.iter().find(|phase| phase.kind == kind)
+    }
+}
+
+/// What a phase is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhaseKind {
+    /// A worker that can't be held works itself warm; nothing of it is compared.
+    WarmUp,
+    /// A waiting backlog is worked off: how fast a configuration catches up.
+    Drain,
+    /// Closed loop, while the producer sends: what a configuration sustains.
+    Sustained,
+    /// Open loop at one rate for all: response times.
+    Steady,
+    /// Open loop: base, peak, base.
+    Surge,
+}
+
+impl PhaseKind {
+    /// As written in a result.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WarmUp => "warm-up",
+            Self::Drain => "drain",
+            Self::Sustained => "sustained",
+            Self::Steady => "steady",
+            Self::Surge => "surge",
+        }
+    }
+}
+
+/// One phase of a trial.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Phase {
+    /// Tells it from the trial's others.
+    pub name: String,
+    /// What it is for.
+    pub kind: PhaseKind,
+    /// Mean rate of its schedule; null for a backlog and for a closed loop, which have none.
+    pub planned_per_s: Option<f64>,
+    /// The schedule's parts, where it has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<Segment>,
+    /// Events handed to the producer a second, over the schedule's length or until the last was handed over, whichever is
+    /// longer; null for a backlog.
+    pub achieved_per_s: Option<f64>,
+    /// Since the trial began.
+    pub started_ms: f64,
+    /// From the start until the last event was visible.
+    pub lasted_ms: f64,
+    /// Events that were handed to the producer.
+    pub events: u64,
+    /// Events that became visible a second: over the whole phase, or, in a closed loop, over the part that is counted.
+    pub throughput_per_s: f64,
+    /// visible − due of an open loop; null where nothing is due by a schedule.
+    pub response_time_ns: Option<Distribution>,
+    /// What the backlog of an open loop did; null where there is none, or too little of it to be judged.
+    pub grows: Option<Growth>,
+    /// Between the milestones.
+    pub stages_ns: Stages,
+    /// Each partition's part.
     pub partitions: Vec<PartitionShare>,
-    /// Each consumer's part of the drain.
+    /// Each consumer's part.
     pub consumers: Vec<ConsumerShare>,
-    /// What the components used during the drain.
+    /// Records and time behind.
+    pub lag: Lag,
+    /// What the peak of a surge did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Peak>,
+    /// What the group's members went through.
+    pub group: GroupEvents,
+    /// What was broken meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// What the components used.
     pub resources: Vec<Resource>,
-    /// What held the drain back.
+    /// What held it back.
     pub bottleneck: Bottleneck,
-    /// Noise during the trial.
+    /// What the components did by themselves meanwhile.
+    #[serde(default)]
+    pub pauses: Pauses,
+    /// Noise during it.
     pub noise: Noise,
+    /// The worker's part, where it is a process of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerPhase>,
+}
+
+/// A stretch of one rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Rate, events/s.
+    pub per_s: f64,
+    /// Its length.
+    pub s: f64,
+}
+
+/// What the backlog of an open-loop phase did: events that are due and not visible.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Growth {
+    /// Least-squares slope up to the last due time, events/s.
+    pub slope_per_s: f64,
+    /// Median response time of the last third ÷ that of the first; null where most of the last third never became visible.
+    pub median_ratio: Option<f64>,
+    /// Whether its percentiles say how long it lasted.
+    pub verdict: GrowthVerdict,
+}
+
+/// Whether the percentiles of a phase can be taken for a property of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GrowthVerdict {
+    /// It kept up.
+    Holds,
+    /// The backlog grows, and every percentile with the duration.
+    Grows,
+}
+
+/// What a rebalance, a lost membership or a failed attempt leaves in a phase's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupEvents {
+    /// Assignments that a member was given.
+    pub rebalances: u64,
+    /// Memberships that were lost.
+    pub lost: u64,
+    /// Attempts that failed and were made again.
+    pub retries: u64,
 }
 
 /// A worker in a process of its own.
@@ -48,41 +164,35 @@ pub struct Trial {
 pub struct WorkerProcess {
     /// `inside` where the trial's figures rest on what the worker itself reports, `outside` where they rest on what it committed.
     pub measured_from: String,
-    /// CPU time of the process during the drain, an event.
-    pub cpu_ns_per_event: f64,
     /// Largest resident set of the process since its start.
     pub peak_memory_bytes: u64,
-    /// What is seen from outside, wherever the trial's figures are from.
+}
+
+/// A phase of a worker in a process of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerPhase {
+    /// CPU time of the process, an event.
+    pub cpu_ns_per_event: f64,
+    /// What is seen from outside, wherever the phase's figures are from.
     pub outside: Outside,
 }
 
-/// A trial by the offsets that the worker's group committed.
+/// A phase by the offsets that the worker's group committed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outside {
     /// The sampler's tick: with the worker's commit interval, the resolution of what follows.
     pub tick_ms: u64,
-    /// From the drain's start until its last event was committed; null if one never was.
-    pub drain_s: Option<f64>,
-    /// committed − due, in the steady phase.
-    pub response_time_ns: Distribution,
+    /// From the phase's start until its last event was committed; null if one never was.
+    pub lasted_ms: Option<f64>,
+    /// committed − due, of an open loop.
+    pub response_time_ns: Option<Distribution>,
 }
 
-/// The steady phase: open loop, one rate for all configurations.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Steady {
-    /// Rate offered, events/s.
-    pub offered_per_s: f64,
-    /// visible − due.
-    pub response_time_ns: Distribution,
-    /// Between the gates.
-    pub stages_ns: Stages,
-}
-
-/// The stages between the gates due, sent, acked, fetched, stored, visible.
+/// The stages between the milestones due, sent, acked, fetched, stored, visible.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stages {
     /// sent − due: the generator's own lateness.
-    pub slip: Distribution,
+    pub send_delay: Distribution,
     /// acked − sent.
     pub ack: Distribution,
     /// fetched − acked: in the log and in the consumer's queue.
@@ -116,32 +226,55 @@ pub struct Distribution {
     pub histogram: Vec<(u64, u64)>,
 }
 
-/// What the surge did.
+/// What the peak of a surge did.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SurgeOutcome {
-    /// Rate before and after the peak.
-    pub base_per_s: f64,
-    /// Rate of the peak.
-    pub peak_per_s: f64,
-    /// Largest lag over all partitions.
-    pub max_lag_records: u64,
-    /// Largest lag in time, of any partition.
-    pub max_lag_ns: u64,
-    /// Slope of the lag during the peak, records/s.
-    pub peak_slope_records_per_s: f64,
-    /// `climbs` (slope ≥ 20 % of the offered rate), `flat` (≤ 2 %) or `between`.
-    pub shape: String,
-    /// From the end of the peak until the last event due in the peak was visible; null if one never was.
-    pub drain_ms: Option<f64>,
+pub struct Peak {
+    /// Rate offered in it, events/s.
+    pub offered_per_s: f64,
+    /// Slope of the lag during it, records/s.
+    pub slope_records_per_s: f64,
+    /// At its end, how long the oldest event had been due without being visible.
+    pub oldest_ns: u64,
+    /// What the lag did.
+    pub shape: Shape,
+    /// From its end until the last event due in it was visible; null if one never was.
+    pub drained_ms: Option<f64>,
 }
 
-/// Lag over a trial.
+/// What lag does under a peak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Half of what is offered above the smallest sustained capacity, or more, is left behind.
+    Climbs,
+    /// Neither; nothing is concluded.
+    Between,
+    /// The oldest event is hardly older than the commit interval when the peak ends.
+    Flat,
+}
+
+impl Shape {
+    /// As written in a result.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Climbs => "climbs",
+            Self::Between => "between",
+            Self::Flat => "flat",
+        }
+    }
+}
+
+/// Lag over a phase.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Lag {
     /// The sampler's tick.
     pub tick_ms: u64,
-    /// Least-squares slope over the steady phase, records/s.
+    /// Least-squares slope, records/s over all partitions.
     pub slope_records_per_s: f64,
+    /// Most records behind over all partitions.
+    pub max_records: u64,
+    /// Oldest event of any partition that was due and not yet visible.
+    pub max_ns: u64,
     /// Ticks on which a sample could not be had.
     pub missed: u64,
     /// The samples.
@@ -151,10 +284,8 @@ pub struct Lag {
 /// One partition at one tick.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LagSample {
-    /// Since the trial began.
+    /// Since the phase began.
     pub t_ms: f64,
-    /// `drain`, `steady`, `surge`.
-    pub phase: String,
     /// Partition.
     pub partition: i32,
     /// Log end offset − committed offset.
@@ -186,8 +317,9 @@ pub struct Verification {
     pub order_pairs_checked: u64,
     /// Pairs found in the wrong order.
     pub order_violations: u64,
-    /// The same two figures by gate: `log`, `consumer`, `row`.
-    pub order_by_gate: BTreeMap<String, OrderCount>,
+    /// The same two figures by place: `log`, `consumer`, `row`.
+    #[serde(alias = "order_by_gate")]
+    pub order_checks: BTreeMap<String, OrderCount>,
     /// Orders whose view, row or expectation disagree.
     pub view_mismatches: u64,
     /// Orders whose view was compared.
@@ -217,7 +349,7 @@ pub struct ApiCount {
     pub retried: u64,
 }
 
-/// Pairs checked and violated at one gate.
+/// Pairs checked and violated at one place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderCount {
     /// Adjacent pairs compared.
@@ -244,7 +376,7 @@ pub struct Finding {
     pub message: String,
 }
 
-/// A partition's part of the drain.
+/// A partition's part of a phase.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PartitionShare {
     /// Partition.
@@ -253,9 +385,12 @@ pub struct PartitionShare {
     pub events: u64,
     /// Its part of all events, 0 to 1.
     pub share: f64,
+    /// visible − due of its events in an open loop; null where nothing is due by a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_time_ns: Option<Distribution>,
 }
 
-/// A consumer's part of the drain.
+/// A consumer's part of a phase.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConsumerShare {
     /// Its name.
@@ -264,38 +399,51 @@ pub struct ConsumerShare {
     pub partitions: Vec<i32>,
     /// Events it made visible.
     pub events: u64,
-    /// When its last event of the drain was visible, from the drain's start.
+    /// When its last event was visible, from the phase's start.
     pub busy_s: f64,
-    /// Parts of the drain's length spent in each activity (idle, own, service, store, view), 0 to 1.
+    /// Parts of the phase's length spent in each activity (idle, own, service, store, view), 0 to 1.
     pub activity: BTreeMap<String, f64>,
 }
 
-/// What one component used during the drain.
+/// What one component used during a phase.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Resource {
     /// `harness`, `lanes`, `kafka`, `postgresql`, `redis`, `host`.
     pub name: String,
     /// CPU time.
     pub cpu_s: f64,
-    /// CPU time ÷ drain time: cores kept busy.
+    /// CPU time ÷ length: cores kept busy.
     pub cores_busy: f64,
     /// Largest resident set; 0 for the host.
     pub rss_bytes_max: u64,
 }
 
-/// What held the drain back.
+/// What held a phase back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bottleneck {
-    /// `worker`, `store`, `view`, `service`, `broker` or `unknown`.
+    /// `worker`, `store`, `view`, `service`, `broker`, `host` or `unknown`.
     pub name: String,
     /// The measured utilisations it rests on.
     pub evidence: String,
 }
 
-/// Noise during a trial.
+/// What components did by themselves during a phase; null where it can't be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pauses {
+    /// Stop-the-world pauses of the brokers' garbage collectors.
+    pub gc: Option<u64>,
+    /// Their time, added up over the brokers.
+    pub gc_ms: Option<f64>,
+    /// Checkpoints of PostgreSQL.
+    pub checkpoints: Option<u64>,
+    /// Runs of its autovacuum on tables of the run.
+    pub autovacuums: Option<u64>,
+}
+
+/// Noise during a phase.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Noise {
-    /// Part of the trial in which some task waited for a CPU (pressure stall information, "some"), 0 to 1.
+    /// Part of it in which some task waited for a CPU (pressure stall information, "some"), 0 to 1.
     pub cpu_pressure: Option<f64>,
     /// The same for I/O.
     pub io_pressure: Option<f64>,

@@ -12,14 +12,19 @@ use super::exit::Exit;
 use super::out::{Format, OUTPUT, UsageError, keep_logs, print, tell};
 use super::place::PlaceFlags;
 use super::values::{command_line, duration, foreign_worker};
+use super::vary::{self, Vary};
+use crate::job::compare::{self, Setup};
+use crate::job::environment::environment;
+use crate::job::options::{
+    Contender, Draw, Inject, Key, Lanes, Options, Rounds, Throttle, Through, TrialOptions,
+};
+use crate::progress::Progress as _;
 use crate::record::file::create_output_dir;
 use crate::report;
-use crate::scenario::Progress as _;
-use crate::scenario::compare::{self, Ended, Setup};
-use crate::scenario::options::{Inject, Key, Lanes, Options, Throttle, Through};
-use crate::scenario::rates::Sizes;
-use crate::stack::StackKind;
+use crate::rounds::Outcome;
+use crate::rounds::rates::{Requested, Sizes};
 use crate::stack::worker::WorkerCommand;
+use crate::stack::{BrokerJit, StackKind};
 use crate::workload::{Arrivals, Keys};
 
 /// Modelled call an event on the embedded stack, whose store costs next to nothing to write.
@@ -32,10 +37,14 @@ const EXAMPLES: &str = "\
 Examples:
   lanebench compare                             a demonstration; needs nothing
   lanebench compare --stack native --nodes 3    real Kafka, PostgreSQL, Redis
+  lanebench compare --stack native --quick      the same within 100 s, with less
+                                                to say
   lanebench compare --stack external            yours, by the three variables
                                                 LANEBENCH_BOOTSTRAP, …_DATABASE_URL
                                                 and …_REDIS_URL
   lanebench compare --configs 1p1c,3p1c,3p3c    the first is the baseline
+  lanebench compare --vary replication=1,3 --nodes 3
+                                                what does replication cost?
   lanebench compare --keys hot:0.5              half of the events: one order
   lanebench compare --inject loss               a negative control: exit code 3
   lanebench compare --format json | jq .passed  data on stdout";
@@ -48,37 +57,46 @@ pub struct CompareArgs {
     /// What is compared, the baseline first; 3p1c is three partitions and one consumer
     #[arg(long, value_delimiter = ',', default_value = "1p1c,3p3c")]
     configs: Vec<Lanes>,
+    /// Compare values of one flag, too: replication=1,3, service-time=0s,2ms or worker-cmd=CMD (repeat it for each command)
+    #[arg(long, value_name = "FLAG=A,B")]
+    vary: Vec<Vary>,
     /// How a consumer works through its events
     #[arg(long, value_enum, default_value_t = Mode::Record)]
     mode: Mode,
-    /// Rounds; each has one trial of each configuration, in random order
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
+    /// Rounds; each has one trial of each configuration, in random order [default: what fits into the budget]
+    #[arg(long, conflicts_with = "budget", value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// Time for the whole run, such as 4m [default: 2m on the embedded stack, else 4m]
+    #[arg(long, value_parser = duration)]
+    budget: Option<Duration>,
+    /// Within a minute (embedded) or a hundred seconds (native): no surge, percentiles not compared, native brokers on C1
+    #[arg(long, conflicts_with_all = ["rounds", "budget"])]
+    quick: bool,
     /// Seed of everything drawn: keys, gaps, the order of trials
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Rate of the steady phase in events/s [default: 0.6 × the slowest drain]
+    /// Rate of the steady phase, such as 500 or 500/s [default: 0.6 × the smallest sustained capacity, or less until all keep up]
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// Length of the steady phase at least, such as 5s; longer where 3,000 events need it
+    /// Minimum length of the steady phase, such as 5s; longer where 3,000 events need it (embedded and --quick: 1,000)
     #[arg(long, default_value = "3s", value_parser = duration)]
     duration: Duration,
     /// When events are due: constant or poisson
     #[arg(long, default_value_t = Arrivals::Poisson)]
     arrivals: Arrivals,
-    /// How orders are drawn: uniform, zipf:S or hot:SHARE
+    /// Distribution of events over keys: uniform, zipf:S or hot:SHARE
     #[arg(long, default_value = "uniform")]
     keys: Keys,
     /// How events come in; `api` posts each to the REST API, which is then asked what became of it
     #[arg(long, value_enum, default_value_t)]
     through: Through,
-    /// The message key; `none` is a negative control
+    /// The record key: order-id, or none, a negative control in which order breaks
     #[arg(long, value_enum, default_value_t = Key::OrderId)]
     key: Key,
     /// Orders of a phase [default: events ÷ events-per-order]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     orders: Option<u32>,
-    /// Mean events an order
+    /// Mean number of events per order
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     events_per_order: u32,
     /// Events of the drain's backlog [default: sized in the warm-up]
@@ -87,6 +105,9 @@ pub struct CompareArgs {
     /// Modelled downstream call an event, such as 2ms [default: 2ms on the embedded stack, else none]
     #[arg(long, value_parser = duration)]
     service_time: Option<Duration>,
+    /// One pass of the warm-up and no more: to see what is said of a run that has not settled
+    #[arg(long, hide = true)]
+    no_warm_up: bool,
     /// Leave the surge out
     #[arg(long)]
     no_surge: bool,
@@ -103,7 +124,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "CMD")]
     worker_cmd: Option<String>,
     /// Events that your own worker works through in each trial before anything is measured: a JVM is slow at first
-    #[arg(long, value_name = "EVENTS", default_value_t = WORKER_WARM_UP, requires = "worker_cmd", value_parser = clap::value_parser!(u64).range(..=2_000_000))]
+    #[arg(long, value_name = "EVENTS", default_value_t = WORKER_WARM_UP, value_parser = clap::value_parser!(u64).range(..=2_000_000))]
     worker_warm_up: u64,
     #[command(flatten)]
     place: PlaceFlags,
@@ -138,7 +159,9 @@ enum WorkerPlace {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of events/s"))?;
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let rate: f64 =
+        number.parse().map_err(|_| format!("`{text}` is not a rate; write it like 500 or 500/s"))?;
     if rate.is_finite() && rate > 0.0 && rate <= 1e6 {
         Ok(rate)
     } else {
@@ -146,7 +169,30 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Time for a run on the embedded stack …
+const BUDGET_EMBEDDED: Duration = Duration::from_secs(120);
+/// … and on others.
+const BUDGET: Duration = Duration::from_secs(240);
+/// The same for a quick look, the start of the stack aside.
+const QUICK_EMBEDDED: Duration = Duration::from_secs(45);
+const QUICK: Duration = Duration::from_secs(75);
+
 impl CompareArgs {
+    fn rounds(&self, embedded: bool) -> Rounds {
+        match self.rounds {
+            Some(rounds) => Rounds::Fixed(rounds),
+            None => Rounds::Within {
+                total: self.budget.unwrap_or(match (self.quick, embedded) {
+                    (true, true) => QUICK_EMBEDDED,
+                    (true, false) => QUICK,
+                    (false, true) => BUDGET_EMBEDDED,
+                    (false, false) => BUDGET,
+                }),
+                fewest: if embedded || self.quick { 3 } else { 4 },
+            },
+        }
+    }
+
     fn options(&self) -> Result<Options, UsageError> {
         let (replication, min_isr) = self.place.replicas()?;
         let mut seen = std::collections::BTreeSet::new();
@@ -156,7 +202,9 @@ impl CompareArgs {
                 hint: "name each configuration once; more rounds give more trials".into(),
             });
         }
-        let process = self.worker_cmd.is_some() || self.worker == WorkerPlace::Process;
+        let varies = |flag: fn(&Vary) -> bool| self.vary.iter().any(flag);
+        let foreign = self.worker_cmd.is_some() || varies(|vary| matches!(vary, Vary::WorkerCmd(_)));
+        let process = foreign || self.worker == WorkerPlace::Process;
         if process && self.throttle == Some(Throttle::Worker) {
             return Err(UsageError {
                 what:
@@ -172,7 +220,8 @@ impl CompareArgs {
                 hint: "leave out `--through api`, or `--key none`".into(),
             });
         }
-        if self.worker_cmd.is_some() && !self.service_time.unwrap_or_default().is_zero() {
+        let varied_time = varies(|vary| matches!(vary, Vary::ServiceTime(_)));
+        if foreign && (varied_time || !self.service_time.unwrap_or_default().is_zero()) {
             return Err(UsageError {
                 what: "`--service-time` is a call that our own consumers model; yours makes its own".into(),
                 hint: "leave `--service-time` out".into(),
@@ -187,32 +236,53 @@ impl CompareArgs {
         }
         self.place.fit()?;
         let embedded = self.place.stack == StackKind::Embedded;
-        let modelled = embedded && self.worker_cmd.is_none();
+        let modelled = embedded && !foreign;
         let service_time = self.service_time.unwrap_or(if modelled { SERVICE_TIME } else { Duration::ZERO });
-        Ok(Options {
-            configs: self.configs.clone(),
-            rounds: self.rounds,
-            seed: self.seed,
-            through: self.through,
-            key: self.key,
-            keys: self.keys,
-            orders: self.orders,
-            events_per_order: self.events_per_order,
-            arrivals: self.arrivals,
-            rate_per_s: self.rate,
-            duration: self.duration.max(Duration::from_secs(1)),
-            surge: !self.no_surge,
-            service_time,
-            sizes: if embedded { Sizes::DEMONSTRATION } else { Sizes::MEASUREMENT },
-            control: embedded && !service_time.is_zero(),
+        let worker = self.worker()?;
+        let contender = |lanes: &Lanes| Contender {
+            name: lanes.to_string(),
+            lanes: *lanes,
             replication,
             min_isr,
+            service_time,
+            worker: worker.clone(),
+            settings: [].into(),
+        };
+        let base = self.configs.iter().map(contender).collect();
+        let contenders = vary::contenders(base, &self.vary, &self.place)?;
+        let several = contenders.len() > 1;
+        Ok(Options {
+            contenders,
+            rounds: self.rounds(embedded),
+            seed: self.seed,
+            draw: Draw {
+                keys: self.keys,
+                orders: self.orders,
+                events_per_order: self.events_per_order,
+                arrivals: self.arrivals,
+            },
+            trial: TrialOptions {
+                through: self.through,
+                key: self.key,
+                throttle: self.throttle,
+                keep: self.keep,
+            },
+            requested: Requested {
+                rate_per_s: self.rate,
+                duration: self.duration.max(Duration::from_secs(1)),
+                drain_events: self.drain_events,
+                surge: !self.no_surge && !self.quick && several,
+            },
+            sizes: match (self.quick, embedded) {
+                (true, _) => Sizes::QUICK,
+                (false, true) => Sizes::DEMONSTRATION,
+                (false, false) => Sizes::MEASUREMENT,
+            },
+            percentiles: !self.quick,
             inject: self.inject,
-            throttle: self.throttle,
-            worker: self.worker()?,
             worker_warm_up: self.worker_warm_up,
-            drain_events: self.drain_events,
-            keep: self.keep,
+            one_pass: self.no_warm_up,
+            control: embedded && !service_time.is_zero() && !varied_time,
         })
     }
 }
@@ -223,11 +293,15 @@ impl CompareArgs {
 /// What keeps it from running, with a hint where there is one.
 pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     let options = args.options()?;
-    let external = args.place.external()?;
+    let external = args.place.external(&options.contenders)?;
     // Before minutes of work: can the report be written at all?
     let out = create_output_dir(args.out.clone(), "compare")?;
     let console = Console::new(args.quiet);
-    let stack = match args.place.start(external, options.worker.is_some(), &console, &cancel).await {
+    // Before any load of ours.
+    let environment = environment().context("the machine could not be looked at")?;
+    let broker_jit = if args.quick { BrokerJit::C1 } else { BrokerJit::default() };
+    let processes = options.contenders.iter().any(|contender| contender.worker.is_some());
+    let stack = match args.place.start(external, processes, broker_jit, &console, &cancel).await {
         Err(error) if cancel.is_cancelled() => {
             tracing::debug!(%error, "interrupted while the stack started");
             tell("interrupted; everything is stopped");
@@ -235,15 +309,16 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
         }
         started => started?,
     };
-    let setup = Setup { options: &options, stack: &stack, command_line: command_line(), out: &out };
+    let setup =
+        Setup { options: &options, stack: &stack, environment, command_line: command_line(), out: &out };
     let ended = compare::run(setup, &console, &cancel).await;
-    if !matches!(&ended, Ok(Ended { result, interrupted }) if *interrupted || result.as_ref().is_some_and(|r| r.passed))
+    if !matches!(&ended, Ok(Outcome { record: result, interrupted }) if *interrupted || result.as_ref().is_some_and(|r| r.passed))
     {
         keep_logs(&stack, &out).await;
     }
     console.phase("stopping");
     stack.stop().await;
-    let Ended { result, interrupted } = ended?;
+    let Outcome { record: result, interrupted } = ended?;
     let Some(result) = result else {
         drop(console);
         tell("interrupted before a trial was finished; everything is stopped");

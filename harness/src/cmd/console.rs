@@ -13,8 +13,8 @@ use indicatif::style::ProgressTracker;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
 use super::out::tell;
+use crate::progress::{PhaseProgress, Progress};
 use crate::report::units::{count, number};
-use crate::scenario::{Progress, Pulse};
 
 /// Spinner 2, elapsed 9, message 55, time left 11: 77 columns.
 const TEMPLATE: &str = "{spinner} {elapsed_precise} {msg:!55} {left}";
@@ -88,6 +88,15 @@ impl Progress for Console {
         }
     }
 
+    fn provisional(&self, configuration: &str, per_s: f64) {
+        let text = format!("provisional: {configuration} works off {} events/s, cold", number(per_s));
+        match self {
+            Self::Silent => {}
+            Self::Lines(_) => tell(&text),
+            Self::Terminal(line) => line.bar.suspend(|| tell(&text)),
+        }
+    }
+
     fn left(&self, left: Duration) {
         if let Self::Terminal(line) = self {
             line.ends.set(Instant::now() + left);
@@ -98,7 +107,7 @@ impl Progress for Console {
         matches!(self, Self::Terminal(_))
     }
 
-    fn pulse(&self, pulse: Pulse) {
+    fn pulse(&self, pulse: PhaseProgress) {
         if let Self::Terminal(line) = self {
             line.bar.set_message(with_pulse(&lock(&line.phase), pulse));
         }
@@ -114,7 +123,7 @@ impl Drop for Console {
 }
 
 /// `round 2/3, 3p3c: surge  62 %  912/s  lag 85`; where it gets long, what comes last is cut.
-fn with_pulse(phase: &str, pulse: Pulse) -> String {
+fn with_pulse(phase: &str, pulse: PhaseProgress) -> String {
     let mut text = phase.to_owned();
     // Writing to a String cannot fail.
     let _ = match (pulse.visible * 100).checked_div(pulse.events) {
@@ -197,9 +206,13 @@ mod tests {
 
     #[test]
     fn a_pulse_tells_part_rate_and_lag() {
-        let pulse = Pulse { visible: 620, events: 1000, rate_per_s: 912.4, lag_records: 1085 };
+        let pulse = PhaseProgress { visible: 620, events: 1000, rate_per_s: 912.4, lag_records: 1085 };
         let text = with_pulse("round 2/3, 3p3c: surge", pulse);
         assert_eq!(text, "round 2/3, 3p3c: surge  62 %  912/s  lag 1,085");
-        assert_eq!(with_pulse("connecting", Pulse { visible: 0, ..pulse }), "connecting", "nothing to tell");
+        assert_eq!(
+            with_pulse("connecting", PhaseProgress { visible: 0, ..pulse }),
+            "connecting",
+            "nothing to tell"
+        );
     }
 }

@@ -23,6 +23,7 @@ pub mod serve;
 mod servers;
 pub mod stack;
 mod values;
+mod vary;
 pub mod worker;
 
 use exit::Exit;
@@ -48,7 +49,7 @@ Examples:
   lanebench compare --key none                a negative control: exit code 3
   lanebench gate --baseline main              did this tree's worker get worse?
   lanebench serve                             the service on http://127.0.0.1:8080
-  lanebench report reports/latest/result.json renders a report again
+  lanebench report reports/latest             renders a report again
 
 Exit codes: 0 all held; 1 could not run; 2 bad usage; 3 a check of truth failed;
 4 the gate found a regression; 5 it could not decide; 130 interrupted.";

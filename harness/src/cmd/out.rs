@@ -59,10 +59,13 @@ impl Format {
     }
 }
 
-/// Data on stdout, ending in one newline; an error instead of a panic when nobody reads stdout any more.
+/// Data on stdout, ending in one newline. That nobody reads on, as behind `| head`, is no error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()).context("writing to stdout")
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing to stdout"),
+    }
 }
 
 /// A line on stderr. That nobody reads it any more, as behind `2>&1 | head`, is no reason to end a run.
@@ -107,7 +110,7 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref::<super::gate::RevisionError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::gate::rules::RulesError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::benched::BenchedError>().map(|e| e.hint()))
-        .or_else(|| error.downcast_ref::<crate::scenario::ScenarioError>().and_then(|e| e.hint()))
+        .or_else(|| error.downcast_ref::<crate::error::RunError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::worker::ProcessError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::serve::ServeError>().and_then(|e| e.hint()))
 }

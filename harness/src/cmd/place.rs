@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 use super::console::Console;
 use super::out::UsageError;
 use super::servers::ExternalFlags;
-use crate::scenario::Progress as _;
+use crate::contender::Contender;
+use crate::progress::Progress as _;
 use crate::stack::{
     BrokerJit, ContainerOptions, ContainerStack, EmbeddedStack, External, NativeOptions, NativeStack,
     Replicas, Stack, StackKind,
@@ -19,16 +20,16 @@ pub(super) struct PlaceFlags {
     /// Where broker, store and view come from
     #[arg(long, value_enum, default_value_t = StackKind::Embedded)]
     pub(super) stack: StackKind,
-    /// Broker nodes that the stack starts, unless it is external: 1 or 3
+    /// Kafka brokers to start: 1 or 3 (an external stack has its own)
     #[arg(long, default_value_t = 1, value_parser = nodes)]
     nodes: u8,
-    /// Replicas of each partition [default: the nodes, at most 3]
+    /// Replication factor of each topic [default: the nodes; external: 1]
     #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
     replication: Option<i16>,
     /// min.insync.replicas of the topic [default: one below the replicas, at least 1]
     #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
     min_isr: Option<i16>,
-    /// How the native brokers' JVM compiles [default: c1]
+    /// JIT mode of the native brokers' JVM [default: early; c1 with --quick and in a gate]
     #[arg(long, value_enum)]
     broker_jit: Option<BrokerJit>,
     #[command(flatten)]
@@ -99,9 +100,14 @@ impl PlaceFlags {
 
     /// Replicas of each partition, and `min.insync.replicas`.
     pub(super) fn replicas(&self) -> Result<(i16, i16), UsageError> {
+        self.replicas_of(self.replication)
+    }
+
+    /// The same for so many replicas.
+    pub(super) fn replicas_of(&self, replication: Option<i16>) -> Result<(i16, i16), UsageError> {
         let nodes = i16::from(self.nodes);
         let external = self.stack == StackKind::External;
-        let replication = self.replication.unwrap_or(if external { 1 } else { nodes });
+        let replication = replication.unwrap_or(if external { 1 } else { nodes });
         if !external && replication > nodes {
             return Err(UsageError {
                 what: format!("{replication} replicas need {replication} nodes; the stack has {nodes}"),
@@ -118,20 +124,24 @@ impl PlaceFlags {
         Ok((replication, min_isr))
     }
 
-    /// The external stack, if that is asked for.
-    pub(super) fn external(&self) -> Result<Option<External>, UsageError> {
+    /// The external stack, if that is asked for, with as many replicas as any contender wants.
+    pub(super) fn external(&self, contenders: &[Contender]) -> Result<Option<External>, UsageError> {
         if self.stack != StackKind::External {
             return Ok(None);
         }
-        let (replication, min_isr) = self.replicas()?;
+        let most = contenders.iter().max_by_key(|contender| contender.replication);
+        let (replication, min_isr) =
+            self.replicas_of(most.map(|contender| contender.replication).or(self.replication))?;
         Ok(Some(self.addresses.external.external(Replicas { replication, min_isr })?))
     }
 
-    /// Starts it, or looks whether it is there. `processes`: whether workers are processes of their own.
+    /// Starts it, or looks whether it is there. `processes`: whether workers are processes of their own; `broker_jit`: how
+    /// native brokers compile where no flag says.
     pub(super) async fn start(
         &self,
         external: Option<External>,
         processes: bool,
+        broker_jit: BrokerJit,
         console: &Console,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Stack> {
@@ -161,7 +171,7 @@ impl PlaceFlags {
             };
             return Ok(ContainerStack::start(options, &tell, cancel.clone()).await?.into());
         }
-        let broker_jit = self.broker_jit.unwrap_or_default();
+        let broker_jit = self.broker_jit.unwrap_or(broker_jit);
         let options = NativeOptions {
             nodes,
             kafka_port,

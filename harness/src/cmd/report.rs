@@ -9,17 +9,17 @@ use super::exit::Exit;
 use super::out::{Format, UsageError, print};
 use crate::benched;
 use crate::record::RunResult;
-use crate::record::file::{FileError, create_output_dir, load, load_gate};
+use crate::record::file::{FileError, GATE_FILE, RESULT_FILE, create_output_dir, load, load_gate};
 use crate::record::gate::GateRecord;
 use crate::report::pair::Pair;
 use crate::report::{self, ReportError};
 
 const EXAMPLES: &str = "\
 Examples:
-  lanebench report reports/latest/result.json   everything again, beside it
+  lanebench report reports/latest               everything again, beside it
   lanebench report old.json --out old           the same, in a new directory
-  lanebench report old.json new.json            what differs, then the numbers
-  lanebench report old.json new.json --format markdown > pull-request.md
+  lanebench report old new                      what differs, then the numbers
+  lanebench report old new --format markdown > pull-request.md
   lanebench report reports/latest/gate.json     a gate's words and picture
   lanebench report --criterion                  what `cargo bench` measured
 
@@ -29,7 +29,7 @@ The exit code is 0 whatever the results say: no check is run again.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
-    /// The result.json of a run, or the gate.json of a gate
+    /// The result.json of a run or the gate.json of a gate, or the directory that holds it
     #[arg(value_name = "FILE", required_unless_present = "criterion")]
     first: Option<PathBuf>,
     /// Another one, to lay beside the first
@@ -38,7 +38,7 @@ pub struct ReportArgs {
     /// What `cargo bench` measured, from where criterion keeps it [default: target/criterion]
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "target/criterion", conflicts_with = "first")]
     criterion: Option<PathBuf>,
-    /// Directory for the report, new or empty [default: beside the file; of benchmarks: under reports/]
+    /// Directory for the report, new or empty [default: beside the file; of two results or of benchmarks: under reports/]
     #[arg(long)]
     out: Option<PathBuf>,
     /// What is printed on stdout
@@ -53,25 +53,30 @@ pub struct ReportArgs {
 pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     let text = match (&args.first, &args.second) {
         (None, _) => gathered(args)?,
-        (Some(file), None) => again(file, args)?,
-        (Some(_), Some(_)) if args.out.is_some() => {
-            return Err(UsageError {
-                what: "two results are compared on stdout, and `--out` is for the report of one".into(),
-                hint: "leave `--out` away and redirect stdout, or name one result".into(),
-            }
-            .into());
-        }
-        (Some(first), Some(second)) => beside(first, second, args.format)?,
+        (Some(path), None) => again(&saved_in(path)?, args)?,
+        (Some(first), Some(second)) => beside(&saved_in(first)?, &saved_in(second)?, args)?,
     };
     print(&text)?;
     Ok(Exit::Held)
+}
+
+/// The file that is meant where a directory is named.
+fn saved_in(path: &Path) -> Result<PathBuf, UsageError> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let files = [RESULT_FILE, GATE_FILE].map(|name| path.join(name));
+    files.into_iter().find(|file| file.exists()).ok_or_else(|| UsageError {
+        what: format!("{} holds neither a {RESULT_FILE} nor a {GATE_FILE}", path.display()),
+        hint: "name the directory of a report, such as reports/latest".into(),
+    })
 }
 
 /// Renders one result again.
 fn again(file: &Path, args: &ReportArgs) -> anyhow::Result<String> {
     let result = match load(file) {
         // It may be a gate's, under whatever name.
-        Err(error @ FileError::Invalid { .. }) => {
+        Err(error @ (FileError::Invalid { .. } | FileError::UnknownVersion { .. })) => {
             return load_gate(file).map_or(Err(error.into()), |record| gate_again(file, &record, args));
         }
         loaded => loaded?,
@@ -136,11 +141,13 @@ fn gathered(args: &ReportArgs) -> anyhow::Result<String> {
 }
 
 /// Lays two results beside each other.
-fn beside(first: &Path, second: &Path, format: Format) -> anyhow::Result<String> {
+fn beside(first: &Path, second: &Path, args: &ReportArgs) -> anyhow::Result<String> {
     let (a, b) = (load(first)?, load(second)?);
     let pair = Pair::of((&first.display().to_string(), &a), (&second.display().to_string(), &b));
-    Ok(match format {
-        Format::Text => pair.text(),
+    let out = create_output_dir(args.out.clone(), "report")?;
+    let page = pair.render(out.path()).map_err(|error| unrendered(error, out.path()))?;
+    Ok(match args.format {
+        Format::Text => format!("{}\nreport: {}", pair.text(), page.display()),
         Format::Json => serde_json::to_string_pretty(&pair).context("the comparison as JSON")?,
         Format::Markdown => pair.markdown(),
     })

@@ -18,7 +18,7 @@ use super::place::PlaceFlags;
 use super::secret::from_environment_or;
 use super::values::duration;
 use crate::serve::{self, ServeError, Settings};
-use crate::stack::StackKind;
+use crate::stack::{BrokerJit, StackKind};
 
 const EXAMPLES: &str = "\
 It stops at Ctrl-C or SIGTERM: it accepts nothing more, finishes what is in hand, drains its
@@ -153,7 +153,7 @@ pub async fn run(args: ServeArgs, cancel: CancellationToken) -> anyhow::Result<E
         None => {}
     }
     args.place.fit()?;
-    let external = args.place.external()?;
+    let external = args.place.external(&[])?;
     let (replication, min_isr) = args.place.replicas()?;
     let token = args.token()?;
     let listen = |cause| ServeError::Listen { address: args.listen.to_string(), cause };
@@ -161,7 +161,7 @@ pub async fn run(args: ServeArgs, cancel: CancellationToken) -> anyhow::Result<E
     let listener = TcpListener::bind(args.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let console = Console::new(false);
-    let stack = match args.place.start(external, false, &console, &cancel).await {
+    let stack = match args.place.start(external, false, BrokerJit::default(), &console, &cancel).await {
         Err(error) if cancel.is_cancelled() => {
             tracing::debug!(%error, "interrupted while the stack started");
             tell("interrupted; everything is stopped");
@@ -184,7 +184,7 @@ pub async fn run(args: ServeArgs, cancel: CancellationToken) -> anyhow::Result<E
         limits: (&args.limits).into(),
     };
     let welcome = welcome(args.place.stack, address, &settings, token.is_some());
-    let place = stack.place();
+    let place = stack.target();
     let ready = || tell(&welcome);
     let serving = Box::pin(serve::run(listener, &place, settings, token, ready, cancel.clone()));
     let ended = tokio::select! {

@@ -12,8 +12,8 @@ use super::exit::Exit;
 use super::out::{UsageError, print, tell};
 use super::servers::ExternalFlags;
 use crate::stack::{
-    Backing, BrokerJit, C1_BIAS, ContainerOptions, ContainerStack, Facts, NativeOptions, NativeStack, Place,
-    Presence, Progress, Replicas, Requirement, Stack, StackError, StackKind, requirements,
+    Backing, BrokerJit, C1_BIAS, ContainerOptions, ContainerStack, Facts, NativeOptions, NativeStack,
+    Presence, Progress, Replicas, Requirement, Stack, StackError, StackKind, StackTarget, requirements,
 };
 
 /// How often a stack that is held is looked at.
@@ -66,7 +66,7 @@ struct UpArgs {
     /// Kafka nodes.
     #[arg(long, default_value = "1", value_parser = ["1", "3"])]
     nodes: String,
-    /// How the native brokers' JVM compiles. [default: c1]
+    /// How the native brokers' JVM compiles. [default: early]
     #[arg(long, value_enum)]
     broker_jit: Option<BrokerJit>,
     /// Port of the first broker; with three nodes the next two are used as well. [default: free ones]
@@ -112,7 +112,7 @@ async fn check(args: CheckArgs, cancel: &CancellationToken) -> anyhow::Result<Ex
                 Err(StackError::Interrupted) => return Ok(Exit::Interrupted),
                 checked => checked?,
             };
-            Row::of_facts(connected.facts(), connected.place())
+            Row::of_facts(connected.facts(), connected.target())
         }
     };
     let report = Report { stack: stack.to_string(), ready: rows.iter().all(|row| row.present), parts: rows };
@@ -133,7 +133,7 @@ async fn up(args: &UpArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
         }
         Err(error) => return Err(error),
     };
-    print(&shell_lines(&stack.place()))?;
+    print(&shell_lines(&stack.target()))?;
     tell("up; Ctrl-C stops it");
     hold(&stack, &cancel).await;
     tell("stopping");
@@ -200,7 +200,7 @@ async fn hold(stack: &Stack, cancel: &CancellationToken) {
 }
 
 /// As a shell reads them: `eval "$(…)"`, or one line a variable. No address has a character that needs quotes.
-fn shell_lines(place: &Place) -> String {
+fn shell_lines(place: &StackTarget) -> String {
     let mut lines = format!("LANEBENCH_BOOTSTRAP={}", place.bootstrap.join(","));
     if let Backing::Servers { database_url, redis_url, .. } = &place.backing {
         lines.push_str(&format!("\nLANEBENCH_DATABASE_URL={database_url}\nLANEBENCH_REDIS_URL={redis_url}"));
@@ -245,8 +245,8 @@ impl Row {
     }
 
     /// All of them answered, and allow a run what it needs.
-    fn of_facts(facts: &Facts, place: &Place) -> Vec<Self> {
-        let Place { bootstrap, prefix, .. } = place;
+    fn of_facts(facts: &Facts, place: &StackTarget) -> Vec<Self> {
+        let StackTarget { bootstrap, prefix, .. } = place;
         let noun = if facts.nodes == 1 { "broker" } else { "brokers" };
         let (nodes, bootstrap) = (facts.nodes, bootstrap.join(","));
         let topics =

@@ -17,7 +17,7 @@ use super::secret::Secret;
 use super::servers::ServerFlags;
 use super::values::duration;
 use crate::worker::handicap::Handicap;
-use crate::worker::{self, Database, LaneRuntime, Settings};
+use crate::worker::{self, ConsumerRuntime, Database, Settings};
 
 const EXAMPLES: &str = "\
 It stops at Ctrl-C or SIGTERM: what is in hand is finished and committed, the group
@@ -132,7 +132,7 @@ pub async fn run(args: WorkerArgs, cancel: CancellationToken) -> anyhow::Result<
     if hold {
         on_stdin(gate.clone(), cancel.clone())?;
     }
-    let runtime = LaneRuntime::start().context("the consumers' threads could not be started")?;
+    let runtime = ConsumerRuntime::start().context("the consumers' threads could not be started")?;
     let work = runtime.handle().spawn(worker::run(settings, opened, cancel.clone()));
     tokio::select! {
         ended = work => ended.context("the worker panicked")??,

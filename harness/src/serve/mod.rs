@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::stack::Place;
-use crate::worker::LaneRuntime;
+use crate::stack::StackTarget;
+use crate::worker::ConsumerRuntime;
 
 mod backing;
 mod error;
@@ -60,7 +60,7 @@ pub struct Settings {
 /// [`ServeError`] for what is missing or refused, and for a consumer that ended by itself.
 pub async fn run(
     listener: TcpListener,
-    place: &Place,
+    place: &StackTarget,
     settings: Settings,
     token: Option<Token>,
     ready: impl FnOnce(),
@@ -127,18 +127,18 @@ async fn topics(admin: &Admin, settings: &Settings) -> Result<(), ServeError> {
 struct Lanes {
     consumers: Consumers,
     _open: watch::Sender<bool>,
-    _runtime: LaneRuntime,
+    _runtime: ConsumerRuntime,
 }
 
 impl Lanes {
     async fn start(
-        place: &Place,
+        place: &StackTarget,
         settings: &Settings,
         kept: &Kept,
         metrics: &Arc<Metrics>,
         stop: &CancellationToken,
     ) -> Result<Self, ServeError> {
-        let runtime = LaneRuntime::start().map_err(|cause| ServeError::Threads { cause })?;
+        let runtime = ConsumerRuntime::start().map_err(|cause| ServeError::Threads { cause })?;
         let (open, gate) = watch::channel(true);
         let mut consumers = Consumers::new(stop.clone());
         for number in 0..settings.consumers {

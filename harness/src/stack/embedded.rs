@@ -13,7 +13,7 @@ use tokio::task::JoinError;
 
 use super::StatusServer;
 use super::scratch::{self, Scratch};
-use super::{Backing, Facts, PartFacts, Place, Prefix, Progress, StackError};
+use super::{Backing, Facts, PartFacts, Prefix, Progress, StackError, StackTarget};
 use crate::broker::{Cluster, ClusterOptions};
 
 /// Names under which the broker's threads run; the kernel keeps 15 characters of a name.
@@ -27,7 +27,7 @@ const WIND_DOWN: Duration = Duration::from_secs(1);
 /// A running embedded stack. Dropping it stops and removes everything.
 #[derive(Debug)]
 pub struct EmbeddedStack {
-    place: Place,
+    place: StackTarget,
     facts: Facts,
     // In this order: the cluster before what it runs on.
     cluster: Cluster,
@@ -87,12 +87,12 @@ impl EmbeddedStack {
         };
         let statuses = server.as_ref().map(StatusServer::url);
         let backing = Backing::InProcess { database, store: Arc::new(store), statuses };
-        let place = Place { bootstrap: cluster.bootstrap(), backing, prefix: Prefix::default() };
+        let place = StackTarget { bootstrap: cluster.bootstrap(), backing, prefix: Prefix::default() };
         Ok(Self { place, facts, cluster, statuses: server, runtime, _scratch: scratch })
     }
 
     /// What a run works on.
-    pub fn place(&self) -> &Place {
+    pub fn target(&self) -> &StackTarget {
         &self.place
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::prefix::Prefix;
 use super::refusal::Refusal;
 use super::rights::{self, Replicas};
-use super::{Backing, Endpoints, Facts, PartFacts, Place, StackError, checks, redact};
+use super::{Backing, Endpoints, Facts, PartFacts, StackError, StackTarget, checks, redact};
 
 /// How long each part may take to answer.
 const REACH_LIMIT: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ pub struct External {
 /// An external stack whose parts have answered, and allow what a run needs.
 #[derive(Clone, Debug)]
 pub struct Connected {
-    place: Place,
+    target: StackTarget,
     facts: Facts,
 }
 
@@ -111,20 +111,20 @@ impl External {
         let (nodes, store, view) = (nodes?, store?, view?);
         // A broker doesn't say which version it runs.
         let kafka = PartFacts { name: "kafka", version: None, settings: [].into() };
-        Ok(Connected { place: self.place(), facts: Facts { nodes, kafka, store, view } })
+        Ok(Connected { target: self.into_target(), facts: Facts { nodes, kafka, store, view } })
     }
 
-    fn place(self) -> Place {
+    fn into_target(self) -> StackTarget {
         let Endpoints { bootstrap, database_url, redis_url } = self.endpoints;
         let backing = Backing::Servers { database_url, redis_url, redis_ca: self.redis_ca };
-        Place { bootstrap, backing, prefix: self.prefix }
+        StackTarget { bootstrap, backing, prefix: self.prefix }
     }
 }
 
 impl Connected {
     /// What a run works on.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn target(&self) -> &StackTarget {
+        &self.target
     }
 
     /// Versions and settings as the parts told them.

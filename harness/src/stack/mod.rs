@@ -9,7 +9,7 @@
 //!             (docker-compose.yml's, for one: compose.rs knows its addresses)
 //! ```
 //!
-//! Architecture invariant: the rest of the harness knows a stack by its [`Place`]. Process ids are for measuring
+//! Architecture invariant: the rest of the harness knows a stack by its [`StackTarget`]. Process ids are for measuring
 //! resources and for failure tests only; where there are none (external, containers that are not in this machine's /proc),
 //! both are left out.
 
@@ -105,7 +105,7 @@ impl fmt::Debug for Endpoints {
 
 /// What a run works on.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct StackTarget {
     /// Broker addresses, `host:port`.
     pub bootstrap: Vec<String>,
     /// Where rows and statuses are kept.
@@ -154,7 +154,7 @@ impl fmt::Debug for Backing {
     }
 }
 
-impl From<&Endpoints> for Place {
+impl From<&Endpoints> for StackTarget {
     fn from(endpoints: &Endpoints) -> Self {
         Self {
             bootstrap: endpoints.bootstrap.clone(),
@@ -319,12 +319,12 @@ impl Stack {
     }
 
     /// What a run works on.
-    pub fn place(&self) -> Place {
+    pub fn target(&self) -> StackTarget {
         match self {
-            Self::Embedded(embedded) => embedded.place().clone(),
+            Self::Embedded(embedded) => embedded.target().clone(),
             Self::Native(native) => native.endpoints().into(),
             Self::Containers(containers) => containers.endpoints().into(),
-            Self::External(external) => external.place().clone(),
+            Self::External(external) => external.target().clone(),
         }
     }
 
@@ -344,6 +344,14 @@ impl Stack {
             Self::Native(native) => native.pids(),
             Self::Containers(containers) => containers.pids(),
             Self::Embedded(_) | Self::External(_) => Pids::default(),
+        }
+    }
+
+    /// Where the brokers' JVMs write of their garbage collection; none where they are not ours.
+    pub fn gc_logs(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Native(native) => native.gc_logs(),
+            Self::Containers(_) | Self::Embedded(_) | Self::External(_) => Vec::new(),
         }
     }
 

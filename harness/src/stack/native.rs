@@ -5,7 +5,7 @@
 //! cancelled start or a panic as well; the scratch directory goes with its owner; and what a SIGKILL of the harness leaves behind
 //! is found and removed by the next start (`scratch.rs`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -167,6 +167,11 @@ impl NativeStack {
         }
     }
 
+    /// The brokers' logs of garbage collection.
+    pub fn gc_logs(&self) -> Vec<PathBuf> {
+        self.kafka.gc_logs.clone()
+    }
+
     /// Sends a signal to one part, for failure tests: SIGKILL for a crash, SIGSTOP and SIGCONT for a freeze.
     /// False if there is no such part or it has ended; safe against its id having gone to another process.
     pub fn signal(&self, component: super::Component, signal: Signal) -> bool {
@@ -203,7 +208,7 @@ impl Drop for NativeStack {
 struct Programs {
     kafka: kafka::Programs,
     postgres: PostgresPrograms,
-    redis: std::path::PathBuf,
+    redis: PathBuf,
 }
 
 impl Programs {

@@ -31,7 +31,7 @@ pub use error::ProcessError;
 use handicap::{Handicap, Handicaps};
 pub use place::{Database, DatabaseUrlError};
 use place::{Stores, view};
-pub use runtime::LaneRuntime;
+pub use runtime::ConsumerRuntime;
 
 /// How long to look for a broker before saying that there is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,7 +66,7 @@ pub struct Settings {
 /// Works until `stop`; then each consumer finishes the message in hand, commits and leaves the group.
 ///
 /// Consumers join at once and fetch as soon as `gate` holds `true`. Runs on the runtime that it is called on: give it a
-/// [`LaneRuntime`].
+/// [`ConsumerRuntime`].
 ///
 /// # Errors
 /// [`ProcessError`] for what is wrong with the set-up, for a consumer that ended by itself, the others having been stopped,

@@ -4,22 +4,22 @@ use std::io;
 
 use tokio::runtime::{Handle, Runtime};
 
-use crate::measure::resources::{API_THREAD_PREFIX, LANE_THREAD_PREFIX};
+use crate::measure::resources::{API_THREAD_PREFIX, CONSUMER_THREAD_PREFIX};
 
 /// A runtime for consumers, or for the REST API, alone, so that their CPU time can be told from that of whatever else the
 /// process does.
 ///
 /// Dropping it ends what runs there, without waiting for it.
 #[derive(Debug)]
-pub struct LaneRuntime(Option<Runtime>);
+pub struct ConsumerRuntime(Option<Runtime>);
 
-impl LaneRuntime {
+impl ConsumerRuntime {
     /// As many threads as the machine has cores: a consumer is one loop, so more would not be used.
     ///
     /// # Errors
     /// What the system says where it gives no threads.
     pub fn start() -> io::Result<Self> {
-        Self::named(LANE_THREAD_PREFIX)
+        Self::named(CONSUMER_THREAD_PREFIX)
     }
 
     /// The same for the REST API.
@@ -44,7 +44,7 @@ impl LaneRuntime {
     }
 }
 
-impl Drop for LaneRuntime {
+impl Drop for ConsumerRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background(); // a plain drop would block, which async code must not

@@ -1,9 +1,9 @@
 //! Candidate against baseline, round by round.
 
-use super::interval::{ROUNDS_MIN, estimate};
+use super::interval::{ROUNDS_MIN, estimate, p_value};
 use lanebench_result::{Estimate, Verdict};
 
-/// Error rate shared by all comparisons of a run.
+/// Error rate shared by all comparisons of a family.
 const ERROR_RATE: f64 = 0.05;
 
 /// Which way is better.
@@ -24,18 +24,45 @@ pub struct Compared {
     pub verdict: Verdict,
 }
 
-/// Compares a candidate with its baseline from one `(baseline, candidate)` pair a round.
+/// Compares each of a family of candidates with its baseline, from one `(baseline, candidate)` pair a round.
 ///
-/// A round's ratio cancels what its two trials share: seed, draws, and the machine's mood. The interval is
-/// [`estimate`]'s; its confidence is 1 − 0.05 ÷ `comparisons`, so that with several comparisons (configurations times
-/// metrics, all that a verdict is printed for) the chance of any false "faster" or "slower" stays at 5 % (Bonferroni).
+/// A round's ratio cancels what its two trials share: seed, draws, and the machine's mood. The interval is [`estimate`]'s.
+/// The family shares its error rate, so that the chance of any false "faster" or "slower" in it stays at 5 %, by Holm's step
+/// down (Holm, "A simple sequentially rejective multiple test procedure", 1979): the smallest of m p values is held against
+/// 0.05 ÷ m, the next against 0.05 ÷ (m − 1), and so on until one fails; the rest have the level of that one. Each interval
+/// has the confidence of its own step, so verdict and interval say the same.
 ///
 /// Where a round has no ratio above zero (lag 0, say) there is no interval, and with it no way to tell the two apart.
-pub fn compare(rounds: &[(f64, f64)], better: Better, comparisons: usize) -> Compared {
-    let ratios: Vec<f64> = rounds.iter().map(|(baseline, candidate)| candidate / baseline).collect();
-    let ratio = estimate(&ratios, 1.0 - ERROR_RATE / comparisons.max(1) as f64);
+pub fn compare(family: &[Vec<(f64, f64)>], better: Better) -> Vec<Compared> {
+    let ratios: Vec<Vec<f64>> = family
+        .iter()
+        .map(|rounds| rounds.iter().map(|(baseline, candidate)| candidate / baseline).collect())
+        .collect();
+    let levels = holm(&ratios.iter().map(|values| p_value(values)).collect::<Vec<_>>());
+    ratios.iter().zip(levels).map(|(values, level)| judge(values, better, level)).collect()
+}
+
+/// The level of each p value's step. What could not be tested is the last.
+fn holm(p_values: &[Option<f64>]) -> Vec<f64> {
+    let p = |index: usize| p_values[index].unwrap_or(1.0);
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|&a, &b| p(a).total_cmp(&p(b)));
+    let mut levels = vec![ERROR_RATE; p_values.len()];
+    let mut failed = None;
+    for (step, index) in order.into_iter().enumerate() {
+        let level = failed.unwrap_or(ERROR_RATE / (p_values.len() - step) as f64);
+        if p(index) > level {
+            failed = Some(level);
+        }
+        levels[index] = level;
+    }
+    levels
+}
+
+fn judge(ratios: &[f64], better: Better, level: f64) -> Compared {
+    let ratio = estimate(ratios, 1.0 - level);
     let verdict = match (ratio.low, ratio.high) {
-        _ if rounds.len() < ROUNDS_MIN => Verdict::TooFewRounds,
+        _ if ratios.len() < ROUNDS_MIN => Verdict::TooFewRounds,
         (Some(low), _) if low > 1.0 => higher(better),
         (_, Some(high)) if high < 1.0 => lower(better),
         _ => Verdict::NotDistinguishable,
@@ -66,9 +93,13 @@ mod tests {
 
     use super::*;
 
+    fn alone(rounds: &[(f64, f64)], better: Better) -> Compared {
+        compare(&[rounds.to_vec()], better).remove(0)
+    }
+
     #[track_caller]
     fn check(rounds: &[(f64, f64)], better: Better, expected: Verdict) {
-        assert_eq!(compare(rounds, better, 1).verdict, expected, "{rounds:?} {better:?}");
+        assert_eq!(alone(rounds, better).verdict, expected, "{rounds:?} {better:?}");
     }
 
     #[test]
@@ -108,10 +139,21 @@ mod tests {
     #[test]
     fn comparisons_share_their_error_rate() {
         // Wide enough apart for one comparison, not for one of four.
-        let rounds = [(1.0, 1.10), (1.0, 1.16), (1.0, 1.24)];
-        let (alone, shared) = (compare(&rounds, Better::Higher, 1), compare(&rounds, Better::Higher, 4));
-        assert_eq!((alone.verdict, shared.verdict), (Verdict::Faster, Verdict::NotDistinguishable));
-        assert_eq!((alone.ratio.confidence, shared.ratio.confidence), (0.95, 0.9875));
+        let rounds = [(1.0, 1.10), (1.0, 1.16), (1.0, 1.24)].to_vec();
+        let equal = [(1.0, 1.1), (1.0, 0.9), (1.0, 1.0)].to_vec();
+        let (alone, shared) = (alone(&rounds, Better::Higher), compare(&[equal, rounds], Better::Higher));
+        assert_eq!((alone.verdict, shared[1].verdict), (Verdict::Faster, Verdict::NotDistinguishable));
+        assert_eq!((alone.ratio.confidence, shared[1].ratio.confidence), (0.95, 0.975));
+    }
+
+    #[test]
+    fn what_was_told_apart_leaves_its_share_to_the_next() {
+        // By hand: three p values, 0.05 ÷ 3, then 0.05 ÷ 2; the third fails at 0.05 and would at less.
+        assert_eq!(holm(&[Some(0.02), Some(0.001), Some(0.4)]), [0.025, 0.05 / 3.0, 0.05]);
+        // The second fails, and the third, smaller than 0.05, with it.
+        assert_eq!(holm(&[Some(0.001), Some(0.03), Some(0.04)]), [0.05 / 3.0, 0.025, 0.025]);
+        assert_eq!(holm(&[None, Some(0.01)]), [0.05, 0.025]);
+        assert_eq!(holm(&[]), [0.0; 0]);
     }
 
     #[test]
@@ -123,7 +165,7 @@ mod tests {
             .filter(|_| {
                 let rounds: Vec<_> =
                     (0..3).map(|_| (noise.sample(&mut rng), noise.sample(&mut rng))).collect();
-                compare(&rounds, Better::Higher, 1).verdict != Verdict::NotDistinguishable
+                alone(&rounds, Better::Higher).verdict != Verdict::NotDistinguishable
             })
             .count();
         assert!((30..=70).contains(&false_alarms), "{false_alarms} of {runs}");
@@ -135,12 +177,12 @@ mod tests {
             rounds in prop::collection::vec((1.0..1e6f64, 1.0..1e6f64), 3..8),
         ) {
             let swapped: Vec<_> = rounds.iter().map(|&(a, b)| (b, a)).collect();
-            let turned = match compare(&rounds, Better::Higher, 2).verdict {
+            let turned = match alone(&rounds, Better::Higher).verdict {
                 Verdict::Faster => Verdict::Slower,
                 Verdict::Slower => Verdict::Faster,
                 other => other,
             };
-            prop_assert_eq!(compare(&swapped, Better::Higher, 2).verdict, turned);
+            prop_assert_eq!(alone(&swapped, Better::Higher).verdict, turned);
         }
     }
 }

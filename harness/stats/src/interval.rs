@@ -50,6 +50,23 @@ fn half_width(logs: &[f64], mean: f64, confidence: f64) -> Option<f64> {
     Some(t * (variance / n as f64).sqrt())
 }
 
+/// The two-sided p value of "the geometric mean is 1" (Student's t on the logarithms); `None` where [`estimate`] has no
+/// interval. An interval of confidence 1 − p just touches 1.
+pub(crate) fn p_value(values: &[f64]) -> Option<f64> {
+    let n = values.len();
+    if n < ROUNDS_MIN || values.iter().any(|v| !v.is_finite() || *v <= 0.0) {
+        return None;
+    }
+    let logs: Vec<f64> = values.iter().map(|v| v.ln()).collect();
+    let mean = logs.iter().sum::<f64>() / n as f64;
+    let variance = logs.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+    if variance == 0.0 {
+        return Some(if mean == 0.0 { 1.0 } else { 0.0 });
+    }
+    let t = mean.abs() / (variance / n as f64).sqrt();
+    Some(2.0 * StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?.sf(t))
+}
+
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -111,6 +128,18 @@ mod tests {
         near(e.low.unwrap(), 2f64.powf(2.0 - 4.302_653 / 3f64.sqrt()), 1e-5);
         near(e.high.unwrap(), 2f64.powf(2.0 + 4.302_653 / 3f64.sqrt()), 1e-5);
         assert_eq!((e.n, e.values), (3, vec![2.0, 4.0, 8.0]));
+    }
+
+    #[test]
+    fn an_interval_of_confidence_one_minus_p_touches_one() {
+        let values = [1.10, 1.16, 1.24, 0.99];
+        let e = estimate(&values, 1.0 - p_value(&values).unwrap());
+        near(e.low.unwrap(), 1.0, 1e-6);
+        assert_eq!(
+            (p_value(&[1.0; 3]), p_value(&[2.0; 3]), p_value(&[2.0; 2])),
+            (Some(1.0), Some(0.0), None)
+        );
+        assert_eq!(p_value(&[1.0, 0.0, 2.0]), None, "no logarithm, no test");
     }
 
     #[test]

@@ -1,32 +1,4 @@
-//! Whether lag climbs.
-
-/// Lag that grows by this part of the offered rate or more *climbs*.
-pub const CLIMBS_FROM: f64 = 0.20;
-
-/// Lag that grows by this part of the offered rate or less is *flat*.
-pub const FLAT_UP_TO: f64 = 0.02;
-
-/// What lag does under a load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A fifth of what is offered, or more, is left behind.
-    Climbs,
-    /// Neither; nothing is concluded.
-    Between,
-    /// It keeps up; falling lag is flat as well.
-    Flat,
-}
-
-impl Shape {
-    /// As written in `result.json`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Climbs => "climbs",
-            Self::Between => "between",
-            Self::Flat => "flat",
-        }
-    }
-}
+//! The slope of a line through samples.
 
 /// Slope of the least-squares line through `(time in s, lag in records)`, in records/s; `None` if there are no two
 /// different times.
@@ -43,17 +15,6 @@ pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
         across += (t - mean_t).powi(2);
     }
     (across > 0.0).then(|| along / across)
-}
-
-/// The shape of lag with this slope (records/s) under this offered rate (events/s).
-pub fn shape(slope_per_s: f64, offered_per_s: f64) -> Shape {
-    if slope_per_s <= FLAT_UP_TO * offered_per_s {
-        Shape::Flat
-    } else if slope_per_s >= CLIMBS_FROM * offered_per_s {
-        Shape::Climbs
-    } else {
-        Shape::Between
-    }
 }
 
 #[cfg(test)]
@@ -73,19 +34,6 @@ mod tests {
         assert_eq!(slope(&[]), None);
         assert_eq!(slope(&[(1.0, 5.0)]), None);
         assert_eq!(slope(&[(1.0, 5.0), (1.0, 9.0)]), None);
-    }
-
-    #[test]
-    fn shapes_at_their_borders() {
-        let check = |slope, expected| assert_eq!(shape(slope, 1_000.0), expected, "slope {slope}");
-        check(200.0, Shape::Climbs);
-        check(199.9, Shape::Between);
-        check(20.1, Shape::Between);
-        check(20.0, Shape::Flat);
-        check(0.0, Shape::Flat);
-        check(-500.0, Shape::Flat);
-        assert_eq!(shape(0.0, 0.0), Shape::Flat);
-        assert_eq!(shape(1.0, 0.0), Shape::Climbs);
     }
 
     proptest! {

@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 const UP: &str = "stack up --stack containers";
-const RUN: &str = "compare --quiet --stack containers --configs 1p1c --rounds 50 --drain-events 300 --duration 1s --rate 100 --no-surge";
+const RUN: &str = "compare --quiet --stack containers --configs 1p1c --rounds 50 --drain-events 300 --duration 1s --rate 100 --no-surge --no-warm-up";
 
 fn start() -> Result<ContainerStack, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

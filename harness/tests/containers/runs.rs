@@ -20,7 +20,7 @@ fn three() -> Result<(), Failed> {
 fn compare(nodes: usize) -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let flags = format!(
-        "compare --stack containers --nodes {nodes} --rounds 1 --drain-events 500 --duration 1s --rate 100 --no-surge --out report"
+        "compare --stack containers --nodes {nodes} --rounds 1 --drain-events 500 --duration 1s --rate 100 --no-surge --no-warm-up --out report"
     );
     let runs = Runs::spawn(lanebench(directory.path(), &flags))?;
     let pid = runs.pid();
@@ -40,8 +40,11 @@ fn compare(nodes: usize) -> Result<(), Failed> {
     )?;
     check(stack.store.settings["fsync"] == "on", format!("{:?}", stack.store))?;
     check(stack.store.settings.contains_key("image"), format!("{:?}", stack.store))?;
-    let measured: Vec<&str> =
-        result.configurations[0].trials[0].resources.iter().map(|resource| resource.name.as_str()).collect();
+    let measured: Vec<&str> = result.configurations[0].trials[0].phases[0]
+        .resources
+        .iter()
+        .map(|resource| resource.name.as_str())
+        .collect();
     for component in ["kafka", "postgresql", "redis"] {
         check(measured.contains(&component), format!("{component} is not among {measured:?}"))?;
     }

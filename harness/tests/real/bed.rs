@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lanebench::stack::{Endpoints, NativeOptions, NativeStack, StackError};
+use lanebench::stack::{BrokerJit, Endpoints, NativeOptions, NativeStack, StackError};
 use libtest_mimic::Failed;
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::admin::Admin;
@@ -38,7 +38,7 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn start(handle: Handle, interrupted: CancellationToken) -> Result<Self, StackError> {
-        let options = NativeOptions { nodes: 3, ..NativeOptions::default() };
+        let options = NativeOptions { nodes: 3, broker_jit: BrokerJit::C1, ..NativeOptions::default() };
         let stack = NativeStack::start(options, &|_| {}, interrupted.clone()).await?;
         Ok(Self { stack, handle, interrupted, fields: AtomicU32::new(0) })
     }

@@ -1,6 +1,7 @@
 //! The bottleneck's name follows what is slowed down.
 
 use lanebench::record::file::{self, RESULT_FILE};
+use lanebench::record::{Bottleneck, PhaseKind, RunResult};
 use libtest_mimic::Failed;
 use serde_json::json;
 
@@ -12,10 +13,16 @@ use crate::tools::{self, shown};
 pub(crate) const CASES: &[Case] = &[("a store that is slowed down is named the bottleneck", store)];
 pub(crate) const NIGHTLY: &[Case] = &[("a worker short of CPU is named the bottleneck", worker)];
 
+/// What held the first configuration's first drain back.
+fn of_drain(result: &RunResult) -> Result<&Bottleneck, Failed> {
+    let drain = result.configurations[0].trials[0].phase(PhaseKind::Drain).ok_or("there was no drain")?;
+    Ok(&drain.bottleneck)
+}
+
 fn worker(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let result = run(bed, &["--configs", "1p1c", "--throttle", "worker"], 0).await?;
-        let bottleneck = &result.configurations[0].trials[0].bottleneck;
+        let bottleneck = of_drain(&result)?;
         check(bottleneck.name == "worker", format!("{bottleneck:?}"))?;
         evidence("bottleneck-worker", &json!(bottleneck))
     })
@@ -30,7 +37,7 @@ fn store(bed: &Bed) -> Result<(), Failed> {
         let ended = tools::compare(bed, "native", &out, flags).output().await?;
         check(ended.status.code() == Some(0), shown(&ended))?;
         let result = file::load(&out.join(RESULT_FILE))?;
-        let bottleneck = &result.configurations[0].trials[0].bottleneck;
+        let bottleneck = of_drain(&result)?;
         check(bottleneck.name == "store", format!("{bottleneck:?}"))?;
         evidence("bottleneck-store", &json!(bottleneck))
     })

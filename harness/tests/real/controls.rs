@@ -46,7 +46,7 @@ fn without_a_key(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let result = run(bed, &["--configs", "3p3c", "--key", "none"], 3).await?;
         named("control-key-none", &result, "split-order")?;
-        let consumer = truth(&result).order_by_gate.get("consumer").copied().unwrap_or_default();
+        let consumer = truth(&result).order_checks.get("consumer").copied().unwrap_or_default();
         check(consumer.violations > 0, format!("consumers should have seen disorder: {consumer:?}"))?;
         check(truth(&result).lost == 0, "parking should have kept every event")
     })

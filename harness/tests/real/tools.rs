@@ -28,7 +28,7 @@ pub(crate) fn lanebench(bed: &Bed) -> Command {
 /// to `out`. `flags` are separated by blanks.
 pub(crate) fn compare(bed: &Bed, stack: &str, out: &Path, flags: &str) -> Command {
     let mut command = lanebench(bed);
-    command.args(["compare", "--quiet", "--no-surge", "--stack", stack, "--out"]).arg(out);
+    command.args(["compare", "--quiet", "--no-surge", "--no-warm-up", "--stack", stack, "--out"]).arg(out);
     command.args(flags.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -33,7 +33,7 @@ use lanebench_result::{Finding, Verification};
 /// Checks a trial. It passes if nothing at all was found; repeats (`resent`, `redelivered`) are counted, not found.
 ///
 /// A check that had nothing to look at is itself a finding ([`Kind::NothingChecked`]): no acknowledged event, no pair
-/// at some gate although an order has two acknowledged events, or an applied event that no consumer reported.
+/// at some place although an order has two acknowledged events, or an applied event that no consumer reported.
 pub fn verify(evidence: &Evidence) -> Verification {
     let index = Index::new(evidence);
     let mut findings = Findings::default();

@@ -1,6 +1,6 @@
-//! Order per key at three gates: the log, the consumer, the row.
+//! Order per key at three places: the log, the consumer, the row.
 //!
-//! A *pair* is two events of one order with adjacent revisions (of those that were seen at the gate). It is violated if
+//! A *pair* is two events of one order with adjacent revisions (of those that were seen at the place). It is violated if
 //! the first appearance of the later one comes before the first appearance of the earlier one; so A,B,A,B is in order,
 //! with two repeats, and B,A,B is not.
 
@@ -11,39 +11,39 @@ use super::index::{Event, Index, Order};
 use lanebench_result::{OrderCount, Verification};
 
 pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &mut Verification) {
-    let mut gates = vec![("log", log(index, findings)), ("row", rows(index, findings))];
+    let mut places = vec![("log", log(index, findings)), ("row", rows(index, findings))];
     if !index.evidence.outside {
-        gates.push(("consumer", consumer(index, findings)));
+        places.push(("consumer", consumer(index, findings)));
     }
     let orderable = index
         .orders
         .iter()
         .any(|order| index.events[order.events.clone()].iter().filter(|e| e.acked.is_some()).count() > 1);
-    for (gate, count) in gates {
+    for (place, count) in places {
         if orderable && count.pairs == 0 {
             findings.add(Kind::NothingChecked, Subject::trial(), || {
-                format!("there were orders with several events, but not one pair of them was seen at the gate {gate:?}")
+                format!("there were orders with several events, but not one pair of them was seen at the place {place:?}")
             });
         }
         verification.order_pairs_checked += count.pairs;
         verification.order_violations += count.violations;
-        verification.order_by_gate.insert(gate.into(), count);
+        verification.order_checks.insert(place.into(), count);
     }
     if !index.evidence.outside {
         unseen(index, findings);
     }
 }
 
-/// Adjacent pairs among the events of `order` that `gate` knows a place for.
+/// Adjacent pairs among the events of `order` that `place` knows.
 fn pairs<'i, P: Copy>(
     index: &'i Index<'_>,
     order: &Order<'_>,
-    gate: impl Fn(&Event) -> Option<P>,
+    place: impl Fn(&Event) -> Option<P>,
 ) -> impl Iterator<Item = ((&'i Event, P), (&'i Event, P))> {
     let mut earlier = None;
     index.events[order.events.clone()]
         .iter()
-        .filter_map(move |event| Some((event, gate(event)?)))
+        .filter_map(move |event| Some((event, place(event)?)))
         .filter_map(move |later| earlier.replace(later).map(|earlier| (earlier, later)))
 }
 
@@ -158,7 +158,7 @@ fn applied(row: &Delivery) -> String {
     }
 }
 
-/// An applied event must have been in someone's hands; if the evidence lacks that, the consumer gate was not watched
+/// An applied event must have been in someone's hands; if the evidence lacks that, the consumer was not watched
 /// all the time, and its count of violations means nothing.
 fn unseen(index: &Index<'_>, findings: &mut Findings) {
     let mut unseen = index.events.iter().filter(|e| {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::rules::RULES_FILE;
 use lanebench_result::gate::{GateTrial, Metric, Undecided, Values};
-use lanebench_result::{Verification, fixture};
+use lanebench_result::{Verification, WarmUp, fixture};
 
 /// A trial that passed its checks, with costs in proportion to `cost`.
 fn trial(cost: f64) -> GateTrial {
@@ -55,10 +55,16 @@ fn about() -> About {
         environment: fixture::environment(),
         stack: fixture::stack(),
         workload: fixture::workload(),
+        warm_up: WarmUp::default(),
         cpus: Vec::new(),
         baseline: side("main"),
         candidate: side("change"),
-        warnings: vec![Warning { code: "host-was-busy".into(), message: "close other programs".into() }],
+        warnings: vec![Warning {
+            code: "host-busy".into(),
+            message: "close other programs".into(),
+            configuration: None,
+            rounds: Vec::new(),
+        }],
     }
 }
 

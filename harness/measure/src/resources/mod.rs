@@ -17,15 +17,17 @@ use procfs::{CurrentSI, KernelStats, ProcError};
 
 use lanebench_result::Resource;
 
+mod jit;
 mod process;
 mod table;
 
+pub use jit::JitTime;
 pub use process::{cpu_time, peak_memory_bytes};
 use table::ProcessTable;
 pub use table::descendants;
 
 /// Threads of this process that run a consumer have names that begin so. (The main thread is called `lanebench`.)
-pub const LANE_THREAD_PREFIX: &str = "lane-";
+pub const CONSUMER_THREAD_PREFIX: &str = "consumer-";
 
 /// What the names of the REST API's threads begin with, where it runs in this process.
 pub const API_THREAD_PREFIX: &str = "api-";
@@ -36,7 +38,7 @@ pub const TICK_DEFAULT: Duration = Duration::from_secs(1);
 
 /// What belongs to a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ProcessScope {
     /// These processes and all their descendants.
     Processes(Vec<i32>),
     /// This process, without its children.
@@ -53,7 +55,7 @@ pub struct Component {
     /// Its name in the result, such as `postgresql`.
     pub name: String,
     /// What belongs to it.
-    pub part: Part,
+    pub part: ProcessScope,
 }
 
 /// Why usage could not be had.
@@ -192,15 +194,15 @@ fn sample(components: &[Component], state: &Mutex<State>) -> Result<(), ProcErro
 }
 
 fn usages(components: &[Component]) -> Result<Vec<Usage>, ProcError> {
-    let any_processes = components.iter().any(|c| matches!(c.part, Part::Processes(_)));
+    let any_processes = components.iter().any(|c| matches!(c.part, ProcessScope::Processes(_)));
     let table = if any_processes { ProcessTable::read()? } else { ProcessTable::default() };
     components
         .iter()
         .map(|component| match &component.part {
-            Part::Processes(roots) => Ok(table.tree(roots)),
-            Part::Harness => harness(),
-            Part::Threads(prefix) => threads(prefix),
-            Part::Host => host(),
+            ProcessScope::Processes(roots) => Ok(table.tree(roots)),
+            ProcessScope::Harness => harness(),
+            ProcessScope::Threads(prefix) => threads(prefix),
+            ProcessScope::Host => host(),
         })
         .collect()
 }
@@ -231,7 +233,7 @@ fn host() -> Result<Usage, ProcError> {
 mod tests {
     use super::*;
 
-    fn component(part: Part) -> Component {
+    fn component(part: ProcessScope) -> Component {
         Component { name: format!("{part:?}"), part }
     }
 
@@ -243,22 +245,24 @@ mod tests {
     }
 
     #[test]
-    fn cpu_time_goes_to_the_lane_the_harness_and_the_host() {
-        let parts = [Part::Harness, Part::Threads(LANE_THREAD_PREFIX), Part::Host].map(component);
+    fn cpu_time_goes_to_the_consumer_the_harness_and_the_host() {
+        let parts =
+            [ProcessScope::Harness, ProcessScope::Threads(CONSUMER_THREAD_PREFIX), ProcessScope::Host]
+                .map(component);
         let meter = Meter::start(parts.to_vec(), Duration::from_millis(20)).unwrap();
         let mark = meter.mark().unwrap();
-        let lane = thread::Builder::new().name(format!("{LANE_THREAD_PREFIX}0")).spawn(|| {
+        let consumer = thread::Builder::new().name(format!("{CONSUMER_THREAD_PREFIX}0")).spawn(|| {
             burn(Duration::from_millis(300));
             // Alive until a sample has seen it.
             let (_never, wait) = mpsc::channel::<()>();
             let _timed_out = wait.recv_timeout(Duration::from_millis(100));
         });
         burn(Duration::from_millis(100));
-        lane.unwrap().join().unwrap();
+        consumer.unwrap().join().unwrap();
         let used = meter.since(&mark).unwrap();
-        let [harness, lanes, host] = [0, 1, 2].map(|i| used[i].cpu_s);
-        assert!((0.28..0.35).contains(&lanes), "{used:?}");
-        assert!(harness >= lanes + 0.08, "{used:?}");
+        let [harness, consumers, host] = [0, 1, 2].map(|i| used[i].cpu_s);
+        assert!((0.28..0.35).contains(&consumers), "{used:?}");
+        assert!(harness >= consumers + 0.08, "{used:?}");
         assert!(host >= harness - 0.03, "{used:?}");
         assert!(used[0].cores_busy > 0.1 && used[0].rss_bytes_max > 1 << 20 && used[1].rss_bytes_max == 0);
     }
@@ -266,15 +270,20 @@ mod tests {
     #[test]
     fn a_component_that_died_keeps_the_time_it_had() {
         let state = Mutex::new(State { cpu_ticks: vec![500], rss_bytes: vec![7], ..State::default() });
-        sample(&[component(Part::Processes(vec![i32::MAX]))], &state).unwrap();
+        sample(&[component(ProcessScope::Processes(vec![i32::MAX]))], &state).unwrap();
         let state = lock(&state);
         assert_eq!((state.cpu_ticks[0], state.rss_bytes[0]), (500, 7));
     }
 
     #[test]
     fn a_sample_is_cheap() {
-        let parts = [Part::Processes(vec![1]), Part::Harness, Part::Threads(LANE_THREAD_PREFIX), Part::Host]
-            .map(component);
+        let parts = [
+            ProcessScope::Processes(vec![1]),
+            ProcessScope::Harness,
+            ProcessScope::Threads(CONSUMER_THREAD_PREFIX),
+            ProcessScope::Host,
+        ]
+        .map(component);
         let processes = ProcessTable::read().unwrap().usages.len();
         let begun = Instant::now();
         for _ in 0..10 {

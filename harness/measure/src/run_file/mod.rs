@@ -1,6 +1,6 @@
 //! What a consumer process saw, in a file that survives its death.
 //!
-//! A worker in a process of its own appends a record for each gate that an event passes; the harness follows the file and
+//! A worker in a process of its own appends a record for each milestone that an event passes; the harness follows the file and
 //! reads what an in-process [`Probe`](payment_delivery::probe::Probe) would have told it. A header names format, version and
 //! process; every record has the same size, so that a file that ends in the middle of one ends in a whole one before it.
 //!

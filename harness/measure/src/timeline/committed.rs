@@ -15,12 +15,12 @@ impl Timeline {
     pub fn committed_up_to(&self, next: &BTreeMap<i32, i64>, at_ns: u64, owner: &BTreeMap<i32, String>) {
         let by: BTreeMap<i32, u32> =
             owner.iter().map(|(partition, name)| (*partition, self.consumers.number(name))).collect();
-        for (number, phase) in self.phases.iter().enumerate() {
+        for phase in self.laid_out() {
             if phase.start.get().is_none() {
                 continue;
             }
             let mut count = 0;
-            for event in &self.events[phase.range.clone()] {
+            for event in &phase.events {
                 let (partition, offset) =
                     (event.partition.load(Ordering::Relaxed), event.offset.load(Ordering::Relaxed));
                 let done = offset >= 0 && next.get(&partition).is_some_and(|next| offset < *next);
@@ -29,7 +29,7 @@ impl Timeline {
                     count += 1;
                 }
             }
-            self.count_visible(number, count);
+            self.count_visible(phase, count);
         }
     }
 
@@ -41,7 +41,7 @@ impl Timeline {
 
     /// Whether a phase has started.
     pub fn has_begun(&self) -> bool {
-        self.phases.iter().any(|phase| phase.start.get().is_some())
+        self.laid_out().any(|phase| phase.start.get().is_some())
     }
 
     /// When the last event of a phase was committed, in ns since the run's epoch; `None` while one is not.
@@ -67,6 +67,7 @@ mod tests {
 
     use super::*;
     use crate::Clock;
+    use crate::timeline::Due;
     use lanebench_workload::{Keys, Plan, PlanSpec};
 
     /// Two events, acknowledged at offsets 0 and 1 of partition 0.
@@ -74,11 +75,11 @@ mod tests {
         let spec =
             PlanSpec { prefix: "d", events_per_order: 2, keys: Keys::Uniform, value_bytes: 0, seed: 1 };
         let plan = Arc::new(Plan::backlog(&spec, 2).unwrap());
-        let timeline = Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(0)).unwrap();
+        let timeline = Timeline::new(Clock::start(), |_| Some(0));
+        let phase = timeline.add_phase("drain", Due::Planned, plan).unwrap();
         for index in 0..2 {
             timeline.acked(index, Origin { partition: 0, offset: index as i64 });
         }
-        let phase = timeline.phase("drain").unwrap();
         (timeline, phase)
     }
 

@@ -1,4 +1,4 @@
-//! From (order, revision) to an event's index.
+//! From an order and a revision to the event of a phase.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,7 @@ use payment_delivery::event::{OrderId, Revision};
 
 use lanebench_workload::Plan;
 
-/// Where each order's events are.
-#[derive(Default)]
+/// The events of one phase, by order. Indices are those of the plan.
 pub(super) struct OrderIndex {
     orders: HashMap<OrderId, Span>,
     /// Event indices, order by order, by revision.
@@ -15,28 +14,21 @@ pub(super) struct OrderIndex {
 }
 
 struct Span {
-    phase: usize,
     first: usize,
     len: usize,
 }
 
-/// One order's events.
+/// Indices of an order's events; revision 1 comes first.
 #[derive(Clone, Copy)]
-pub(super) struct Order<'a> {
-    /// The phase that holds the order.
-    pub(super) phase: usize,
-    /// Indices of its events; revision 1 comes first.
-    events: &'a [u32],
-}
+pub(super) struct Order<'a>(&'a [u32]);
 
 impl OrderIndex {
-    /// Adds the events of a phase, the first of which has the index `first`; gives back an order that is already known.
-    pub(super) fn add(&mut self, phase: usize, first: usize, plan: &Plan) -> Result<(), OrderId> {
+    pub(super) fn new(plan: &Plan) -> Self {
         let mut counts = vec![0usize; plan.orders.len()];
         for event in &plan.events {
             counts[event.order as usize] += 1;
         }
-        let mut next = self.events.len();
+        let mut next = 0;
         let firsts: Vec<usize> = counts
             .iter()
             .map(|count| {
@@ -45,34 +37,29 @@ impl OrderIndex {
                 first
             })
             .collect();
-        self.events.resize(next, 0);
-        for (event, index) in plan.events.iter().zip(first..) {
-            let slot = firsts[event.order as usize] + event.revision as usize - 1;
-            self.events[slot] = u32::try_from(index).expect("a trial has fewer than 2^32 events");
+        let mut events = vec![0; next];
+        for (event, index) in plan.events.iter().zip(0..) {
+            events[firsts[event.order as usize] + event.revision as usize - 1] = index;
         }
-        for ((order_id, first), len) in plan.orders.iter().zip(firsts).zip(counts) {
-            if self.orders.insert(order_id.clone(), Span { phase, first, len }).is_some() {
-                return Err(order_id.clone());
-            }
-        }
-        Ok(())
+        let spans = firsts.into_iter().zip(counts).map(|(first, len)| Span { first, len });
+        Self { orders: plan.orders.iter().cloned().zip(spans).collect(), events }
     }
 
     pub(super) fn get(&self, order_id: &OrderId) -> Option<Order<'_>> {
         let span = self.orders.get(order_id)?;
-        Some(Order { phase: span.phase, events: &self.events[span.first..span.first + span.len] })
+        Some(Order(&self.events[span.first..span.first + span.len]))
     }
 }
 
 impl<'a> Order<'a> {
     pub(super) fn event(self, revision: Revision) -> Option<usize> {
         let place = (revision as usize).checked_sub(1)?;
-        self.events.get(place).map(|&index| index as usize)
+        self.0.get(place).map(|&index| index as usize)
     }
 
     /// The events of revisions 1 to `revision`, the last first; a revision above the last planned one means all.
     pub(super) fn down_from(self, revision: Revision) -> impl Iterator<Item = usize> + 'a {
-        let top = (revision as usize).min(self.events.len());
-        self.events[..top].iter().rev().map(|&index| index as usize)
+        let top = (revision as usize).min(self.0.len());
+        self.0[..top].iter().rev().map(|&index| index as usize)
     }
 }

@@ -1,13 +1,13 @@
-//! When each event passed each gate: due → sent → acked → fetched → stored → visible.
+//! When each event passed each milestone: due → sent → acked → fetched → stored → visible.
 //!
-//! Everything is laid out before the run; during it a gate costs one atomic write, and the first write wins. The consumers
-//! report through [`payment_delivery::probe::Probe`] (see `watch.rs`), the sender and the producer through
-//! [`Timeline::sent`] and [`Timeline::acked`].
+//! A timeline grows by a phase: its events are laid out before it begins, and during it a milestone costs one atomic write, of
+//! which the first counts. The consumers report through [`payment_delivery::probe::Probe`] (see `watch.rs`), the sender and
+//! the producer through [`Timeline::sent`] and [`Timeline::acked`].
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
@@ -18,6 +18,7 @@ use lanebench_workload::{Plan, Planned};
 
 mod committed;
 mod consumers;
+mod group;
 mod index;
 mod journal;
 mod oldest;
@@ -28,30 +29,49 @@ mod watch;
 
 use consumers::Consumers;
 pub use consumers::{Spent, activity_name};
-use index::OrderIndex;
+pub use group::GroupCounts;
+use index::{Order, OrderIndex};
 pub use journal::{Commit, DeadLetter, Delivery, Event, Journal, Ownership, Retries, Skipped};
 pub use oldest::OldestNotVisible;
 pub use replay::{Replay, Taken};
 pub use stages::{ConsumerWork, PhaseTimes};
 pub use wait::WaitError;
 
+/// Phases that a timeline can hold. Their places are fixed, so that a reader needs no lock.
+const PHASES_MAX: usize = 32;
+
 /// A phase of the timeline, by its place among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PhaseId(usize);
 
+/// When the events of a phase are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// By the plan, from the phase's start: an open loop, or a backlog, all of which is due at the start.
+    Planned,
+    /// When they are sent: a closed loop, which has no schedule.
+    WhenSent,
+}
+
+/// Where an order's events will lie, if that is known.
+type PartitionOf = Box<dyn Fn(&OrderId) -> Option<i32> + Send + Sync>;
+
 /// What happened when, on one clock. Shared as an `Arc`; all methods take `&self`.
 pub struct Timeline {
     clock: Clock,
-    phases: Vec<Phase>,
-    events: Box<[Gates]>,
-    index: OrderIndex,
+    partition_of: PartitionOf,
+    phases: [OnceLock<Phase>; PHASES_MAX],
+    /// How many phases there are.
+    count: AtomicUsize,
+    /// Held while one is added.
+    adding: Mutex<()>,
     consumers: Consumers,
     journal: Mutex<Journal>,
     /// Woken when a phase is wholly visible and when ownership changes.
     changed: Notify,
 }
 
-/// Why a timeline cannot be laid out.
+/// Why a phase cannot be laid out.
 #[derive(Debug, thiserror::Error)]
 pub enum TimelineError {
     /// Two phases hold the same order, so that a revision would not name one event.
@@ -64,22 +84,45 @@ pub enum TimelineError {
         /// The later phase.
         phase: String,
     },
+    /// There is no room for one more.
+    #[error("phase `{phase}` is one too many: a trial has at most {PHASES_MAX}")]
+    TooMany {
+        /// The phase.
+        phase: String,
+    },
 }
 
 struct Phase {
+    number: usize,
     name: String,
     plan: Arc<Plan>,
+    due: Due,
+    /// Indices of its events over the whole timeline.
     range: Range<usize>,
-    start: Gate,
+    events: Box<[EventMilestones]>,
+    index: OrderIndex,
+    start: Milestone,
+    /// Events that will be offered: all of the plan, until a sender ended before its end.
+    offered: AtomicUsize,
     acked: AtomicUsize,
     visible: AtomicUsize,
 }
 
-/// A moment that is written once. `u64::MAX` ns (584 years) stands for "not yet".
-struct Gate(AtomicU64);
+impl Phase {
+    /// When the event with this index among the phase's is due, in ns since the run's epoch.
+    fn due_ns(&self, index: usize) -> Option<u64> {
+        match self.due {
+            Due::Planned => self.start.get().map(|start| start + self.plan.events[index].due_ns),
+            Due::WhenSent => self.events[index].sent.get(),
+        }
+    }
+}
 
-impl Gate {
-    const fn shut() -> Self {
+/// A moment that is written once. `u64::MAX` ns (584 years) stands for "not yet".
+struct Milestone(AtomicU64);
+
+impl Milestone {
+    const fn unreached() -> Self {
         Self(AtomicU64::new(u64::MAX))
     }
 
@@ -96,13 +139,13 @@ impl Gate {
     }
 }
 
-/// The gates of one event, and what was learnt on the way.
-struct Gates {
-    sent: Gate,
-    acked: Gate,
-    fetched: Gate,
-    stored: Gate,
-    visible: Gate,
+/// The milestones of one event, and what was learnt on the way.
+struct EventMilestones {
+    sent: Milestone,
+    acked: Milestone,
+    fetched: Milestone,
+    stored: Milestone,
+    visible: Milestone,
     /// Where its key belongs, if that is known; once acked, where it is; else −1.
     partition: AtomicI32,
     /// −1 until acked.
@@ -111,14 +154,14 @@ struct Gates {
     by: AtomicU32,
 }
 
-impl Gates {
-    fn shut(partition: Option<i32>) -> Self {
+impl EventMilestones {
+    fn unreached(partition: Option<i32>) -> Self {
         Self {
-            sent: Gate::shut(),
-            acked: Gate::shut(),
-            fetched: Gate::shut(),
-            stored: Gate::shut(),
-            visible: Gate::shut(),
+            sent: Milestone::unreached(),
+            acked: Milestone::unreached(),
+            fetched: Milestone::unreached(),
+            stored: Milestone::unreached(),
+            visible: Milestone::unreached(),
             partition: AtomicI32::new(partition.unwrap_or(-1)),
             offset: AtomicI64::new(-1),
             by: AtomicU32::new(u32::MAX),
@@ -126,9 +169,9 @@ impl Gates {
     }
 }
 
-/// When one event passed each gate, in ns since the run's epoch; `None` for a gate it never passed.
+/// When one event passed each milestone, in ns since the run's epoch; `None` for a milestone it never passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
+pub struct EventTimes {
     /// Due by the schedule; for a backlog, the start of its phase.
     pub due: Option<u64>,
     /// Handed to the producer.
@@ -144,46 +187,56 @@ pub struct Passed {
 }
 
 impl Timeline {
-    /// Lays out the timeline of these phases (name and plan), in the order in which they will run.
+    /// A timeline without a phase.
     ///
     /// `partition_of` says where an order's events will lie, so that lag in time is right even for what is not acked yet;
     /// `None` when that is unknown (no key).
-    ///
-    /// # Errors
-    /// [`TimelineError::SharedOrder`] when two phases share an order.
-    pub fn new(
-        clock: Clock,
-        phases: impl IntoIterator<Item = (String, Arc<Plan>)>,
-        partition_of: impl Fn(&OrderId) -> Option<i32>,
-    ) -> Result<Self, TimelineError> {
-        let mut index = OrderIndex::default();
-        let mut events = Vec::new();
-        let mut laid_out: Vec<Phase> = Vec::new();
-        for (name, plan) in phases {
-            let first = events.len();
-            let partitions: Vec<Option<i32>> = plan.orders.iter().map(&partition_of).collect();
-            events.extend(plan.events.iter().map(|e| Gates::shut(partitions[e.order as usize])));
-            index
-                .add(laid_out.len(), first, &plan)
-                .map_err(|order_id| TimelineError::SharedOrder { order_id, phase: name.clone() })?;
-            laid_out.push(Phase {
-                name,
-                plan,
-                range: first..events.len(),
-                start: Gate::shut(),
-                acked: AtomicUsize::new(0),
-                visible: AtomicUsize::new(0),
-            });
-        }
-        Ok(Self {
+    pub fn new(clock: Clock, partition_of: impl Fn(&OrderId) -> Option<i32> + Send + Sync + 'static) -> Self {
+        Self {
             clock,
-            phases: laid_out,
-            events: events.into_boxed_slice(),
-            index,
+            partition_of: Box::new(partition_of),
+            phases: [const { OnceLock::new() }; PHASES_MAX],
+            count: AtomicUsize::new(0),
+            adding: Mutex::default(),
             consumers: Consumers::default(),
             journal: Mutex::default(),
             changed: Notify::new(),
-        })
+        }
+    }
+
+    /// Lays out a phase behind those that are there. It begins by [`Self::start_phase`].
+    ///
+    /// # Errors
+    /// [`TimelineError::SharedOrder`] when an earlier phase has one of its orders; [`TimelineError::TooMany`].
+    pub fn add_phase(&self, name: &str, due: Due, plan: Arc<Plan>) -> Result<PhaseId, TimelineError> {
+        let _alone = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.count.load(Ordering::Acquire);
+        let Some(place) = self.phases.get(number) else {
+            return Err(TimelineError::TooMany { phase: name.into() });
+        };
+        if let Some(order_id) = plan.orders.iter().find(|id| self.order(id).is_some()) {
+            return Err(TimelineError::SharedOrder { order_id: order_id.clone(), phase: name.into() });
+        }
+        let partitions: Vec<Option<i32>> = plan.orders.iter().map(&self.partition_of).collect();
+        let events =
+            plan.events.iter().map(|e| EventMilestones::unreached(partitions[e.order as usize])).collect();
+        let first = self.laid_out().last().map_or(0, |phase| phase.range.end);
+        let phase = Phase {
+            number,
+            name: name.into(),
+            due,
+            range: first..first + plan.events.len(),
+            events,
+            index: OrderIndex::new(&plan),
+            start: Milestone::unreached(),
+            offered: AtomicUsize::new(plan.events.len()),
+            acked: AtomicUsize::new(0),
+            visible: AtomicUsize::new(0),
+            plan,
+        };
+        place.get_or_init(|| phase);
+        self.count.store(number + 1, Ordering::Release);
+        Ok(PhaseId(number))
     }
 
     /// The run's clock.
@@ -193,68 +246,86 @@ impl Timeline {
 
     /// The phase of this name.
     pub fn phase(&self, name: &str) -> Option<PhaseId> {
-        self.phases.iter().position(|p| p.name == name).map(PhaseId)
+        self.laid_out().position(|p| p.name == name).map(PhaseId)
     }
 
-    /// All phases, in their order.
-    pub fn phases(&self) -> impl Iterator<Item = PhaseId> + use<> {
-        (0..self.phases.len()).map(PhaseId)
+    /// All phases so far, in their order.
+    pub fn phases(&self) -> impl Iterator<Item = PhaseId> + use<'_> {
+        self.laid_out().map(|phase| PhaseId(phase.number))
+    }
+
+    /// The name of a phase.
+    pub fn name(&self, phase: PhaseId) -> &str {
+        &self.get(phase).name
     }
 
     /// The plan of a phase.
     pub fn plan(&self, phase: PhaseId) -> &Arc<Plan> {
-        &self.phases[phase.0].plan
+        &self.get(phase).plan
     }
 
     /// Indices of a phase's events over the whole timeline, in plan order.
     pub fn range(&self, phase: PhaseId) -> Range<usize> {
-        self.phases[phase.0].range.clone()
+        self.get(phase).range.clone()
     }
 
     /// The planned event at an index of the timeline.
     pub fn planned(&self, index: usize) -> &Planned {
-        let phase = self.phase_at(index);
-        &phase.plan.events[index - phase.range.start]
+        let (phase, index) = self.locate(index);
+        &phase.plan.events[index]
     }
 
     /// The index of an event, if it was planned.
     pub fn index_of(&self, order_id: &OrderId, revision: Revision) -> Option<usize> {
-        self.index.get(order_id)?.event(revision)
+        let (phase, order) = self.order(order_id)?;
+        order.event(revision).map(|index| phase.range.start + index)
     }
 
     /// Fixes the start of a phase, from which its due times count. The first call counts.
     pub fn start_phase(&self, phase: PhaseId, at_ns: u64) {
-        self.phases[phase.0].start.pass(at_ns);
+        self.get(phase).start.pass(at_ns);
     }
 
     /// When a phase started, if it did.
     pub fn started_ns(&self, phase: PhaseId) -> Option<u64> {
-        self.phases[phase.0].start.get()
+        self.get(phase).start.get()
+    }
+
+    /// The sender of a phase ended after so many of its events; none of the others is waited for.
+    pub fn offered(&self, phase: PhaseId, events: usize) {
+        self.get(phase).offered.store(events, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Events of a phase that were or will be offered.
+    pub fn offered_count(&self, phase: PhaseId) -> usize {
+        self.get(phase).offered.load(Ordering::Acquire)
     }
 
     /// The event is about to be handed to the producer; the moment, in ns since the run's epoch.
     pub fn sent(&self, index: usize) -> u64 {
         let now_ns = self.clock.now_ns();
-        self.events[index].sent.pass(now_ns);
+        self.event(index).sent.pass(now_ns);
         now_ns
     }
 
     /// The broker acknowledged the event at `origin`.
     pub fn acked(&self, index: usize, origin: Origin) {
-        let event = &self.events[index];
+        let (phase, index) = self.locate(index);
+        let event = &phase.events[index];
         if event.acked.pass(self.clock.now_ns()) {
             event.partition.store(origin.partition, Ordering::Relaxed);
             event.offset.store(origin.offset, Ordering::Relaxed);
-            self.phase_at(index).acked.fetch_add(1, Ordering::Relaxed);
+            phase.acked.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// When an event passed its gates.
-    pub fn passed(&self, index: usize) -> Passed {
-        let event = &self.events[index];
-        let phase = self.phase_at(index);
-        Passed {
-            due: phase.start.get().map(|start| start + phase.plan.events[index - phase.range.start].due_ns),
+    /// When an event passed its milestones.
+    pub fn passed(&self, index: usize) -> EventTimes {
+        let (phase, index) = self.locate(index);
+        let event = &phase.events[index];
+        EventTimes {
+            due: phase.due_ns(index),
             sent: event.sent.get(),
             acked: event.acked.get(),
             fetched: event.fetched.get(),
@@ -265,19 +336,19 @@ impl Timeline {
 
     /// Where the broker put an event when it acknowledged it.
     pub fn origin(&self, index: usize) -> Option<Origin> {
-        let event = &self.events[index];
+        let event = self.event(index);
         let offset = event.offset.load(Ordering::Relaxed);
         (offset >= 0).then(|| Origin { partition: event.partition.load(Ordering::Relaxed), offset })
     }
 
     /// Events of a phase acknowledged so far.
     pub fn acked_count(&self, phase: PhaseId) -> usize {
-        self.phases[phase.0].acked.load(Ordering::Relaxed)
+        self.get(phase).acked.load(Ordering::Relaxed)
     }
 
     /// Events of a phase visible so far.
     pub fn visible_count(&self, phase: PhaseId) -> usize {
-        self.phases[phase.0].visible.load(Ordering::Acquire)
+        self.get(phase).visible.load(Ordering::Acquire)
     }
 
     /// Who owns which partitions at present.
@@ -304,8 +375,29 @@ impl Timeline {
         self.consumers.services_ns()
     }
 
-    fn phase_at(&self, index: usize) -> &Phase {
-        &self.phases[self.phases.partition_point(|p| p.range.end <= index)]
+    fn laid_out(&self) -> impl DoubleEndedIterator<Item = &Phase> {
+        self.phases[..self.count.load(Ordering::Acquire)].iter().filter_map(OnceLock::get)
+    }
+
+    fn get(&self, phase: PhaseId) -> &Phase {
+        self.phases[phase.0].get().expect("an id is given out by the phase that it names")
+    }
+
+    /// The phase of an event, and the event's index in it.
+    fn locate(&self, index: usize) -> (&Phase, usize) {
+        let phase = self.laid_out().find(|phase| index < phase.range.end);
+        let phase = phase.expect("an index is given out by the phase that holds it");
+        (phase, index - phase.range.start)
+    }
+
+    fn event(&self, index: usize) -> &EventMilestones {
+        let (phase, index) = self.locate(index);
+        &phase.events[index]
+    }
+
+    /// The phase that holds an order, and its events there. The newest phase is asked first, since it is the one at work.
+    fn order(&self, order_id: &OrderId) -> Option<(&Phase, Order<'_>)> {
+        self.laid_out().rev().find_map(|phase| Some((phase, phase.index.get(order_id)?)))
     }
 
     fn lock_journal(&self) -> MutexGuard<'_, Journal> {

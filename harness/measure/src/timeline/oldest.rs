@@ -38,26 +38,25 @@ impl OldestNotVisible {
         let mark = self.marks.entry(partition).or_default();
         // Once something had to be left open behind, the mark stays there while the search goes on.
         let mut settled = true;
-        let first = timeline.phases.partition_point(|p| p.range.end <= *mark);
-        for phase in &timeline.phases[first..] {
-            let Some(start) = phase.start.get() else {
+        let from = *mark;
+        for phase in timeline.laid_out().filter(|phase| phase.range.end > from) {
+            if phase.start.get().is_none() {
                 settled = false;
                 continue;
-            };
-            let from = phase.range.start.max(*mark);
-            for index in from..phase.range.end {
-                let event = &timeline.events[index];
+            }
+            let offered = phase.offered.load(Ordering::Relaxed);
+            for index in from.saturating_sub(phase.range.start)..offered {
+                let event = &phase.events[index];
                 let lies_in = event.partition.load(Ordering::Relaxed);
                 let elsewhere = lies_in >= 0 && lies_in != partition;
                 if elsewhere || event.visible.get().is_some() {
                     if settled {
-                        *mark = index + 1;
+                        *mark = phase.range.start + index + 1;
                     }
                     continue;
                 }
-                let due = start + phase.plan.events[index - phase.range.start].due_ns;
                 // Later events of the phase are due later still, and later phases after them.
-                return (due <= now_ns).then_some(due);
+                return phase.due_ns(index).filter(|due| *due <= now_ns);
             }
         }
         None

@@ -23,10 +23,12 @@ pub struct Taken {
 /// are about; such records wait.
 pub struct Replay {
     timeline: Arc<Timeline>,
-    /// The timeline's epoch, in ns of Unix time. Between processes the realtime clock counts (METHOD.md, "Time").
+    /// The timeline's epoch, in ns of Unix time. Between processes the realtime clock counts (docs/method.md, "Time").
     epoch_unix_ns: i64,
     names: BTreeMap<u16, Arc<str>>,
     placed: HashMap<Origin, usize>,
+    /// Events of the timeline that were there at the last look.
+    known: usize,
     /// Events whose place is not known yet.
     open: Vec<usize>,
     waiting: Vec<Record>,
@@ -40,13 +42,13 @@ impl Replay {
     pub fn new(timeline: Arc<Timeline>) -> Self {
         let unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
         let epoch_unix_ns = unix_ns - timeline.clock().now_ns() as i64;
-        let open = timeline.phases().flat_map(|phase| timeline.range(phase)).collect();
         Self {
             timeline,
             epoch_unix_ns,
             names: BTreeMap::new(),
             placed: HashMap::new(),
-            open,
+            known: 0,
+            open: Vec::new(),
             waiting: Vec::new(),
             taken: Vec::new(),
             assigned: BTreeMap::new(),
@@ -76,6 +78,9 @@ impl Replay {
     }
 
     fn learn_places(&mut self) {
+        let end = self.timeline.phases().last().map_or(0, |phase| self.timeline.range(phase).end);
+        self.open.extend(self.known..end);
+        self.known = end;
         let (timeline, placed) = (&self.timeline, &mut self.placed);
         self.open.retain(|&index| match timeline.origin(index) {
             Some(origin) => {
@@ -94,7 +99,7 @@ impl Replay {
         match record.what {
             What::Fetched(place) => match known(place) {
                 Some(index) => {
-                    timeline.events[index].fetched.pass(at_ns);
+                    timeline.event(index).fetched.pass(at_ns);
                 }
                 None => self.waiting.push(record),
             },
@@ -142,6 +147,7 @@ fn seen<'a>(timeline: &'a Timeline, index: usize, place: Place, consumer: &'a st
 mod tests {
     use super::*;
     use crate::Clock;
+    use crate::timeline::Due;
     use lanebench_workload::{Keys, Plan, PlanSpec};
 
     /// A replay into a timeline of one order with three events, and its phase begun at 0.
@@ -149,9 +155,9 @@ mod tests {
         let spec =
             PlanSpec { prefix: "d", events_per_order: 3, keys: Keys::Uniform, value_bytes: 0, seed: 1 };
         let plan = Arc::new(Plan::backlog(&spec, 3).unwrap());
-        let timeline =
-            Arc::new(Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(0)).unwrap());
-        timeline.start_phase(timeline.phase("drain").unwrap(), 0);
+        let timeline = Arc::new(Timeline::new(Clock::start(), |_| Some(0)));
+        let phase = timeline.add_phase("drain", Due::Planned, plan).unwrap();
+        timeline.start_phase(phase, 0);
         (Arc::clone(&timeline), Replay::new(timeline))
     }
 

@@ -1,4 +1,4 @@
-//! After a phase: response times, the stages between two gates, and who did how much.
+//! After a phase: response times, the stages between two milestones, and who did how much.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 
 use super::{PhaseId, Timeline};
 
-/// Durations of a phase in ns, one an event that passed both gates. Signed: a later gate may be stamped before an
+/// Durations of a phase in ns, one an event that passed both milestones. Signed: a later milestone may be stamped before an
 /// earlier one (a consumer can be faster than the acknowledgement), and such a sample is shown, never dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PhaseTimes {
     /// visible − due: what the payer feels.
     pub response: Vec<i64>,
     /// sent − due: the generator's own lateness.
-    pub slip: Vec<i64>,
+    pub send_delay: Vec<i64>,
     /// acked − sent.
     pub ack: Vec<i64>,
     /// fetched − acked: in the log and in the consumer's queue.
@@ -46,7 +46,7 @@ impl Timeline {
             times.not_visible += usize::from(event.visible.is_none());
             for (stage, from, to) in [
                 (&mut times.response, event.due, event.visible),
-                (&mut times.slip, event.due, event.sent),
+                (&mut times.send_delay, event.due, event.sent),
                 (&mut times.ack, event.sent, event.acked),
                 (&mut times.wait, event.acked, event.fetched),
                 (&mut times.store, event.fetched, event.stored),
@@ -60,6 +60,40 @@ impl Timeline {
         times
     }
 
+    /// Response times of a phase in ns, by the partition in which an event lies.
+    pub fn partition_response_ns(&self, phase: PhaseId) -> BTreeMap<i32, Vec<i64>> {
+        let mut times: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+        for index in self.range(phase) {
+            let event = self.passed(index);
+            if let (Some(origin), Some(due), Some(visible)) = (self.origin(index), event.due, event.visible) {
+                times.entry(origin.partition).or_default().push(visible as i64 - due as i64);
+            }
+        }
+        times
+    }
+
+    /// When each event of a phase was due and when it was visible, in ns since the run's epoch, in plan order; those that were
+    /// never due, since their sender ended, are left out.
+    pub fn due_and_visible_ns(&self, phase: PhaseId) -> Vec<(u64, Option<u64>)> {
+        let passed = self.range(phase).map(|index| self.passed(index));
+        passed.filter_map(|event| Some((event.due?, event.visible))).collect()
+    }
+
+    /// Events of a phase that became visible within these moments, in ns since the run's epoch.
+    pub fn visible_within(&self, phase: PhaseId, ns: Range<u64>) -> usize {
+        self.get(phase)
+            .events
+            .iter()
+            .filter_map(|event| event.visible.get())
+            .filter(|at| ns.contains(at))
+            .count()
+    }
+
+    /// When the last event of a phase was sent, in ns since the run's epoch; `None` if none was.
+    pub fn last_sent_ns(&self, phase: PhaseId) -> Option<u64> {
+        self.get(phase).events.iter().filter_map(|event| event.sent.get()).max()
+    }
+
     /// When the last event of a phase became visible, in ns since the run's epoch; `None` while one is not.
     pub fn last_visible_ns(&self, phase: PhaseId) -> Option<u64> {
         self.last_visible_ns_due_within(phase, 0..u64::MAX)
@@ -71,7 +105,7 @@ impl Timeline {
         let mut last = None;
         for (index, planned) in self.range(phase).zip(&self.plan(phase).events) {
             if due_ns.contains(&planned.due_ns) {
-                last = last.max(Some(self.events[index].visible.get()?));
+                last = last.max(Some(self.event(index).visible.get()?));
             }
         }
         last
@@ -90,8 +124,7 @@ impl Timeline {
     pub fn consumer_work(&self, phase: PhaseId) -> Vec<ConsumerWork> {
         let names = self.consumers.names();
         let mut work: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for index in self.range(phase) {
-            let event = &self.events[index];
+        for event in &self.get(phase).events {
             let by = names.get(event.by.load(Ordering::Relaxed) as usize);
             if let (Some(at_ns), Some(name)) = (event.visible.get(), by) {
                 let (events, last) = work.entry(name).or_default();

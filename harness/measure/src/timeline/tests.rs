@@ -15,7 +15,16 @@ fn plan(prefix: &str, events_per_order: u32, due_ns: &[u64]) -> Arc<Plan> {
 fn one_order(events: u32) -> (Timeline, OrderId) {
     let plan = plan("d", events, &vec![0; events as usize]);
     let order = plan.orders[0].clone();
-    (Timeline::new(Clock::start(), [("drain".to_owned(), plan)], |_| Some(0)).unwrap(), order)
+    (timeline([("drain", plan)]), order)
+}
+
+/// A timeline of these phases, whose events all lie in partition 0.
+fn timeline<const N: usize>(phases: [(&str, Arc<Plan>); N]) -> Timeline {
+    let timeline = Timeline::new(Clock::start(), |_| Some(0));
+    for (name, plan) in phases {
+        timeline.add_phase(name, Due::Planned, plan).unwrap();
+    }
+    timeline
 }
 
 fn at(partition: i32, offset: i64) -> Origin {
@@ -27,7 +36,8 @@ fn seen(order_id: &OrderId, revision: Revision) -> Seen<'_> {
 }
 
 fn visible(timeline: &Timeline) -> Vec<bool> {
-    (0..timeline.events.len()).map(|index| timeline.passed(index).visible.is_some()).collect()
+    let all = timeline.phases().flat_map(|phase| timeline.range(phase));
+    all.map(|index| timeline.passed(index).visible.is_some()).collect()
 }
 
 #[test]
@@ -35,10 +45,10 @@ fn an_event_passes_its_gates_and_the_first_pass_counts() {
     let plan = plan("s", 5, &[0, 1_000, 2_000]);
     let order = plan.events[2].order_id.clone();
     let revision = plan.events[2].revision;
-    let timeline = Timeline::new(Clock::start(), [("steady".into(), plan)], |_| None).unwrap();
+    let timeline = timeline([("steady", plan)]);
     let phase = timeline.phase("steady").unwrap();
     assert_eq!(timeline.phase("surge"), None);
-    assert_eq!(timeline.passed(2), Passed::default());
+    assert_eq!(timeline.passed(2), EventTimes::default());
 
     timeline.start_phase(phase, 5);
     timeline.start_phase(phase, 99);
@@ -54,10 +64,10 @@ fn an_event_passes_its_gates_and_the_first_pass_counts() {
     timeline.fetched(seen);
     timeline.stored(seen);
     timeline.visible(seen, revision);
-    assert_eq!(timeline.passed(2), once, "a redelivery moves no gate");
+    assert_eq!(timeline.passed(2), once, "a redelivery moves no milestone");
     assert_eq!(once.due, Some(2_005));
-    let gates = [once.sent, once.acked, once.fetched, once.stored, once.visible];
-    assert!(gates.iter().all(Option::is_some) && gates.is_sorted(), "{once:?}");
+    let milestones = [once.sent, once.acked, once.fetched, once.stored, once.visible];
+    assert!(milestones.iter().all(Option::is_some) && milestones.is_sorted(), "{once:?}");
     assert_eq!(timeline.origin(2), Some(at(1, 7)));
     assert_eq!((timeline.acked_count(phase), timeline.partition_events(phase)), (1, [(1, 1)].into()));
 
@@ -119,8 +129,8 @@ fn what_no_plan_holds_is_kept_by_name() {
 
 #[test]
 fn phases_may_not_share_an_order() {
-    let phases = [("drain".to_owned(), plan("d", 1, &[0])), ("steady".to_owned(), plan("d", 1, &[0]))];
-    let error = Timeline::new(Clock::start(), phases, |_| None).err().unwrap();
+    let timeline = timeline([("drain", plan("d", 1, &[0]))]);
+    let error = timeline.add_phase("steady", Due::Planned, plan("d", 1, &[0])).unwrap_err();
     assert_eq!(
         error.to_string(),
         "order d-000000 is in phase `steady` and in an earlier one: give each phase a prefix of its own"
@@ -128,9 +138,20 @@ fn phases_may_not_share_an_order() {
 }
 
 #[test]
+fn a_timeline_has_an_end() {
+    let timeline = timeline([]);
+    for number in 0..PHASES_MAX {
+        timeline
+            .add_phase(&format!("p{number}"), Due::Planned, plan(&format!("p{number}"), 1, &[0]))
+            .unwrap();
+    }
+    let error = timeline.add_phase("more", Due::Planned, plan("more", 1, &[0])).unwrap_err();
+    assert_eq!(error.to_string(), "phase `more` is one too many: a trial has at most 32");
+}
+
+#[test]
 fn events_are_found_over_several_phases() {
-    let phases = [("a".to_owned(), plan("a", 3, &[0; 10])), ("b".to_owned(), plan("b", 2, &[0; 7]))];
-    let timeline = Timeline::new(Clock::start(), phases, |_| None).unwrap();
+    let timeline = timeline([("a", plan("a", 3, &[0; 10])), ("b", plan("b", 2, &[0; 7]))]);
     let b = timeline.phase("b").unwrap();
     assert_eq!(timeline.range(b), 10..17);
     for index in 0..17 {
@@ -146,7 +167,7 @@ fn events_are_found_over_several_phases() {
 fn stages_are_signed_and_what_is_not_visible_is_counted() {
     let plan = plan("s", 1, &[0, 0]);
     let order = plan.events[0].order_id.clone();
-    let timeline = Timeline::new(Clock::start(), [("steady".into(), plan)], |_| None).unwrap();
+    let timeline = timeline([("steady", plan)]);
     let phase = timeline.phase("steady").unwrap();
     timeline.start_phase(phase, SEC * 1_000);
     timeline.sent(0);
@@ -155,8 +176,11 @@ fn stages_are_signed_and_what_is_not_visible_is_counted() {
     timeline.acked(0, at(0, 0));
     timeline.visible(seen(&order, 1), 1);
     let times = timeline.times(phase);
-    assert_eq!((times.slip.len(), times.ack.len(), times.wait.len(), times.response.len()), (1, 1, 1, 1));
-    assert!(times.wait[0] < 0 && times.slip[0] < 0 && times.ack[0] > 0, "{times:?}");
+    assert_eq!(
+        (times.send_delay.len(), times.ack.len(), times.wait.len(), times.response.len()),
+        (1, 1, 1, 1)
+    );
+    assert!(times.wait[0] < 0 && times.send_delay[0] < 0 && times.ack[0] > 0, "{times:?}");
     assert_eq!(times.not_visible, 1);
 }
 
@@ -166,7 +190,7 @@ fn time_before_a_snapshot_does_not_count_after_it() {
     timeline.spent("c0", Activity::Store, Duration::from_nanos(10));
     let before = timeline.spent_snapshot();
     assert_eq!(before.get("c0", Activity::Store), Duration::from_nanos(10));
-    // The fetch gate was shut for an hour; all but what follows the snapshot is cut off.
+    // Consumers were held back for an hour; all but what follows the snapshot is cut off.
     timeline.spent("c0", Activity::Idle, Duration::from_secs(3600));
     timeline.spent("c1", Activity::View, Duration::from_nanos(1));
     let spent = timeline.spent_snapshot().since(&before);
@@ -204,8 +228,9 @@ fn lag_in_time_follows_the_oldest_event_of_each_partition() {
         |p: i32| -> Vec<usize> { (0..4).filter(|&i| parity(&plan.events[i].order_id) == Some(p)).collect() };
     let (zero, one) = (of(0), of(1));
     let later = self::plan("u", 1, &[0]);
-    let phases = [("steady".to_owned(), plan.clone()), ("surge".to_owned(), later)];
-    let timeline = Arc::new(Timeline::new(Clock::start(), phases, parity).unwrap());
+    let timeline = Arc::new(Timeline::new(Clock::start(), parity));
+    timeline.add_phase("steady", Due::Planned, plan.clone()).unwrap();
+    timeline.add_phase("surge", Due::Planned, later).unwrap();
     let mut oldest = OldestNotVisible::new(timeline.clone());
     assert_eq!(oldest.lag_ns(0, 9 * SEC), 0, "nothing is due before the phase starts");
     timeline.start_phase(timeline.phase("steady").unwrap(), 10 * SEC);
@@ -243,6 +268,47 @@ async fn waiting_ends_when_all_is_visible_or_says_how_far_it_came() {
     tokio::task::yield_now().await;
     timeline.visible(seen(&order, 2), 2);
     waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_phase_added_while_another_is_at_work_is_watched_like_it() {
+    let (timeline, first) = one_order(1);
+    timeline.start_phase(timeline.phase("drain").unwrap(), 0);
+    let later = plan("s", 1, &[0, SEC]);
+    let steady = timeline.add_phase("steady", Due::Planned, Arc::clone(&later)).unwrap();
+    assert_eq!(timeline.range(steady), 1..3);
+    timeline.start_phase(steady, 5);
+    for order in later.orders.iter().chain([&first]) {
+        timeline.visible(seen(order, 1), 1);
+    }
+    assert_eq!(visible(&timeline), [true; 3]);
+    assert_eq!(timeline.passed(2).due, Some(SEC + 5));
+}
+
+#[tokio::test]
+async fn a_closed_loop_waits_for_what_was_sent_and_its_events_are_due_then() {
+    let timeline = Arc::new(Timeline::new(Clock::start(), |_| Some(0)));
+    let plan = plan("c", 1, &[0; 4]);
+    let phase = timeline.add_phase("sustained", Due::WhenSent, Arc::clone(&plan)).unwrap();
+    let mut oldest = OldestNotVisible::new(timeline.clone());
+    timeline.start_phase(phase, 0);
+    assert_eq!(
+        (timeline.passed(0).due, oldest.lag_ns(0, SEC)),
+        (None, 0),
+        "nothing is sent, so nothing is due"
+    );
+    let sent = [0, 1].map(|index| timeline.sent(index));
+    assert_eq!((timeline.passed(1).due, oldest.lag_ns(0, SEC + sent[0])), (Some(sent[1]), SEC));
+    let show = |index: usize| {
+        let event = &plan.events[index];
+        timeline.visible(seen(&event.order_id, event.revision), event.revision);
+    };
+    show(0);
+    timeline.offered(phase, 2);
+    assert!(timeline.all_visible(phase, Duration::from_millis(10)).await.is_err(), "one of two");
+    show(1);
+    timeline.all_visible(phase, Duration::from_secs(1)).await.unwrap();
+    assert_eq!(oldest.lag_ns(0, SEC * 9), 0, "what will never be sent is no lag");
 }
 
 #[tokio::test]
@@ -294,7 +360,7 @@ proptest! {
 fn watching_is_cheap() {
     let events = 30_000;
     let plan = plan("d", 5, &vec![0; events]);
-    let timeline = Timeline::new(Clock::start(), [("drain".to_owned(), plan.clone())], |_| None).unwrap();
+    let timeline = timeline([("drain", plan.clone())]);
     // By this thread's CPU clock: what other programs take does not count.
     let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
     let cpu = || Duration::from(nix::time::clock_gettime(clock).unwrap());

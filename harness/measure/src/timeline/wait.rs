@@ -37,16 +37,16 @@ pub enum WaitError {
 }
 
 impl Timeline {
-    /// Waits until every event of a phase is visible.
+    /// Waits until every event of a phase that was offered is visible.
     ///
     /// # Errors
     /// [`WaitError::NotVisible`] when that took longer than `within`.
     pub async fn all_visible(&self, phase: PhaseId, within: Duration) -> Result<(), WaitError> {
-        let total = self.range(phase).len();
-        self.until(within, || self.visible_count(phase) >= total).await.map_err(|()| WaitError::NotVisible {
-            phase: self.phases[phase.0].name.clone(),
+        let all = || self.visible_count(phase) >= self.offered_count(phase);
+        self.until(within, all).await.map_err(|()| WaitError::NotVisible {
+            phase: self.name(phase).into(),
             visible: self.visible_count(phase),
-            total,
+            total: self.offered_count(phase),
             within,
         })
     }

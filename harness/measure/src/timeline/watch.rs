@@ -9,13 +9,13 @@ use payment_delivery::probe::{Activity, Probe, Seen};
 
 use super::index::Order;
 use super::journal::{Commit, DeadLetter, Delivery, Ownership, Skipped};
-use super::{Gate, Gates, Timeline};
+use super::{EventMilestones, Milestone, Phase, Timeline};
 
 impl Probe for Timeline {
     fn fetched(&self, seen: Seen<'_>) {
         let (index, at_ns) = self.write_down(seen, |journal, delivery| journal.deliveries.push(delivery));
         if let Some(index) = index {
-            self.events[index].fetched.pass(at_ns);
+            self.event(index).fetched.pass(at_ns);
         }
     }
 
@@ -86,24 +86,24 @@ impl Probe for Timeline {
 impl Timeline {
     /// A row of this revision was committed at `at_ns`.
     pub(super) fn stored_at(&self, seen: Seen<'_>, at_ns: u64) {
-        if let Some(order) = self.index.get(seen.order_id) {
-            self.pass_down(order, seen.revision, at_ns, |event| &event.stored, |_| ());
+        if let Some((phase, order)) = self.order(seen.order_id) {
+            phase.pass_down(order, seen.revision, at_ns, |event| &event.stored, |_| ());
         }
     }
 
     /// The view acknowledged `in_view` at `at_ns`.
     pub(super) fn visible_at(&self, seen: Seen<'_>, in_view: Revision, at_ns: u64) {
-        let Some(order) = self.index.get(seen.order_id) else {
+        let Some((phase, order)) = self.order(seen.order_id) else {
             return;
         };
         if in_view > seen.revision {
             // The view shows what a row holds: what lies above this event was a parked run, stored together with it.
-            let stored = order.event(seen.revision).and_then(|index| self.events[index].stored.get());
-            self.pass_down(order, in_view, stored.unwrap_or(at_ns), |event| &event.stored, |_| ());
+            let stored = order.event(seen.revision).and_then(|index| phase.events[index].stored.get());
+            phase.pass_down(order, in_view, stored.unwrap_or(at_ns), |event| &event.stored, |_| ());
         }
         let consumer = self.consumers.number(seen.consumer);
         let mut count = 0;
-        self.pass_down(
+        phase.pass_down(
             order,
             in_view,
             at_ns,
@@ -113,35 +113,14 @@ impl Timeline {
                 count += 1;
             },
         );
-        self.count_visible(order.phase, count);
+        self.count_visible(phase, count);
     }
 
     /// Counts events of a phase that have just become visible, and wakes who waits for the last of them.
-    pub(super) fn count_visible(&self, phase: usize, count: usize) {
-        let phase = &self.phases[phase];
-        if count > 0 && phase.visible.fetch_add(count, Ordering::AcqRel) + count == phase.range.len() {
+    pub(super) fn count_visible(&self, phase: &Phase, count: usize) {
+        let offered = phase.offered.load(Ordering::Acquire);
+        if count > 0 && phase.visible.fetch_add(count, Ordering::AcqRel) + count >= offered {
             self.changed.notify_waiters();
-        }
-    }
-
-    /// Passes a gate for a revision and for all before it that have not passed it.
-    ///
-    /// A later revision supersedes the earlier ones, so what has passed is always a run from revision 1 and the walk
-    /// ends at the first event that did: each event is written once, whatever is folded, parked or delivered again.
-    fn pass_down(
-        &self,
-        order: Order<'_>,
-        revision: Revision,
-        at_ns: u64,
-        gate: impl Fn(&Gates) -> &Gate,
-        mut each: impl FnMut(&Gates),
-    ) {
-        for index in order.down_from(revision) {
-            let event = &self.events[index];
-            if !gate(event).pass(at_ns) {
-                break;
-            }
-            each(event);
         }
     }
 
@@ -163,5 +142,28 @@ impl Timeline {
 
     fn now_and_number(&self, consumer: &str) -> (u64, u32) {
         (self.clock.now_ns(), self.consumers.number(consumer))
+    }
+}
+
+impl Phase {
+    /// Passes a milestone for a revision and for all before it that have not passed it.
+    ///
+    /// A later revision supersedes the earlier ones, so what has passed is always a run from revision 1 and the walk
+    /// ends at the first event that did: each event is written once, whatever is folded, parked or delivered again.
+    fn pass_down(
+        &self,
+        order: Order<'_>,
+        revision: Revision,
+        at_ns: u64,
+        milestone: impl Fn(&EventMilestones) -> &Milestone,
+        mut each: impl FnMut(&EventMilestones),
+    ) {
+        for index in order.down_from(revision) {
+            let event = &self.events[index];
+            if !milestone(event).pass(at_ns) {
+                break;
+            }
+            each(event);
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::merged::Merged;
 use super::plane::{Heading, Layout, Plane};
 use super::{Area, ChartError, NO_DATA, legend, no_data, style};
 use crate::units::{counted, duration, duration_tick, number, range};
-use lanebench_result::{Configuration, Distribution, RunResult, Stages, Trial};
+use lanebench_result::{Configuration, Distribution, GrowthVerdict, Phase, PhaseKind, RunResult, Stages};
 
 /// The percentiles that get a tick, with their names.
 const TICKS: [(f64, &str); 7] = [
@@ -25,7 +25,7 @@ const TICKS: [(f64, &str); 7] = [
 type Stage = (&'static str, &'static str, fn(&Stages) -> &Distribution);
 
 const STAGES: [Stage; 5] = [
-    ("slip", "from due to sent", |s| &s.slip),
+    ("send delay", "from due to sent", |s| &s.send_delay),
     ("ack", "from sent to acked", |s| &s.ack),
     ("wait", "from acked to fetched", |s| &s.wait),
     ("store", "from fetched to stored", |s| &s.store),
@@ -36,27 +36,46 @@ const STAGES: [Stage; 5] = [
 struct Lane<'a> {
     index: usize,
     configuration: &'a Configuration,
-    trials: Vec<&'a Trial>,
+    phases: Vec<&'a Phase>,
     merged: Merged,
+}
+
+impl<'a> Lane<'a> {
+    fn responses(&self) -> impl Iterator<Item = &'a Distribution> {
+        self.phases.iter().filter_map(|phase| phase.response_time_ns.as_ref())
+    }
+
+    /// Trials whose steady phase is drawn nowhere, since a check failed.
+    fn void(&self) -> usize {
+        self.configuration.trials.iter().filter(|t| !t.verification.passed).count()
+    }
 }
 
 /// What stands above the chart.
 pub fn heading(result: &RunResult) -> Heading {
     let lanes = lanes(result);
-    let mut rates: Vec<f64> = lanes.iter().flat_map(|l| &l.trials).map(|t| t.steady.offered_per_s).collect();
-    rates.sort_by(f64::total_cmp);
-    rates.dedup();
-    let title = match rates.as_slice() {
-        [] => "Response time of the steady phase".to_owned(),
-        [rate] => format!("Response time at {} events/s, the same for all", number(*rate)),
-        [low, .., high] => format!("Response time at {} to {} events/s", number(*low), number(*high)),
+    let steady = &result.warm_up.rates;
+    let title = match Some(steady.steady_per_s).filter(|rate| *rate > 0.0 && steady.steady_s > 0.0) {
+        None => "Response time of the steady phase".to_owned(),
+        Some(rate) => format!("Response time at {} events/s, the same for all", number(rate)),
     };
-    let void: usize = lanes.iter().map(|l| l.configuration.trials.len() - l.trials.len()).sum();
+    let void: usize = lanes.iter().map(Lane::void).sum();
     let left_out = match void {
         0 => String::new(),
         n => format!(" {} left out.", counted(n as u64, "void trial", "void trials")),
     };
-    let several = if lanes.iter().any(|l| l.trials.len() > 1) {
+    let growing: Vec<&str> = lanes
+        .iter()
+        .filter(|l| l.configuration.summary.grows)
+        .map(|l| l.configuration.name.as_str())
+        .collect();
+    let grows = match growing.as_slice() {
+        [] => String::new(),
+        names => {
+            format!(" The backlog of {} grows: its curve says how long the phase was.", names.join(", "))
+        }
+    };
+    let several = if lanes.iter().any(|l| l.phases.len() > 1) {
         "Bold: all rounds merged. Thin: single rounds. "
     } else {
         ""
@@ -65,7 +84,7 @@ pub fn heading(result: &RunResult) -> Heading {
         title,
         subtitle: format!(
             "From the moment an event was due until its status was visible. {several}A curve ends where fewer than \
-             30 events lie beyond.{left_out}"
+             30 events lie beyond.{left_out}{grows}"
         ),
     }
 }
@@ -123,19 +142,24 @@ fn lanes(result: &RunResult) -> Vec<Lane<'_>> {
 }
 
 fn lane(index: usize, configuration: &Configuration) -> Lane<'_> {
-    let trials: Vec<&Trial> = configuration.trials.iter().filter(|t| t.verification.passed).collect();
-    let merged = Merged::of(trials.iter().map(|t| &t.steady.response_time_ns));
-    Lane { index, configuration, trials, merged }
+    let grew = |phase: &&Phase| phase.grows.is_some_and(|growth| growth.verdict == GrowthVerdict::Grows);
+    let passed = configuration.trials.iter().filter(|t| t.verification.passed);
+    // Where most rounds keep up, one that grew says nothing of the configuration.
+    let quoted = |phase: &&Phase| configuration.summary.grows || !grew(phase);
+    let phases: Vec<&Phase> = passed.filter_map(|t| t.phase(PhaseKind::Steady)).filter(quoted).collect();
+    let merged = Merged::of(phases.iter().filter_map(|phase| phase.response_time_ns.as_ref()));
+    Lane { index, configuration, phases, merged }
 }
 
 fn entries(lanes: &[Lane<'_>]) -> Vec<(plotters::style::RGBColor, String)> {
     lanes
         .iter()
         .map(|l| {
-            let rounds = counted(l.trials.len() as u64, "round", "rounds");
+            let rounds = counted(l.phases.len() as u64, "round", "rounds");
+            let grows = if l.configuration.summary.grows { ", grows" } else { "" };
             let samples = match l.merged.count() {
                 0 => "nothing that counts".into(),
-                n => format!("{} in {rounds}", counted(n, "event", "events")),
+                n => format!("{} in {rounds}{grows}", counted(n, "event", "events")),
             };
             (style::lane(l.index), format!("{}: {samples}", l.configuration.name))
         })
@@ -174,10 +198,8 @@ fn curves<DB: DrawingBackend>(
         lanes.iter().map(|l| (l, points(&l.merged))).filter(|(_, p)| !p.is_empty()).collect();
     let rounds: Vec<(usize, Vec<(f64, f64)>)> = lanes
         .iter()
-        .filter(|l| l.trials.len() > 1)
-        .flat_map(|l| {
-            l.trials.iter().map(move |t| (l.index, points(&Merged::of([&t.steady.response_time_ns]))))
-        })
+        .filter(|l| l.phases.len() > 1)
+        .flat_map(|l| l.responses().map(move |response| (l.index, points(&Merged::of([response])))))
         .collect();
     if drawn.is_empty() {
         return no_data(canvas, frame, "fewer than 60 events");
@@ -244,7 +266,7 @@ fn points(merged: &Merged) -> Vec<(f64, f64)> {
 type Spread = Option<(f64, Option<f64>)>;
 
 fn spread_of(lane: &Lane<'_>, of: fn(&Stages) -> &Distribution) -> Spread {
-    let merged = Merged::of(lane.trials.iter().map(|t| of(&t.steady.stages_ns)));
+    let merged = Merged::of(lane.phases.iter().map(|phase| of(&phase.stages_ns)));
     let p99 = if merged.furthest() >= 0.99 { merged.at(0.99) } else { None };
     Some((merged.at(0.5)? as f64, p99.map(|ns| ns as f64)))
 }

@@ -1,4 +1,4 @@
-//! `order.png`: the evidence of order with its denominator: pairs checked and violated at each gate.
+//! `order.png`: the evidence of order with its denominator: pairs checked and violated at each place.
 
 use plotters::backend::DrawingBackend;
 
@@ -10,19 +10,20 @@ use crate::units::{count, counted, tick};
 use crate::words;
 use lanebench_result::{Configuration, OrderCount, RunResult};
 
-/// The gates in the order in which an event passes them.
-const GATES: [&str; 3] = ["log", "consumer", "row"];
+/// The places in the order in which an event passes them.
+const PLACES: [&str; 3] = ["log", "consumer", "row"];
 
 /// What stands above the chart.
 pub fn heading(result: &RunResult) -> Heading {
-    let sum = words::totals(words::all_trials(result));
+    let worst = words::worst_place(&words::totals(words::all_trials(result)));
+    let up_to = if worst.violations == 0 { "" } else { "up to " };
     Heading {
         title: format!(
-            "Order per key: {} in {} checked pairs",
-            counted(sum.order_violations, "violation", "violations"),
-            count(sum.order_pairs_checked)
+            "Order per key: {up_to}{} in {} adjacent pairs",
+            counted(worst.violations, "violation", "violations"),
+            count(worst.pairs)
         ),
-        subtitle: "Adjacent events of one order, compared at each gate, all rounds. Grey: pairs checked. Red: pairs \
+        subtitle: "Adjacent events of one order, compared at each place, all rounds. Grey: pairs checked. Red: pairs \
                    in the wrong order."
             .into(),
     }
@@ -30,13 +31,13 @@ pub fn heading(result: &RunResult) -> Heading {
 
 /// The height it asks for.
 pub fn height(result: &RunResult, layout: Layout) -> f64 {
-    if result.configurations.iter().flat_map(gates).all(|(_, c)| c.pairs == 0) {
+    if result.configurations.iter().flat_map(places).all(|(_, c)| c.pairs == 0) {
         return NO_DATA;
     }
-    let most = result.configurations.iter().map(|c| gates(c).len()).max().unwrap_or(1);
+    let most = result.configurations.iter().map(|c| places(c).len()).max().unwrap_or(1);
     let rows = most * result.configurations.len().max(1);
-    let (gate, block) = if layout == Layout::Phone { (48.0, 52.0) } else { (34.0, 24.0) };
-    AXIS + 10.0 + rows.max(2) as f64 * gate + result.configurations.len() as f64 * block
+    let (each, block) = if layout == Layout::Phone { (48.0, 52.0) } else { (34.0, 24.0) };
+    AXIS + 10.0 + rows.max(2) as f64 * each + result.configurations.len() as f64 * block
 }
 
 /// Draws the chart. Red stands for violations and nothing else.
@@ -51,7 +52,7 @@ pub fn draw<DB: DrawingBackend>(
     let canvas = Canvas::new(area, plane)?;
     let top = canvas.heading()?;
     let blocks: Vec<(&Configuration, Vec<(String, OrderCount)>)> =
-        result.configurations.iter().map(|c| (c, gates(c))).collect();
+        result.configurations.iter().map(|c| (c, places(c))).collect();
     let (names, figures) = if canvas.is_wide() { (250.0, 300.0) } else { (8.0, 30.0) };
     let frame =
         Rect::new(canvas.left() + names, top + 10.0, canvas.right() - figures, canvas.bottom() - AXIS);
@@ -64,7 +65,7 @@ pub fn draw<DB: DrawingBackend>(
     grid_x(&canvas, frame, scale, if canvas.is_wide() { 5 } else { 3 }, tick)?;
     axis_name(&canvas, frame, "pairs checked")?;
     let height = frame.height() / blocks.len().max(1) as f64;
-    for (i, (configuration, gates)) in blocks.iter().enumerate() {
+    for (i, (configuration, places)) in blocks.iter().enumerate() {
         let top = frame.top + i as f64 * height;
         if i > 0 {
             canvas.line(&[(canvas.left(), top), (canvas.right(), top)], style::GRID, 1.0, 2.0)?;
@@ -73,35 +74,35 @@ pub fn draw<DB: DrawingBackend>(
         if canvas.is_wide() {
             let inset = height * 0.06;
             let block = Rect { top: block.top + inset, bottom: block.bottom - inset, ..block };
-            draw_block(&canvas, block, scale, configuration, gates)?;
+            draw_block(&canvas, block, scale, configuration, places)?;
         } else {
-            draw_narrow(&canvas, block, scale, configuration, gates)?;
+            draw_narrow(&canvas, block, scale, configuration, places)?;
         }
     }
     Ok(())
 }
 
-/// Pairs and violations by gate over all rounds; one line for all gates where they were not told apart.
-fn gates(configuration: &Configuration) -> Vec<(String, OrderCount)> {
+/// Pairs and violations by place over all rounds; one line for all places where they were not told apart.
+fn places(configuration: &Configuration) -> Vec<(String, OrderCount)> {
     let sum = words::totals(configuration.trials.iter());
-    if sum.order_by_gate.is_empty() {
+    if sum.order_checks.is_empty() {
         let all = OrderCount { pairs: sum.order_pairs_checked, violations: sum.order_violations };
-        return vec![("all gates".into(), all)];
+        return vec![("all places".into(), all)];
     }
-    let mut gates: Vec<(String, OrderCount)> = sum.order_by_gate.into_iter().collect();
-    gates.sort_by_key(|(name, _)| GATES.iter().position(|g| g == name).unwrap_or(GATES.len()));
-    gates
+    let mut places: Vec<(String, OrderCount)> = sum.order_checks.into_iter().collect();
+    places.sort_by_key(|(name, _)| PLACES.iter().position(|g| g == name).unwrap_or(PLACES.len()));
+    places
 }
 
-/// Name at the left, gates beside it, figures at the end of the bars.
+/// Name at the left, places beside it, figures at the end of the bars.
 fn draw_block<DB: DrawingBackend>(
     canvas: &Canvas<'_, DB>,
     block: Rect,
     scale: Scale,
     configuration: &Configuration,
-    gates: &[(String, OrderCount)],
+    places: &[(String, OrderCount)],
 ) -> Result<(), ChartError> {
-    let row = block.height() / gates.len() as f64;
+    let row = block.height() / places.len() as f64;
     let size = (row * 0.62).clamp(11.0, 25.0);
     let look = style::text(28.0_f64.min(block.height() * 0.7)).bold();
     let name = canvas.fitted(&configuration.name, look, block.left - canvas.left() - 120.0)?;
@@ -109,10 +110,10 @@ fn draw_block<DB: DrawingBackend>(
     if configuration.trials.is_empty() {
         return canvas.text("no trial", (block.left + 14.0, block.centre().1), style::text(size).grey());
     }
-    for (i, (gate, pairs)) in gates.iter().enumerate() {
+    for (i, (place, pairs)) in places.iter().enumerate() {
         let middle = block.top + (i as f64 + 0.5) * row;
         let half = (row * 0.32).min(24.0);
-        canvas.text(gate, (block.left - 16.0, middle), style::text(size).right())?;
+        canvas.text(place, (block.left - 16.0, middle), style::text(size).right())?;
         let end = bar(canvas, Rect { top: middle - half, bottom: middle + half, ..block }, scale, *pairs)?;
         let look = looks(*pairs, size);
         let label = canvas.fitted(&figure(*pairs), look, canvas.right() - end - 14.0)?;
@@ -121,13 +122,13 @@ fn draw_block<DB: DrawingBackend>(
     Ok(())
 }
 
-/// Each gate a line of text above its bar.
+/// Each place a line of text above its bar.
 fn draw_narrow<DB: DrawingBackend>(
     canvas: &Canvas<'_, DB>,
     block: Rect,
     scale: Scale,
     configuration: &Configuration,
-    gates: &[(String, OrderCount)],
+    places: &[(String, OrderCount)],
 ) -> Result<(), ChartError> {
     let look = style::text(24.0).bold();
     let room = canvas.right() - block.left;
@@ -137,11 +138,11 @@ fn draw_narrow<DB: DrawingBackend>(
     if configuration.trials.is_empty() {
         return canvas.text("no trial", (block.left, top + 14.0), style::text(20.0).grey());
     }
-    let row = (block.bottom - 4.0 - top) / gates.len() as f64;
-    for (i, (gate, pairs)) in gates.iter().enumerate() {
+    let row = (block.bottom - 4.0 - top) / places.len() as f64;
+    for (i, (place, pairs)) in places.iter().enumerate() {
         let top = top + i as f64 * row;
         let look = looks(*pairs, 20.0);
-        let text = canvas.fitted(&format!("{gate}: {}", figure(*pairs)), look, room)?;
+        let text = canvas.fitted(&format!("{place}: {}", figure(*pairs)), look, room)?;
         canvas.label(&text, (block.left, top + 12.0), look)?;
         bar(canvas, Rect { top: top + row * 0.56, bottom: top + row * 0.86, ..block }, scale, *pairs)?;
     }

@@ -1,4 +1,4 @@
-//! `throughput.png`: every round's drain throughput as a dot, below them the estimate with its interval.
+//! `throughput.png`: every round's sustained capacity as a dot, below them the estimate with its interval.
 
 use plotters::backend::DrawingBackend;
 
@@ -8,35 +8,32 @@ use super::plane::{Heading, Layout, Plane};
 use super::strip::{self, Dot, Strip};
 use super::{Area, ChartError, NO_DATA, no_data, style};
 use crate::table::{self, Row};
-use crate::units::{confidence, counted, number, spread, tick};
+use crate::units::{confidence, number, spread, tick};
 use crate::words;
-use lanebench_result::{Configuration, RunResult};
+use lanebench_result::{Configuration, PhaseKind, RunResult, Trial};
 
 /// Height of a line of words above a row's dots.
 const LINE: f64 = 30.0;
 
 /// What stands above the chart.
 pub fn heading(result: &RunResult) -> Heading {
-    let backlog = match result.workload.drain_events {
-        0 => String::new(),
-        n => format!(" of {}", counted(n, "event", "events")),
-    };
-    let estimates = || result.configurations.iter().filter_map(|c| c.summary.throughput_per_s.as_ref());
+    let estimates = || result.configurations.iter().filter_map(|c| c.summary.sustained_per_s.as_ref());
     let interval = match estimates().find(|e| e.low.is_some()) {
         Some(e) => format!(" with its {} interval", confidence(e)),
         None => String::new(),
     };
     Heading {
-        title: "Drain throughput, events per second".into(),
+        title: "Sustained while the producer sends, events per second".into(),
         subtitle: format!(
-            "A backlog{backlog} worked off, higher is better. Each dot: one round. Diamond: the estimate{interval}."
+            "Closed loop: one is sent for each that becomes visible; higher is better. Each dot: one round. Diamond: the \
+             estimate{interval}."
         ),
     }
 }
 
 /// The height it asks for.
 pub fn height(result: &RunResult, layout: Layout) -> f64 {
-    if !any_drain(result) {
+    if !any(result) {
         return NO_DATA;
     }
     let row = if layout == Layout::Phone { 3.0 * LINE + 92.0 } else { LINE + 102.0 };
@@ -56,8 +53,8 @@ pub fn draw<DB: DrawingBackend>(
     let top = canvas.heading()?;
     // The last tick's label is centred on the right edge of the frame.
     let frame = Rect::new(canvas.left() + 10.0, top + 10.0, canvas.right() - 42.0, canvas.bottom() - AXIS);
-    if !any_drain(result) {
-        return no_data(&canvas, frame, "no drain was finished");
+    if !any(result) {
+        return no_data(&canvas, frame, "no trial got so far");
     }
     let ticks = if canvas.is_wide() { 8 } else { 3 };
     let scale = Scale::linear(highest(result) * 1.04, ticks);
@@ -71,26 +68,31 @@ pub fn draw<DB: DrawingBackend>(
         let baseline = result.configurations.first().filter(|_| i > 0).map(|c| c.name.as_str());
         let said = labels(&canvas, (frame.left + 10.0, top + 18.0), configuration, row, baseline)?;
         let strip = Rect { top: top + said + 4.0, bottom: top + height - height * 0.05, ..frame };
-        let estimate = configuration.summary.throughput_per_s.as_ref();
+        let estimate = configuration.summary.sustained_per_s.as_ref();
         Strip { frame: strip, scale, color: style::lane(i) }.draw(&canvas, &dots(configuration), estimate)?;
     }
     Ok(())
 }
 
-fn any_drain(result: &RunResult) -> bool {
-    words::all_trials(result).any(|t| t.throughput_per_s.is_finite())
+/// What a trial sustained, events/s.
+fn sustained(trial: &Trial) -> Option<f64> {
+    trial.phase(PhaseKind::Sustained).map(|phase| phase.throughput_per_s).filter(|rate| rate.is_finite())
+}
+
+fn any(result: &RunResult) -> bool {
+    words::all_trials(result).any(|t| sustained(t).is_some())
 }
 
 /// The highest value that must be in view.
 fn highest(result: &RunResult) -> f64 {
-    let values = words::all_trials(result).map(|t| t.throughput_per_s).filter(|v| v.is_finite());
-    strip::highest(values, result.configurations.iter().filter_map(|c| c.summary.throughput_per_s.as_ref()))
+    let values = words::all_trials(result).filter_map(sustained);
+    strip::highest(values, result.configurations.iter().filter_map(|c| c.summary.sustained_per_s.as_ref()))
 }
 
-/// Every round's throughput, from the first at the top downwards.
+/// Every round's capacity, from the first at the top downwards.
 fn dots(configuration: &Configuration) -> Vec<Dot> {
-    let finite = configuration.trials.iter().filter(|t| t.throughput_per_s.is_finite());
-    finite.map(|t| Dot { value: t.throughput_per_s, counts: t.verification.passed }).collect()
+    let trials = configuration.trials.iter();
+    trials.filter_map(|t| Some(Dot { value: sustained(t)?, counts: t.verification.passed })).collect()
 }
 
 /// Name and figures of a row: side by side where there is room. Returns the height used.
@@ -103,7 +105,7 @@ fn labels<DB: DrawingBackend>(
 ) -> Result<f64, ChartError> {
     let room = canvas.right() - at.0;
     let void = if row.rounds.detail.is_empty() { String::new() } else { format!(", {}", row.rounds.detail) };
-    let figures = match &configuration.summary.throughput_per_s {
+    let figures = match &configuration.summary.sustained_per_s {
         Some(e) if e.low.is_some() => {
             format!("{} ({}), n = {}{void}", number(e.value), spread(e, number), e.n)
         }

@@ -1,13 +1,11 @@
-//! The lag samples of a trial, put together by tick.
+//! The lag samples of a phase, put together by tick.
 
 use lanebench_result::{Lag, LagSample};
 
 /// All partitions at one tick of the sampler.
 pub struct Tick<'a> {
-    /// When, from the trial's start.
+    /// When, from the phase's start.
     pub t_ms: f64,
-    /// The phase it fell into.
-    pub phase: &'a str,
     /// One sample a partition.
     pub samples: Vec<&'a LagSample>,
 }
@@ -25,30 +23,17 @@ impl Tick<'_> {
 }
 
 /// The series by tick. Samples of one tick stand together, in the order in which they were taken; a new one begins
-/// where a partition comes again, where the phase changes, or half a tick later.
+/// where a partition comes again, or half a tick later.
 pub fn ticks(lag: &Lag) -> Vec<Tick<'_>> {
     let mut out: Vec<Tick<'_>> = Vec::new();
     for sample in &lag.series {
         let same = out.last().is_some_and(|t| {
-            t.phase == sample.phase
-                && (sample.t_ms - t.t_ms).abs() <= lag.tick_ms as f64 / 2.0
+            (sample.t_ms - t.t_ms).abs() <= lag.tick_ms as f64 / 2.0
                 && t.samples.iter().all(|s| s.partition != sample.partition)
         });
         match out.last_mut() {
             Some(tick) if same => tick.samples.push(sample),
-            _ => out.push(Tick { t_ms: sample.t_ms, phase: &sample.phase, samples: vec![sample] }),
-        }
-    }
-    out
-}
-
-/// The phases in the order of the trial: name, first and last tick in ms.
-pub fn phases<'a>(ticks: &[Tick<'a>]) -> Vec<(&'a str, f64, f64)> {
-    let mut out: Vec<(&str, f64, f64)> = Vec::new();
-    for tick in ticks {
-        match out.iter_mut().find(|(name, _, _)| *name == tick.phase) {
-            Some((_, _, to)) => *to = to.max(tick.t_ms),
-            None => out.push((tick.phase, tick.t_ms, tick.t_ms)),
+            _ => out.push(Tick { t_ms: sample.t_ms, samples: vec![sample] }),
         }
     }
     out
@@ -58,8 +43,8 @@ pub fn phases<'a>(ticks: &[Tick<'a>]) -> Vec<(&'a str, f64, f64)> {
 mod tests {
     use super::*;
 
-    fn sample(t_ms: f64, phase: &str, partition: i32, records: i64) -> LagSample {
-        LagSample { t_ms, phase: phase.into(), partition, records, ns: records as u64 }
+    fn sample(t_ms: f64, partition: i32, records: i64) -> LagSample {
+        LagSample { t_ms, partition, records, ns: records as u64 }
     }
 
     #[test]
@@ -67,17 +52,15 @@ mod tests {
         let lag = Lag {
             tick_ms: 100,
             series: vec![
-                sample(0.0, "drain", 0, 5),
-                sample(1.0, "drain", 1, 7),
-                sample(20.0, "drain", 0, 4),
-                sample(20.0, "steady", 1, 1),
-                sample(120.0, "steady", 0, -3),
+                sample(0.0, 0, 5),
+                sample(1.0, 1, 7),
+                sample(20.0, 0, 4),
+                sample(120.0, 1, 1),
+                sample(120.0, 0, -3),
             ],
             ..Lag::default()
         };
-        let ticks = ticks(&lag);
-        let sums: Vec<i64> = ticks.iter().map(Tick::records).collect();
-        assert_eq!(sums, [12, 4, 1, 0]);
-        assert_eq!(phases(&ticks), [("drain", 0.0, 20.0), ("steady", 20.0, 120.0)]);
+        let sums: Vec<i64> = ticks(&lag).iter().map(Tick::records).collect();
+        assert_eq!(sums, [12, 4, 1]);
     }
 }

@@ -65,11 +65,11 @@ fn lines(v: &Verification) -> Vec<(&'static str, String)> {
         lines.push(("requests made again after a 503", count(api.retried)));
         lines.push(("answers of the API that were wrong, of asked", of(api.mismatches, asked)));
     }
-    let gate =
-        |name: &'static str, key: &str| v.order_by_gate.get(key).map(|g| (name, of(g.violations, g.pairs)));
-    lines.extend(gate("order violations in the log, of pairs", "log"));
-    lines.extend(gate("order violations at the consumer", "consumer"));
-    lines.extend(gate("order violations in the row", "row"));
+    let place =
+        |name: &'static str, key: &str| v.order_checks.get(key).map(|c| (name, of(c.violations, c.pairs)));
+    lines.extend(place("order violations in the log, of pairs", "log"));
+    lines.extend(place("order violations at the consumer", "consumer"));
+    lines.extend(place("order violations in the row", "row"));
     lines
 }
 

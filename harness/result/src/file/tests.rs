@@ -1,4 +1,5 @@
 use super::*;
+use crate::WarmUp;
 use crate::fixture;
 
 fn result() -> RunResult {
@@ -11,6 +12,7 @@ fn result() -> RunResult {
         environment: fixture::environment(),
         stack: fixture::stack(),
         workload: fixture::workload(),
+        warm_up: WarmUp::default(),
         warnings: Vec::new(),
         passed: true,
         configurations: Vec::new(),
@@ -182,10 +184,10 @@ fn what_cannot_be_loaded_is_named() {
     for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
         assert!(matches!(refused(&whole[..cut]), FileError::Truncated { .. }), "cut at {cut}");
     }
-    let error = refused(b"{\n  \"schema_version\": 1,\n  oops\n}");
+    let error = refused(b"{\n  \"schema_version\": 2,\n  oops\n}");
     assert!(matches!(error, FileError::Invalid { line: 3, column: 3, .. }), "{error}");
     assert_eq!(error.to_string().matches("line 3").count(), 1, "{error}");
-    assert!(matches!(refused(b"{\"schema_version\": 1}"), FileError::Invalid { .. }));
+    assert!(matches!(refused(b"{\"schema_version\": 2}"), FileError::Invalid { .. }));
     assert!(matches!(refused(b"[1, 2]"), FileError::Invalid { .. }));
     assert!(matches!(refused(&[0xff, 0xfe]), FileError::Invalid { .. }));
 }
@@ -194,7 +196,11 @@ fn what_cannot_be_loaded_is_named() {
 fn another_version_is_named_with_the_known_one() {
     let error = refused(b"{\"schema_version\": 99, \"whatever\": []}");
     assert!(error.to_string().contains("schema_version 99"), "{error}");
-    assert!(error.to_string().ends_with("knows 1"), "{error}");
+    assert!(error.to_string().ends_with("knows 2"), "{error}");
+    assert!(
+        matches!(refused(b"{\"schema_version\": 1}"), FileError::UnknownVersion { .. }),
+        "of phases by name"
+    );
     assert!(matches!(refused(b"{}"), FileError::UnknownVersion { found, .. } if found == "null"));
     assert!(matches!(refused(b"{\"schema_version\": \"1\"}"), FileError::UnknownVersion { .. }));
 }

@@ -11,9 +11,9 @@ use super::revision::Revision;
 use crate::cmd::console::Console;
 use crate::cmd::out::UsageError;
 use crate::cmd::values::foreign_worker;
+use crate::job::environment;
+use crate::job::gate::GateSide;
 use crate::record::gate::Side;
-use crate::scenario::environment;
-use crate::scenario::gate::Contestant;
 use crate::stack::worker::WorkerCommand;
 
 /// Baseline and candidate. A baseline that is a git ref is built here, if it was not before.
@@ -24,13 +24,13 @@ pub(super) async fn both(
     args: &GateArgs,
     console: &Console,
     cancel: &CancellationToken,
-) -> anyhow::Result<[Contestant; 2]> {
+) -> anyhow::Result<[GateSide; 2]> {
     let mut baseline = baseline(args, console, cancel).await?;
     let mut candidate = candidate(args)?;
     // One instrument for both: a worker that tells of each gate beside one that doesn't would be measured otherwise.
     if !(baseline.worker.reports() && candidate.worker.reports()) {
-        for contestant in [&mut baseline, &mut candidate] {
-            contestant.worker = contestant.worker.from_outside();
+        for side in [&mut baseline, &mut candidate] {
+            side.worker = side.worker.from_outside();
         }
     }
     Ok([baseline, candidate])
@@ -40,7 +40,7 @@ async fn baseline(
     args: &GateArgs,
     console: &Console,
     cancel: &CancellationToken,
-) -> anyhow::Result<Contestant> {
+) -> anyhow::Result<GateSide> {
     if let Some(name) = &args.baseline {
         let revision = Revision::resolve(name).await?;
         let program = revision.binary(console, cancel).await?;
@@ -59,7 +59,7 @@ async fn baseline(
     foreign("--baseline-cmd", args.baseline_cmd.as_deref().unwrap_or_default())
 }
 
-fn candidate(args: &GateArgs) -> anyhow::Result<Contestant> {
+fn candidate(args: &GateArgs) -> anyhow::Result<GateSide> {
     if let Some(line) = &args.worker_cmd {
         if args.handicap.is_some() {
             return Err(UsageError {
@@ -77,15 +77,15 @@ fn candidate(args: &GateArgs) -> anyhow::Result<Contestant> {
     Ok(own(&std::env::current_exe()?, label.into(), commit, arguments))
 }
 
-fn own(program: &Path, label: String, commit: Option<String>, arguments: Vec<String>) -> Contestant {
+fn own(program: &Path, label: String, commit: Option<String>, arguments: Vec<String>) -> GateSide {
     let worker = WorkerCommand::Own { program: program.into(), arguments };
-    Contestant { side: Side { label, commit, command: worker.to_string() }, worker }
+    GateSide { side: Side { label, commit, command: worker.to_string() }, worker }
 }
 
-fn foreign(flag: &str, line: &str) -> anyhow::Result<Contestant> {
+fn foreign(flag: &str, line: &str) -> anyhow::Result<GateSide> {
     let worker = foreign_worker(flag, line)?;
     let shown = redact_all(line);
-    Ok(Contestant { side: Side { label: shown.clone(), commit: None, command: shown }, worker })
+    Ok(GateSide { side: Side { label: shown.clone(), commit: None, command: shown }, worker })
 }
 
 /// Asks a binary whether it has a worker to measure.

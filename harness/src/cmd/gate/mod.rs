@@ -14,14 +14,16 @@ use super::out::{Format, OUTPUT, UsageError, keep_logs, print, tell};
 use super::place::PlaceFlags;
 use super::values::{command_line, duration};
 use crate::gate::Rules;
+use crate::job::environment::environment;
+use crate::job::gate::{self, Setup};
+use crate::job::options::{Contender, Draw, Key, Lanes, Options, Rounds, Through, TrialOptions};
+use crate::progress::Progress as _;
 use crate::record::file::create_output_dir;
 use crate::record::gate::GateRecord;
 use crate::report;
-use crate::scenario::Progress as _;
-use crate::scenario::gate::{self, Ended, Setup};
-use crate::scenario::options::{Key, Lanes, Options, Through};
-use crate::scenario::rates::Sizes;
-use crate::stack::StackKind;
+use crate::rounds::Outcome;
+use crate::rounds::rates::{Requested, Sizes};
+use crate::stack::{BrokerJit, StackKind};
 use crate::workload::{Arrivals, Keys};
 
 mod contestants;
@@ -112,29 +114,37 @@ impl GateArgs {
         let (replication, min_isr) = self.place.replicas()?;
         self.place.fit()?;
         Ok(Options {
-            configs: vec![self.config],
-            rounds: 0, // as many as the design takes
+            // Each side has a name and a worker of its own.
+            contenders: vec![Contender {
+                name: self.config.to_string(),
+                lanes: self.config,
+                replication,
+                min_isr,
+                service_time: Duration::ZERO,
+                worker: None,
+                settings: [].into(),
+            }],
+            rounds: Rounds::Fixed(0), // as many as the design takes
             seed: self.seed,
-            through: Through::Kafka,
-            key: Key::OrderId,
-            keys: self.keys,
-            orders: None,
-            events_per_order: self.events_per_order,
-            arrivals: Arrivals::Poisson,
-            rate_per_s: None,
-            duration: STEADY,
-            surge: false,
-            service_time: Duration::ZERO,
+            draw: Draw {
+                keys: self.keys,
+                orders: None,
+                events_per_order: self.events_per_order,
+                arrivals: Arrivals::Poisson,
+            },
+            trial: TrialOptions { through: Through::Kafka, key: Key::OrderId, throttle: None, keep: false },
+            requested: Requested {
+                rate_per_s: None,
+                duration: STEADY,
+                drain_events: self.drain_events,
+                surge: false,
+            },
             sizes: Sizes::GATE,
-            control: false,
-            replication,
-            min_isr,
+            percentiles: false,
             inject: None,
-            throttle: None,
-            worker: None, // each side has its own
             worker_warm_up: self.worker_warm_up,
-            drain_events: self.drain_events,
-            keep: false,
+            one_pass: false,
+            control: false,
         })
     }
 }
@@ -146,7 +156,7 @@ impl GateArgs {
 pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     let options = args.options()?;
     let rules = Rules::find(args.rules.as_deref())?;
-    let external = args.place.external()?;
+    let external = args.place.external(&options.contenders)?;
     let out = create_output_dir(args.out.clone(), "gate")?;
     let console = Console::new(args.quiet);
     let interrupted = || {
@@ -163,13 +173,16 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
         0 => Vec::new(),
         count => cpus::keep_to(count).context("the process can't be kept to some of the CPUs")?,
     };
-    let stack = match args.place.start(external, true, &console, &cancel).await {
+    // A build of ours is over by now; what it left in the load is no part of the run.
+    let environment = environment().context("the machine could not be looked at")?;
+    let stack = match args.place.start(external, true, BrokerJit::C1, &console, &cancel).await {
         Err(_) if cancel.is_cancelled() => return interrupted(),
         started => started?,
     };
     let setup = Setup {
         options: &options,
         stack: &stack,
+        environment,
         baseline: &baseline,
         candidate: &candidate,
         rules,
@@ -185,7 +198,7 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
     }
     console.phase("stopping");
     stack.stop().await;
-    let Ended { record, interrupted: cut } = ended?;
+    let Outcome { record, interrupted: cut } = ended?;
     drop(console);
     if args.pool.is_some() {
         return Ok(if cut { Exit::Interrupted } else { Exit::Held });

@@ -7,7 +7,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::cmd::console::Console;
-use crate::scenario::Progress as _;
+use crate::progress::Progress as _;
 
 /// Where builds are kept, from the root of the repository. Below `target`, so that `cargo clean` takes them along.
 const KEPT: &str = "target/lanebench-gate";

@@ -110,9 +110,17 @@ async fn on(broker: &StrictBroker, at: &At, bed: &Bed) -> Result<(), Failed> {
     }
     let scratch = tempfile::tempdir()?;
     for worker in ["in-process", "process"] {
-        let mut compare =
-            at.lanebench(&["compare", "--quiet", "--no-surge", "--configs", "1p1c", "--rounds", "1"]);
-        compare.args(["--drain-events", "800", "--rate", "200", "--duration", "1s", "--worker", worker]);
+        let mut compare = at.lanebench(&[
+            "compare",
+            "--quiet",
+            "--no-surge",
+            "--no-warm-up",
+            "--configs",
+            "1p1c",
+            "--rounds",
+            "1",
+        ]);
+        compare.args(["--drain-events", "800", "--rate", "500", "--duration", "1s", "--worker", worker]);
         let output = compare.arg("--out").arg(scratch.path().join(worker)).output().await?;
         check(output.status.code() == Some(0), shown(&output))?;
         check(!shown(&output).contains("is left on the stack"), shown(&output))?;

@@ -40,12 +40,13 @@ impl Waiting {
             "external",
             "--quiet",
             "--no-surge",
+            "--no-warm-up",
             "--configs",
             "1p1c",
             "--rounds",
             "1",
         ]);
-        command.args(["--drain-events", "500", "--rate", "200", "--duration", "1s", "--prefix", "clash"]);
+        command.args(["--drain-events", "500", "--rate", "500", "--duration", "1s", "--prefix", "clash"]);
         command.arg("--out").arg(scratch.path().join("report"));
         command
             .env("LANEBENCH_BOOTSTRAP", &at.bootstrap)
@@ -145,7 +146,9 @@ fn prefix(bed: &Bed) -> Result<(), Failed> {
         let run = async |flags: &[&str], out: &str| -> Result<(), Failed> {
             let mut compare =
                 At::shared(bed).lanebench(&["compare", "--quiet", "--no-surge", "--configs", "1p1c"]);
-            compare.args("--rounds 1 --drain-events 500 --rate 200 --duration 1s".split(' ')).args(flags);
+            compare
+                .args("--rounds 1 --no-warm-up --drain-events 500 --rate 500 --duration 1s".split(' '))
+                .args(flags);
             let output = compare.arg("--out").arg(scratch.path().join(out)).output().await?;
             check(output.status.code() == Some(0), shown(&output))
         };

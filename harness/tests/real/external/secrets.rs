@@ -32,10 +32,11 @@ const SHORT: &[&str] = &[
     "--rounds",
     "1",
     "--no-surge",
+    "--no-warm-up",
     "--drain-events",
     "300",
     "--rate",
-    "200",
+    "500",
     "--duration",
     "1s",
 ];

@@ -46,7 +46,7 @@ fn one_order(log: &[u32], deliveries: &[u32]) -> Evidence {
 #[track_caller]
 fn check(log: &[u32], deliveries: &[u32], expected: (u64, u64), repeats: (u64, u64)) {
     let v = verify(&one_order(log, deliveries));
-    let found = ["log", "consumer"].map(|gate| v.order_by_gate[gate].violations);
+    let found = ["log", "consumer"].map(|place| v.order_checks[place].violations);
     assert_eq!(found, [expected.0, expected.1], "{:#?}", v.findings);
     assert_eq!((v.resent, v.redelivered), repeats);
     assert_eq!(v.passed, expected == (0, 0), "{:#?}", v.findings);
@@ -118,7 +118,7 @@ fn a_row_that_skipped_events_counts_them_as_lost() {
     let mut evidence = one_order(&[1, 2, 3], &[1, 2, 3]);
     evidence.rows[0].applied = 1;
     let v = only(&evidence, Kind::Row);
-    assert_eq!((v.applied, v.lost, v.order_by_gate["row"].violations), (1, 2, 2));
+    assert_eq!((v.applied, v.lost, v.order_checks["row"].violations), (1, 2, 2));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn revisions_with_a_gap_keep_their_names() {
     let v = only(&evidence, Kind::Unexpected);
     assert_eq!((v.findings_total, v.findings[0].revision), (1, 1));
     assert!(v.findings[0].message.contains("never sent"), "{}", v.findings[0].message);
-    assert_eq!((v.acked, v.order_by_gate["log"].pairs), (3, 2));
+    assert_eq!((v.acked, v.order_checks["log"].pairs), (3, 2));
 }
 
 #[test]

@@ -59,8 +59,8 @@ proptest! {
         prop_assert_eq!((v.acked, v.applied), (world.acked, world.acked));
         prop_assert_eq!((v.resent, v.redelivered), (world.resent, world.redelivered));
         prop_assert_eq!(v.order_pairs_checked, 3 * world.pairs);
-        for gate in ["log", "consumer", "row"] {
-            prop_assert_eq!(v.order_by_gate[gate].pairs, world.pairs);
+        for place in ["log", "consumer", "row"] {
+            prop_assert_eq!(v.order_checks[place].pairs, world.pairs);
         }
         prop_assert_eq!(v.views_checked, world.evidence.rows.len() as u64);
     }

@@ -34,7 +34,7 @@ proptest! {
 
         let v = only(&evidence, Kind::Order);
         named(&v, &order, later, first);
-        prop_assert_eq!((v.order_by_gate["log"].violations, v.order_by_gate["consumer"].violations), (1, 1));
+        prop_assert_eq!((v.order_checks["log"].violations, v.order_checks["consumer"].violations), (1, 1));
         prop_assert_eq!((v.order_violations, v.lost), (2, 0));
     }
 
@@ -60,7 +60,7 @@ proptest! {
         evidence.deliveries.swap(a, b);
         let v = only(&evidence, Kind::Order);
         named(&v, &order, earlier + 1, evidence.deliveries[a].origin);
-        prop_assert_eq!((v.order_by_gate["log"].violations, v.order_by_gate["consumer"].violations), (0, 1));
+        prop_assert_eq!((v.order_checks["log"].violations, v.order_checks["consumer"].violations), (0, 1));
         prop_assert_eq!(v.findings_total, 1);
     }
 
@@ -128,7 +128,7 @@ proptest! {
         evidence = split;
         let v = only(&evidence, Kind::SplitOrder);
         named(&v, &order, last, at(9, 0));
-        prop_assert_eq!((v.order_by_gate["log"].violations, v.order_violations, v.findings_total), (1, 1, 1));
+        prop_assert_eq!((v.order_checks["log"].violations, v.order_violations, v.findings_total), (1, 1, 1));
     }
 
     #[test]

@@ -74,7 +74,7 @@ proptest! {
         let row = row.clone();
         let v = only(&evidence, Kind::Row);
         named(&v, &row.order_id, row.revision, row.origin);
-        prop_assert_eq!(v.order_by_gate["row"], OrderCount { pairs: world.pairs, violations: 1 });
+        prop_assert_eq!(v.order_checks["row"], OrderCount { pairs: world.pairs, violations: 1 });
         prop_assert_eq!(v.findings_total, 1);
     }
 
@@ -83,7 +83,7 @@ proptest! {
         let mut evidence = world.evidence;
         evidence.rows.iter_mut().find(|r| r.order_id == id(order)).unwrap().applied += 1;
         let v = only(&evidence, Kind::Row);
-        prop_assert_eq!((v.lost, v.order_by_gate["row"].violations), (0, 1));
+        prop_assert_eq!((v.lost, v.order_checks["row"].violations), (0, 1));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) struct World {
     pub(super) acked: u64,
     pub(super) resent: u64,
     pub(super) redelivered: u64,
-    /// At each of the three gates.
+    /// At each of the three places.
     pub(super) pairs: u64,
 }
 

@@ -1,0 +1,269 @@
+//! `compare`: warm-up, rounds in random order, summary. Truth before speed.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::environment::load_average;
+use super::options::{Options, Rounds};
+use super::{describe, summary, warnings};
+use crate::error::RunError;
+use crate::progress::Progress;
+use crate::record::file::OutputDir;
+use crate::record::{
+    Configuration, Environment, PhaseKind, RunResult, SCHEMA_VERSION, Summary, Trial, counting_rounds,
+};
+use crate::rounds::rates::{self, SURGE_ROUNDS};
+use crate::rounds::warm_up::{WarmUpSpec, WarmedUp, warm_up};
+use crate::rounds::{self, Job, Outcome, TrialPlace, Turn, in_session, warmed_by_itself};
+use crate::stack::Stack;
+use crate::trial::TrialRunner;
+use crate::trial::phase::{PhaseSpec, plan};
+
+mod control;
+
+use control::ControlDrains;
+
+/// Everything a comparison is given.
+pub struct Setup<'a> {
+    /// What to do.
+    pub options: &'a Options,
+    /// What to do it on.
+    pub stack: &'a Stack,
+    /// The machine and the program, as they were before any load of ours.
+    pub environment: Environment,
+    /// The command line that repeats the run.
+    pub command_line: String,
+    /// Where the result is kept after every trial.
+    pub out: &'a OutputDir,
+}
+
+/// Runs a comparison. Finished trials are saved in `setup.out` as they come, so an interruption keeps them.
+///
+/// # Errors
+/// [`RunError`] for what keeps it from going on. A failed check of truth is no error: it is in the result.
+pub async fn run(
+    setup: Setup<'_>,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<Outcome<RunResult>, RunError> {
+    let keep = setup.options.trial.keep;
+    in_session(setup.stack, keep, progress, cancel, async |session, started| {
+        let runner = session.runner(setup.options.trial, setup.stack, progress, cancel);
+        let mut comparison = None;
+        let ended = Box::pin(all(&setup, &runner, started, &mut comparison)).await;
+        let result = comparison.map(|comparison: Comparison<'_>| comparison.result);
+        (result.filter(|result| result.configurations.iter().any(|c| !c.trials.is_empty())), ended)
+    })
+    .await
+}
+
+async fn all<'a>(
+    setup: &'a Setup<'a>,
+    runner: &TrialRunner<'_>,
+    started: jiff::Timestamp,
+    comparison: &mut Option<Comparison<'a>>,
+) -> Result<(), RunError> {
+    let options = setup.options;
+    let begun = Instant::now();
+    let spec = WarmUpSpec {
+        contenders: &options.contenders,
+        draw: options.draw,
+        requested: options.requested,
+        sizes: options.sizes,
+        limit: options.warm_up_limit(),
+        worker_warm_up: options.worker_warm_up,
+    };
+    let warmed = Box::pin(warm_up(runner, &spec)).await?;
+    let control = match options.control {
+        true => Some(Box::pin(ControlDrains::size(runner, options)).await?),
+        false => None,
+    };
+    let comparison = comparison.insert(Comparison::new(setup, warmed, control, started, begun));
+    Box::pin(rounds::run(runner, options.seed, comparison)).await?;
+    comparison.result.complete = true;
+    comparison.save()
+}
+
+/// A comparison at work.
+struct Comparison<'a> {
+    setup: &'a Setup<'a>,
+    warmed: WarmedUp,
+    rounds: u32,
+    control: Option<ControlDrains>,
+    result: RunResult,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(
+        setup: &'a Setup<'a>,
+        warmed: WarmedUp,
+        control: Option<ControlDrains>,
+        started: jiff::Timestamp,
+        begun: Instant,
+    ) -> Self {
+        let options = setup.options;
+        let rounds = match options.rounds {
+            Rounds::Fixed(rounds) => rounds,
+            Rounds::Within { total, fewest } => {
+                let left = total.saturating_sub(begun.elapsed());
+                let (round, surge) = round_lengths(options, &warmed, control.as_ref());
+                rates::rounds(left, round, surge, fewest)
+            }
+        };
+        let result = RunResult {
+            schema_version: SCHEMA_VERSION,
+            command: "compare".into(),
+            command_line: setup.command_line.clone(),
+            started_at: started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            complete: false,
+            environment: setup.environment.clone(),
+            stack: describe::stack(setup.stack, options),
+            workload: describe::workload(options, rounds),
+            warm_up: warmed.record.clone(),
+            warnings: Vec::new(),
+            passed: true,
+            configurations: configurations(options),
+            comparisons: Vec::new(),
+            control: None,
+        };
+        Self { setup, warmed, rounds, control, result }
+    }
+
+    /// The phases of a round's trials.
+    fn phases(&self, round: u32) -> Vec<PhaseSpec> {
+        let (rates, options) = (&self.warmed.record.rates, self.setup.options);
+        let mut phases = rates::phases(rates, &self.warmed.capacities, options.sizes, round <= SURGE_ROUNDS);
+        if let Some(steady) = phases.iter_mut().find(|phase| phase.kind == PhaseKind::Steady) {
+            steady.inject = options.inject;
+        }
+        phases
+    }
+
+    fn take(&mut self, index: usize, trial: Trial) -> Result<(), RunError> {
+        let result = &mut self.result;
+        result.passed &= trial.verification.passed;
+        result.environment.load_max = result.environment.load_max.max(load_average()?);
+        result.configurations[index].trials.push(trial);
+        let rounds = counting_rounds(&result.configurations);
+        for configuration in &mut result.configurations {
+            configuration.summary = summary::summarise(configuration.counting(&rounds));
+        }
+        result.comparisons = summary::comparisons(&result.configurations, self.setup.options.percentiles);
+        let mut found = warnings::beforehand(
+            self.setup.options,
+            self.setup.stack.facts(),
+            self.setup.environment.cores,
+            false,
+        );
+        found.extend(self.of_rates());
+        found.extend(warnings::afterwards(&self.result));
+        self.result.warnings = warnings::record(found);
+        self.save()
+    }
+
+    /// Warnings that follow from the warm-up.
+    fn of_rates(&self) -> Vec<warnings::Seen> {
+        let (warm_up, options) = (&self.warmed.record, self.setup.options);
+        let mut found = Vec::new();
+        if !warm_up.settled {
+            let moved = warm_up.passes.last().map(|pass| pass.moved.clone()).unwrap_or_default();
+            found.push(warnings::WarningKind::NotSettled { moved });
+        }
+        if options.requested.surge && warm_up.rates.surge.is_none() {
+            let (smallest, largest) = rates::extremes(warm_up.sustained_per_s.values().copied());
+            found.push(warnings::WarningKind::NoSurge { ratio: largest / smallest });
+        }
+        let rates = &warm_up.rates;
+        if rates.steady_s > 0.0 && !rates::has_enough_events(rates) {
+            let events = (rates.steady_per_s * rates.steady_s) as u64;
+            found.push(warnings::WarningKind::FewSamples { events });
+        }
+        found.into_iter().map(|kind| (kind, None)).collect()
+    }
+
+    fn save(&self) -> Result<(), RunError> {
+        self.setup.out.save(&self.result)?;
+        Ok(())
+    }
+}
+
+impl Job for Comparison<'_> {
+    fn rounds(&self) -> Option<u32> {
+        Some(self.rounds)
+    }
+
+    fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError> {
+        let options = self.setup.options;
+        let with_surge = round <= SURGE_ROUNDS;
+        let shared = plan(self.phases(round), options.draw, seed)?;
+        let mut turns = Vec::new();
+        for (key, contender) in options.contenders.iter().enumerate() {
+            let mut phases = plan(warmed_by_itself(contender, options.worker_warm_up), options.draw, seed)?;
+            phases.extend(shared.iter().cloned());
+            let capacity = self.warmed.capacities[key];
+            let length = rates::length(&self.warmed.record.rates, capacity, options.sizes, with_surge);
+            turns.push(Turn {
+                key,
+                name: format!("r{round}.{}", contender.name),
+                title: format!("round {round}/{}, {}", self.rounds, contender.name),
+                contender: contender.clone(),
+                phases,
+                expected: length + self.warmed.around,
+            });
+        }
+        if let Some(control) = &self.control {
+            turns.extend(control.turns(options, round, self.rounds, seed)?);
+        }
+        Ok(turns)
+    }
+
+    fn keep(&mut self, key: usize, _: TrialPlace, trial: Result<Trial, RunError>) -> Result<(), RunError> {
+        let trial = trial?;
+        let trials = self.setup.options.contenders.len();
+        let Some(control) = self.control.as_mut().filter(|_| key >= trials) else {
+            return self.take(key, trial);
+        };
+        self.result.passed &= trial.verification.passed;
+        control.take(key - trials, trial);
+        self.result.control = Some(control.record());
+        self.save()
+    }
+
+    fn goes_on(&mut self, round: u32) -> Result<bool, RunError> {
+        Ok(round < self.rounds)
+    }
+}
+
+/// How long a round lasts without a surge, and how much longer with one.
+fn round_lengths(
+    options: &Options,
+    warmed: &WarmedUp,
+    control: Option<&ControlDrains>,
+) -> (Duration, Duration) {
+    let of = |with_surge| -> Duration {
+        let lengths = options.contenders.iter().zip(&warmed.capacities).map(|(contender, capacity)| {
+            let own: u64 =
+                warmed_by_itself(contender, options.worker_warm_up).iter().map(PhaseSpec::events).sum();
+            let own = Duration::from_secs_f64(own as f64 / capacity.drain_per_s.max(1.0));
+            own + rates::length(&warmed.record.rates, *capacity, options.sizes, with_surge)
+        });
+        lengths.map(|length| length + warmed.around).sum()
+    };
+    let controls = control.map(|control| control.expected(warmed.around)).unwrap_or_default();
+    (of(false) + controls, of(true).saturating_sub(of(false)))
+}
+
+/// The configurations as a result holds them, without trials.
+fn configurations(options: &Options) -> Vec<Configuration> {
+    let configuration = |contender: &super::options::Contender| Configuration {
+        name: contender.name.clone(),
+        partitions: contender.lanes.partitions,
+        consumers: contender.lanes.consumers,
+        mode: "record".into(),
+        settings: contender.settings.clone(),
+        trials: Vec::new(),
+        summary: Summary::default(),
+    };
+    options.contenders.iter().map(configuration).collect()
+}

@@ -1,0 +1,17 @@
+//! What a subcommand runs and concludes: which phases, from which options, to which verdict. The rounds themselves are
+//! [`crate::rounds`]'s.
+//!
+//! ```text
+//! compare ─┐
+//! gate ────┼─▶ rounds (warm-up, rates, trials in random order) ─▶ trial (phases, checks) ─▶ workspace
+//! drain ───┘
+//! ```
+
+pub mod compare;
+mod describe;
+pub mod drain;
+pub(crate) mod environment;
+pub mod gate;
+pub mod options;
+pub mod summary;
+pub mod warnings;

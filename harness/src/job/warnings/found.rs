@@ -1,0 +1,183 @@
+//! Which warnings a run earns: from its options beforehand, from its trials afterwards. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Seen, WarningKind};
+use crate::job::options::Options;
+use crate::job::summary::grows;
+use crate::measure::noise;
+use crate::record::{Distribution, Phase, PhaseKind, RunResult, Trial, counting_rounds};
+use crate::stack::{C1_ALONE, Facts};
+use crate::trial::options::kebab;
+
+/// A fastest drain below this is warned of (docs/method.md asks for 1.5 s; a little less is chance).
+const SHORT_DRAIN_S: f64 = 1.35;
+/// A schedule is kept where this part of its rate was achieved, or more.
+const ACHIEVED_MIN: f64 = 0.99;
+/// A sender's delay of this many ns is late whatever the response times are.
+const DELAY_MIN_NS: u64 = 1_000_000;
+
+/// Warnings that are known from the options, the stack and the machine of so many cores.
+pub(crate) fn beforehand(options: &Options, facts: &Facts, cores: usize, kept_to_cpus: bool) -> Vec<Seen> {
+    let mut found = Vec::new();
+    if facts.kafka.settings.get("jvm").is_some_and(|flags| flags.contains(C1_ALONE)) {
+        found.push(WarningKind::C1Brokers);
+    }
+    if cfg!(debug_assertions) {
+        found.push(WarningKind::DebugBuild);
+    }
+    let mut modelled: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
+    for contender in options.contenders.iter().filter(|contender| !contender.service_time.is_zero()) {
+        modelled.entry(contender.service_time).or_default().push(contender.name.clone());
+    }
+    found.extend(modelled.into_iter().map(|(time, configs)| WarningKind::ModelledWork {
+        configs,
+        service_time_ms: time.as_secs_f64() * 1e3,
+    }));
+    for contender in &options.contenders {
+        let idle = contender.lanes.consumers.saturating_sub(contender.lanes.partitions.unsigned_abs());
+        if idle > 0 {
+            found.push(WarningKind::IdleConsumers { config: contender.name.clone(), idle });
+        }
+    }
+    if facts.store.settings.get("fsync").is_some_and(|fsync| fsync == "off") {
+        found.push(WarningKind::FsyncOff { why: "fsync is off".into() });
+    } else if facts.store.settings.get("data_directory").is_some_and(|medium| medium.contains("tmpfs")) {
+        found.push(WarningKind::FsyncOff { why: "its data directory lies in memory, on tmpfs".into() });
+    }
+    // In a gate by intent, and said in its record.
+    let granted = std::thread::available_parallelism().map_or(cores, usize::from);
+    if granted < cores && !kept_to_cpus {
+        found.push(WarningKind::CpuQuota { granted, cores });
+    }
+    found.extend(options.inject.map(|kind| WarningKind::Injected { what: kebab(&kind) }));
+    found.extend(options.trial.throttle.map(|part| WarningKind::Throttled { what: kebab(&part) }));
+    found.into_iter().map(|kind| (kind, None)).collect()
+}
+
+/// Warnings that show in one trial.
+pub(crate) fn of_trial(config: &str, trial: &Trial, cores: usize) -> Vec<Seen> {
+    let mut found = Vec::new();
+    if let Some(worker) = &trial.worker {
+        let inside = worker.measured_from == "inside";
+        found.push(if inside { WarningKind::RealtimeClock } else { WarningKind::MeasuredOutside });
+    }
+    for phase in &trial.phases {
+        found.extend(of_phase(config, phase, cores));
+    }
+    found.into_iter().map(|kind| (kind, Some(trial.round))).collect()
+}
+
+fn of_phase(config: &str, phase: &Phase, cores: usize) -> Vec<WarningKind> {
+    let config = || config.to_owned();
+    let mut found = Vec::new();
+    if let Some(what) = late(phase) {
+        found.push(WarningKind::GeneratorSaturated { config: config(), phase: phase.name.clone(), what });
+    }
+    let shared = phase.kind == PhaseKind::Drain && phase.partitions.len() > 1;
+    if let Some(largest) =
+        phase.partitions.iter().filter(|_| shared).max_by(|a, b| a.share.total_cmp(&b.share))
+        && largest.share > 0.5
+    {
+        found.push(WarningKind::Skew { config: config(), partition: largest.id, share: largest.share });
+    }
+    // A stage may be: an acknowledgement travels back while a consumer has the event already.
+    // A backlog is sent before it is due.
+    let early = if phase.planned_per_s.is_some() { phase.stages_ns.send_delay.negative } else { 0 };
+    let negative = phase.response_time_ns.as_ref().map_or(0, |response| response.negative) + early;
+    if negative > 0 {
+        found.push(WarningKind::ClockBackwards { config: config(), samples: negative });
+    }
+    if phase.kind != PhaseKind::WarmUp
+        && let Some(what) = moved(phase)
+    {
+        found.push(WarningKind::GroupMoved { config: config(), what });
+    }
+    let foreign = noise::foreign_cpu(&phase.resources, cores);
+    found.extend(noise::host_was_busy(&phase.noise, foreign).map(|what| WarningKind::HostBusy { what }));
+    found
+}
+
+/// In which way a sender did not keep to its schedule.
+fn late(phase: &Phase) -> Option<String> {
+    let (planned, achieved) = (phase.planned_per_s?, phase.achieved_per_s?);
+    if achieved < ACHIEVED_MIN * planned {
+        return Some(format!("{achieved:.0} of {planned:.0} events/s were sent"));
+    }
+    let delay = &phase.stages_ns.send_delay;
+    let response = phase.response_time_ns.as_ref().filter(|_| !grows(phase));
+    let tenth = response.map_or(0, |response: &Distribution| response.p50 / 10);
+    (delay.p99 > tenth.max(DELAY_MIN_NS))
+        .then(|| format!("one event in a hundred was sent {:.1} ms late or more", delay.p99 as f64 / 1e6))
+}
+
+fn moved(phase: &Phase) -> Option<String> {
+    let group = &phase.group;
+    let counts = [("rebalance", group.rebalances), ("lost membership", group.lost), ("retry", group.retries)];
+    let said: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| format!("{count} × {what} in the {} phase", phase.name))
+        .collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+/// Warnings that show in the trials so far.
+pub(crate) fn afterwards(result: &RunResult) -> Vec<Seen> {
+    let mut found = Vec::new();
+    let counting = counting_rounds(&result.configurations);
+    if counting.len() < 3 {
+        found.push((WarningKind::TooFewRounds { rounds: counting.len() }, None));
+    }
+    for configuration in &result.configurations {
+        if configuration.summary.grows {
+            let trials = configuration.counting(&counting);
+            found.extend(trials.filter_map(|trial| overloaded(&configuration.name, trial)));
+        }
+        for trial in &configuration.trials {
+            found.extend(of_trial(&configuration.name, trial, result.environment.cores));
+        }
+    }
+    found.extend(short_drain(result, &counting).map(|kind| (kind, None)));
+    found.extend(shared_bottleneck(result, &counting).map(|kind| (kind, None)));
+    found
+}
+
+/// A steady phase whose backlog grew.
+pub(crate) fn overloaded(config: &str, trial: &Trial) -> Option<Seen> {
+    let phase = trial.phase(PhaseKind::Steady).filter(|phase| grows(phase))?;
+    let kind = WarningKind::Overloaded {
+        config: config.into(),
+        offered_per_s: phase.planned_per_s.unwrap_or(0.0),
+        slope_per_s: phase.grows.map_or(0.0, |grows| grows.slope_per_s),
+    };
+    Some((kind, Some(trial.round)))
+}
+
+fn short_drain(result: &RunResult, counting: &BTreeSet<u32>) -> Option<WarningKind> {
+    let drains = result.configurations.iter().flat_map(|c| {
+        let drains = c.counting(counting).filter_map(|trial| trial.phase(PhaseKind::Drain));
+        drains.map(|drain| (c.name.clone(), drain.lasted_ms / 1e3))
+    });
+    let (config, drain_s) = drains.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    (drain_s < SHORT_DRAIN_S).then_some(WarningKind::ShortDrain { config, drain_s })
+}
+
+/// The part that held every closed loop of every configuration back, where more lanes hardly helped.
+fn shared_bottleneck(result: &RunResult, counting: &BTreeSet<u32>) -> Option<WarningKind> {
+    const HARDLY: f64 = 1.4;
+    let kind = [PhaseKind::Sustained, PhaseKind::Drain].into_iter().find(|kind| {
+        result.configurations.iter().flat_map(|c| &c.trials).any(|t| t.phase(*kind).is_some())
+    })?;
+    let mut names = result
+        .configurations
+        .iter()
+        .flat_map(|c| c.counting(counting).filter_map(|t| Some(t.phase(kind)?.bottleneck.name.as_str())));
+    let part = names.next()?;
+    let shared = matches!(part, "store" | "view" | "broker" | "host") && names.all(|name| name == part);
+    let metric = if kind == PhaseKind::Sustained { "sustained_per_s" } else { "drain_per_s" };
+    let helped = result.comparisons.iter().any(|c| c.metric == metric && c.ratio.value >= HARDLY);
+    (shared && !helped && result.configurations.len() > 1)
+        .then(|| WarningKind::SharedBottleneck { part: part.into() })
+}

@@ -1,0 +1,170 @@
+//! The one runner of rounds: a place on a stack, a warm-up, and trials in random order, round by round. What is offered in a
+//! round, and what is concluded from it, is the job's.
+
+use std::time::{Duration, Instant};
+
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use tokio_util::sync::CancellationToken;
+
+mod eta;
+pub mod rates;
+mod settled;
+pub(crate) mod warm_up;
+
+use eta::Eta;
+
+use crate::contender::Contender;
+use crate::error::RunError;
+use crate::progress::Progress;
+use crate::record::{PhaseKind, Trial};
+use crate::stack::Stack;
+pub(crate) use crate::trial::TrialPlace;
+use crate::trial::phase::{Offer, PhaseSpec, PlannedPhase};
+use crate::trial::{TrialOptions, TrialRunner, TrialSpec};
+use crate::worker::ConsumerRuntime;
+use crate::workspace::RunWorkspace;
+
+/// A run's place on a stack, and the threads of its consumers. To be closed, or its tables stay on the stack.
+pub struct Session {
+    workspace: RunWorkspace,
+    runtime: ConsumerRuntime,
+}
+
+impl Session {
+    /// Connects to the stack and creates the run's tables.
+    ///
+    /// # Errors
+    /// [`RunError`] where a part of the stack does not answer; [`RunError::Interrupted`] once cancelled.
+    pub async fn open(
+        stack: &Stack,
+        started: jiff::Timestamp,
+        cancel: &CancellationToken,
+    ) -> Result<Self, RunError> {
+        let runtime = ConsumerRuntime::start().map_err(RunError::threads)?;
+        let workspace = RunWorkspace::open(stack.target(), started, cancel).await?;
+        Ok(Self { workspace, runtime })
+    }
+
+    /// What runs trials here.
+    pub(crate) fn runner<'a>(
+        &'a self,
+        options: TrialOptions,
+        stack: &Stack,
+        progress: &'a dyn Progress,
+        cancel: &'a CancellationToken,
+    ) -> TrialRunner<'a> {
+        TrialRunner::new(&self.workspace, &self.runtime, options, stack, progress, cancel)
+    }
+
+    /// Removes the tables, and what trials left.
+    pub async fn close(self, progress: &dyn Progress) {
+        self.workspace.close(progress).await;
+    }
+}
+
+/// How a run ended.
+pub struct Outcome<R> {
+    /// What was measured by then; `None` if not even one trial was finished.
+    pub record: Option<R>,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+}
+
+/// Opens a place on the stack, lets `work` run there, and closes the place unless the run is to stay on the stack.
+///
+/// # Errors
+/// Those of `work`; once cancelled, whatever gave up first tells of it in its own words, and that is no error.
+pub(crate) async fn in_session<R>(
+    stack: &Stack,
+    keep: bool,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+    work: impl AsyncFnOnce(&Session, jiff::Timestamp) -> (Option<R>, Result<(), RunError>),
+) -> Result<Outcome<R>, RunError> {
+    progress.phase("connecting");
+    let started = jiff::Timestamp::now();
+    let session = match Session::open(stack, started, cancel).await {
+        Err(RunError::Interrupted) => return Ok(Outcome { record: None, interrupted: true }),
+        opened => opened?,
+    };
+    let (record, ended) = Box::pin(work(&session, started)).await;
+    if !keep {
+        session.close(progress).await;
+    }
+    match ended {
+        Ok(()) => Ok(Outcome { record, interrupted: false }),
+        Err(_) if cancel.is_cancelled() => Ok(Outcome { record, interrupted: true }),
+        Err(error) => Err(error),
+    }
+}
+
+/// One trial of a round.
+pub(crate) struct Turn {
+    /// By which the job knows it again; the same in every round.
+    pub(crate) key: usize,
+    /// Part of the names of its topic, group and keys.
+    pub(crate) name: String,
+    /// For people.
+    pub(crate) title: String,
+    pub(crate) contender: Contender,
+    pub(crate) phases: Vec<PlannedPhase>,
+    /// About how long it will take.
+    pub(crate) expected: Duration,
+}
+
+/// What a round is made of, and what becomes of its trials.
+pub(crate) trait Job {
+    /// How many rounds there will be, where that is known.
+    fn rounds(&self) -> Option<u32>;
+
+    /// The trials of a round, which are run in random order. All have the round's seed.
+    fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError>;
+
+    /// A trial has ended.
+    fn keep(&mut self, key: usize, place: TrialPlace, trial: Result<Trial, RunError>)
+    -> Result<(), RunError>;
+
+    /// A round has ended; whether another follows.
+    fn goes_on(&mut self, round: u32) -> Result<bool, RunError>;
+}
+
+/// Runs rounds until the job has enough.
+pub(crate) async fn run(runner: &TrialRunner<'_>, seed: u64, job: &mut impl Job) -> Result<(), RunError> {
+    let mut draws = ChaCha8Rng::seed_from_u64(seed);
+    let mut eta = Eta::default();
+    for round in 1.. {
+        let seed = draws.random();
+        let mut turns = job.turns(round, seed)?;
+        turns.shuffle(&mut draws);
+        eta.round_begins(job.rounds().map(|rounds| rounds.saturating_sub(round)), &turns);
+        for (position, turn) in (1..).zip(&turns) {
+            if let Some(left) = eta.left() {
+                runner.progress.left(left);
+            }
+            let place = TrialPlace { round, position, seed };
+            let spec = TrialSpec {
+                name: turn.name.clone(),
+                title: turn.title.clone(),
+                contender: &turn.contender,
+                place,
+                phases: &turn.phases,
+            };
+            let began = Instant::now();
+            let trial = Box::pin(runner.trial(&spec)).await;
+            job.keep(turn.key, place, trial)?;
+            eta.done(turn.key, began.elapsed());
+        }
+        if !job.goes_on(round)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What comes before all else in a trial: a worker that can't be held works itself warm.
+pub(crate) fn warmed_by_itself(contender: &Contender, events: u64) -> Vec<PhaseSpec> {
+    let warms_up = events > 0 && !contender.can_be_held();
+    warms_up.then(|| PhaseSpec::new(PhaseKind::WarmUp, Offer::Backlog { events })).into_iter().collect()
+}

@@ -1,0 +1,210 @@
+//! Whether the parts have settled: from the passes of a warm-up to a decision (docs/method.md, "Warm-up"). Pure.
+
+use crate::record::{Pass, PassTrial};
+
+/// JIT compilers that keep this many cores busy, or more, are at work.
+const JIT_CORES: f64 = 0.03;
+/// Brokers whose CPU time an event fell by more than this part since the pass before are still getting faster.
+const BROKER_CPU_FELL: f64 = 0.10;
+/// So is a median response time that fell by more than this part.
+const RESPONSE_FELL: f64 = 0.33;
+/// Where neither is known, a throughput that changed by more than this part has not settled.
+const THROUGHPUT_CHANGED: f64 = 0.15;
+/// Failed proofs of one steady rate until it is lowered.
+const PROOFS: u32 = 2;
+/// How often it is lowered at most.
+const LOWERED_MAX: u32 = 3;
+
+/// The passes so far, and what follows from them.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    passes: Vec<Pass>,
+    /// Failed proofs of the present rate.
+    failed: u32,
+    /// How often the rate was lowered.
+    lowered: u32,
+}
+
+/// What a pass led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Something still moves, or the rate is not proven.
+    Pass,
+    /// All have settled, and the rate is proven.
+    Rounds,
+}
+
+impl Settling {
+    /// How often the steady rate was lowered.
+    pub(super) fn lowered(&self) -> u32 {
+        self.lowered
+    }
+
+    /// The passes, and whether the last one found all settled.
+    pub(super) fn into_passes(self) -> (Vec<Pass>, bool) {
+        let settled = self.passes.last().is_some_and(|pass| pass.moved.is_empty());
+        (self.passes, settled)
+    }
+
+    /// Takes a pass. `chosen` says that the rate is ours, to be lowered where it proves too high.
+    pub(super) fn add(&mut self, mut pass: Pass, chosen: bool) -> Next {
+        let before = self.passes.last();
+        pass.moved = pass
+            .configurations
+            .iter()
+            .flat_map(|(name, now)| {
+                let before = before.and_then(|pass| pass.configurations.get(name));
+                moved(before, now).into_iter().map(move |what| format!("{name}: {what}"))
+            })
+            .collect();
+        let still = !pass.moved.is_empty();
+        let unproven = chosen && pass.configurations.values().any(|now| now.grows == Some(true));
+        let lowest = self.lowered == LOWERED_MAX;
+        if unproven {
+            let grow = pass.configurations.iter().filter(|(_, now)| now.grows == Some(true));
+            let said: Vec<String> = grow.map(|(name, _)| format!("{name}: its backlog grew")).collect();
+            pass.moved.extend(said);
+            self.failed += 1;
+            if self.failed == PROOFS && !lowest {
+                (self.failed, self.lowered) = (0, self.lowered + 1);
+            }
+        }
+        self.passes.push(pass);
+        // At the lowest rate another pass would prove nothing: the run goes on, and says that it has not settled.
+        if still || (unproven && !lowest) { Next::Pass } else { Next::Rounds }
+    }
+}
+
+/// The rate of a pass's open loop, if every configuration kept up with it.
+pub(super) fn proven(pass: &Pass) -> Option<f64> {
+    let mut trials = pass.configurations.values();
+    let rate = trials.clone().next()?.offered_per_s?;
+    trials.all(|trial| trial.grows == Some(false)).then_some(rate)
+}
+
+/// What of a configuration has not settled, a phrase each.
+fn moved(before: Option<&PassTrial>, now: &PassTrial) -> Vec<String> {
+    let mut moved = Vec::new();
+    if let Some(cores) = now.jit_cores.filter(|cores| *cores >= JIT_CORES) {
+        moved.push(format!("the brokers' compilers kept {cores:.2} cores busy"));
+    }
+    let Some(before) = before else {
+        moved.push("one pass tells no change".to_owned());
+        return moved;
+    };
+    let fell = |before: f64, now: f64| 1.0 - now / before.max(f64::MIN_POSITIVE);
+    let broker = before.broker_cpu_ns_per_event.zip(now.broker_cpu_ns_per_event);
+    if let Some(part) = broker.map(|(before, now)| fell(before, now)).filter(|part| *part > BROKER_CPU_FELL) {
+        moved.push(format!("the brokers' CPU time an event fell by {:.0} %", part * 100.0));
+    }
+    let response = before.response_time_ns_p50.zip(now.response_time_ns_p50);
+    let response = response.map(|(before, now)| fell(before as f64, now as f64));
+    if let Some(part) = response.filter(|part| *part > RESPONSE_FELL) {
+        moved.push(format!("the median response time fell by {:.0} %", part * 100.0));
+    }
+    if now.offered_per_s.is_some() && response.is_none() {
+        moved.push("one open loop tells no change".to_owned());
+    }
+    let changed = fell(before.drain_per_s, now.drain_per_s).abs();
+    if broker.is_none() && response.is_none() && changed > THROUGHPUT_CHANGED {
+        moved.push(format!("its drain changed by {:.0} %", changed * 100.0));
+    }
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A configuration that has settled.
+    const CALM: PassTrial = PassTrial {
+        drain_per_s: 2000.0,
+        sustained_per_s: 1000.0,
+        offered_per_s: Some(600.0),
+        response_time_ns_p50: Some(5_000_000),
+        grows: Some(false),
+        jit_cores: Some(0.01),
+        broker_cpu_ns_per_event: Some(300_000.0),
+    };
+
+    fn pass(trial: PassTrial) -> Pass {
+        Pass { configurations: [("1p1c".to_owned(), trial)].into(), moved: Vec::new() }
+    }
+
+    #[track_caller]
+    fn after_calm(now: PassTrial, expected: Next, words: &str) {
+        let mut settling = Settling::default();
+        settling.add(pass(CALM), true);
+        assert_eq!(settling.add(pass(now), true), expected);
+        let (passes, settled) = settling.into_passes();
+        let moved = passes[1].moved.join("; ");
+        assert_eq!(settled, expected == Next::Rounds);
+        assert!(moved.contains(words) && moved.is_empty() == words.is_empty(), "{moved}");
+    }
+
+    #[test]
+    fn what_moves_is_named() {
+        after_calm(CALM, Next::Rounds, "");
+        after_calm(PassTrial { jit_cores: Some(0.03), ..CALM }, Next::Pass, "compilers kept 0.03 cores busy");
+        let cpu = |ns| PassTrial { broker_cpu_ns_per_event: Some(ns), ..CALM };
+        after_calm(cpu(265_000.0), Next::Pass, "CPU time an event fell by 12 %");
+        after_calm(cpu(275_000.0), Next::Rounds, "");
+        after_calm(cpu(900_000.0), Next::Rounds, ""); // what rises is noise, not a warm-up
+        let p50 = |ns| PassTrial { response_time_ns_p50: Some(ns), ..CALM };
+        after_calm(p50(3_200_000), Next::Pass, "median response time fell by 36 %");
+        after_calm(p50(3_500_000), Next::Rounds, "");
+    }
+
+    #[test]
+    fn a_rate_is_proven_by_a_pass_in_which_all_keep_up() {
+        assert_eq!(proven(&pass(CALM)), Some(600.0));
+        assert_eq!(proven(&pass(PassTrial { grows: Some(true), ..CALM })), None);
+        assert_eq!(proven(&pass(PassTrial { offered_per_s: None, grows: None, ..CALM })), None);
+    }
+
+    #[test]
+    fn one_pass_is_never_enough() {
+        assert_eq!(Settling::default().add(pass(CALM), true), Next::Pass);
+    }
+
+    #[test]
+    fn where_no_broker_can_be_seen_and_no_open_loop_runs_the_drain_decides() {
+        let unseen = PassTrial {
+            offered_per_s: None,
+            response_time_ns_p50: None,
+            grows: None,
+            jit_cores: None,
+            broker_cpu_ns_per_event: None,
+            ..CALM
+        };
+        let mut settling = Settling::default();
+        settling.add(pass(unseen), true);
+        let faster = PassTrial { drain_per_s: 2400.0, ..unseen };
+        assert_eq!(settling.add(pass(faster), true), Next::Pass);
+        assert_eq!(settling.add(pass(faster), true), Next::Rounds);
+    }
+
+    #[test]
+    fn a_rate_that_is_ours_is_lowered_after_two_failed_proofs_three_times_at_most() {
+        let grows = PassTrial { grows: Some(true), ..CALM };
+        let mut settling = Settling::default();
+        let lowered: Vec<u32> = (0..8)
+            .map(|_| {
+                settling.add(pass(grows), true);
+                settling.lowered()
+            })
+            .collect();
+        assert_eq!(lowered, [0, 1, 1, 2, 2, 3, 3, 3]);
+        assert_eq!(settling.add(pass(grows), true), Next::Rounds, "then the run goes on and says so");
+        let (passes, settled) = settling.into_passes();
+        assert!(!settled && passes.last().unwrap().moved.join("").contains("its backlog grew"));
+
+        let mut asked = Settling::default();
+        asked.add(pass(grows), false);
+        assert_eq!(
+            (asked.add(pass(grows), false), asked.lowered()),
+            (Next::Rounds, 0),
+            "a rate that was asked for"
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! The warm-up: discarded trials of every contender in turns, until brokers and programs have settled and a steady rate is
+//! proven (docs/method.md, "Warm-up" and "Rates").
+
+use std::time::{Duration, Instant};
+
+use super::rates::{self, Capacity, Requested, Sizes};
+use super::settled::{Next, Settling, proven};
+use super::{TrialPlace, warmed_by_itself};
+use crate::contender::Contender;
+use crate::error::RunError;
+use crate::measure::resources::JitTime;
+use crate::record::{GrowthVerdict, Pass, PassTrial, PhaseKind, Rates, Trial, WarmUp};
+use crate::trial::phase::{Draw, Offer, PhaseSpec, plan};
+use crate::trial::{TrialRunner, TrialSpec};
+use crate::workload::Segment;
+
+/// Each later drain lasts about this long.
+const DRAIN: Duration = Duration::from_millis(1500);
+/// Events of the first drain, enough to wake every part.
+const FIRST_EVENTS: u64 = 1500;
+/// An open loop lasts this long: some hundred events tell a median.
+const OPEN_LOOP: Duration = Duration::from_secs(4);
+
+/// What a warm-up is given.
+pub(crate) struct WarmUpSpec<'a> {
+    /// All that are compared.
+    pub(crate) contenders: &'a [Contender],
+    pub(crate) draw: Draw,
+    pub(crate) requested: Requested,
+    pub(crate) sizes: Sizes,
+    /// No pass begins that would, by the one before, end later than this after the start.
+    pub(crate) limit: Duration,
+    /// Events that a worker which can't be held works through in each trial first.
+    pub(crate) worker_warm_up: u64,
+}
+
+/// What a warm-up leaves.
+pub(crate) struct WarmedUp {
+    pub(crate) record: WarmUp,
+    /// By contender.
+    pub(crate) capacities: Vec<Capacity>,
+    /// What a trial takes beside its phases: topics, joining, checks.
+    pub(crate) around: Duration,
+}
+
+/// Runs passes until all have settled, or the limit is reached.
+pub(crate) async fn warm_up(runner: &TrialRunner<'_>, spec: &WarmUpSpec<'_>) -> Result<WarmedUp, RunError> {
+    let begun = Instant::now();
+    let mut settling = Settling::default();
+    let mut capacities: Vec<Option<Capacity>> = vec![None; spec.contenders.len()];
+    let mut around = Duration::ZERO;
+    let mut proven_per_s = None;
+    for number in 1.. {
+        let pass_begun = Instant::now();
+        let known: Vec<Capacity> = capacities.iter().flatten().copied().collect();
+        let open_loop_per_s = open_loop(spec, &known, settling.lowered());
+        let mut pass = Pass::default();
+        for (capacity, contender) in capacities.iter_mut().zip(spec.contenders) {
+            let phases = phases(spec, contender, *capacity, open_loop_per_s);
+            let done = Box::pin(one(runner, spec, contender, number, phases)).await?;
+            *capacity = Some(Capacity {
+                drain_per_s: done.found.drain_per_s,
+                sustained_per_s: done.found.sustained_per_s,
+            });
+            if number == 1 {
+                runner.progress.provisional(&contender.name, done.found.drain_per_s);
+            }
+            pass.configurations.insert(contender.name.clone(), done.found);
+            around = around.max(done.around);
+        }
+        proven_per_s = proven(&pass);
+        let next = settling.add(pass, spec.requested.rate_per_s.is_none());
+        let over = begun.elapsed() + pass_begun.elapsed() > spec.limit;
+        if next == Next::Rounds || over {
+            break;
+        }
+    }
+    let capacities: Vec<Capacity> = capacities.into_iter().flatten().collect();
+    let (smallest, _) = rates::extremes(capacities.iter().map(|capacity| capacity.sustained_per_s));
+    let steady_per_s = proven_per_s.unwrap_or_else(|| rates::steady_per_s(smallest, settling.lowered()));
+    let rates = rates::fix(&capacities, spec.requested, spec.sizes, steady_per_s);
+    let record = record(settling, spec, &capacities, rates, begun.elapsed());
+    Ok(WarmedUp { record, capacities, around })
+}
+
+fn record(
+    settling: Settling,
+    spec: &WarmUpSpec<'_>,
+    capacities: &[Capacity],
+    rates: Rates,
+    took: Duration,
+) -> WarmUp {
+    let (passes, settled) = settling.into_passes();
+    let names = spec.contenders.iter().map(|contender| contender.name.clone());
+    WarmUp {
+        settled,
+        took_s: took.as_secs_f64(),
+        passes,
+        sustained_per_s: names.zip(capacities.iter().map(|capacity| capacity.sustained_per_s)).collect(),
+        rates,
+    }
+}
+
+/// The rate of a pass's open loop; none where the trials will have none, or nothing is known yet.
+fn open_loop(spec: &WarmUpSpec<'_>, known: &[Capacity], lowered: u32) -> Option<f64> {
+    if spec.sizes.steady_events <= 0.0 || known.is_empty() {
+        return None;
+    }
+    let (smallest, _) = rates::extremes(known.iter().map(|capacity| capacity.sustained_per_s));
+    Some(spec.requested.rate_per_s.unwrap_or_else(|| rates::steady_per_s(smallest, lowered)))
+}
+
+/// What a contender does in a pass: what it will do in a trial, but shorter.
+fn phases(
+    spec: &WarmUpSpec<'_>,
+    contender: &Contender,
+    capacity: Option<Capacity>,
+    open_loop_per_s: Option<f64>,
+) -> Vec<PhaseSpec> {
+    let events = match capacity {
+        Some(capacity) => ((capacity.drain_per_s * DRAIN.as_secs_f64()) as u64).clamp(500, 50_000),
+        None => first_events(contender),
+    };
+    let mut phases = warmed_by_itself(contender, spec.worker_warm_up);
+    phases.push(PhaseSpec::new(PhaseKind::Drain, Offer::Backlog { events }));
+    // Of the first drain little is known, so a shorter loop has as many events as it could possibly need.
+    let sizes = match capacity {
+        Some(_) => spec.sizes,
+        None => Sizes { settle: spec.sizes.settle / 2, counted: spec.sizes.counted / 3, ..spec.sizes },
+    };
+    let expected_per_s = capacity.map_or(events as f64 / DRAIN.as_secs_f64() * 4.0, |c| c.drain_per_s);
+    phases.extend(rates::sustained(expected_per_s, sizes));
+    phases.extend(open_loop_per_s.map(|rate_per_s| {
+        let segment = Segment { rate_per_s, length: OPEN_LOOP };
+        PhaseSpec::new(PhaseKind::Steady, Offer::Schedule(vec![segment]))
+    }));
+    phases
+}
+
+/// Enough to wake every part, and, where each event takes a known time, no more than this takes.
+fn first_events(contender: &Contender) -> u64 {
+    if contender.service_time.is_zero() {
+        return FIRST_EVENTS;
+    }
+    let lanes = contender.lanes.consumers.min(contender.lanes.partitions.unsigned_abs());
+    let known = DRAIN.as_secs_f64() / contender.service_time.as_secs_f64() * f64::from(lanes);
+    (known as u64).clamp(100, FIRST_EVENTS)
+}
+
+/// A warm-up trial.
+struct Done {
+    found: PassTrial,
+    around: Duration,
+}
+
+async fn one(
+    runner: &TrialRunner<'_>,
+    spec: &WarmUpSpec<'_>,
+    contender: &Contender,
+    number: u32,
+    phases: Vec<PhaseSpec>,
+) -> Result<Done, RunError> {
+    let seed = u64::from(number);
+    let phases = plan(phases, spec.draw, seed)?;
+    let trial = TrialSpec {
+        name: format!("w{number}.{}", contender.name),
+        title: format!("warm-up {number}, {}", contender.name),
+        contender,
+        place: TrialPlace { round: 0, position: 0, seed },
+        phases: &phases,
+    };
+    let (begun, compiled) = (Instant::now(), JitTime::read(runner.broker_pids()));
+    let trial = runner.trial(&trial).await.map_err(|error| error.of(&contender.name))?;
+    let (took, compiled_by_now) = (begun.elapsed(), JitTime::read(runner.broker_pids()));
+    let jit_cores = compiled_by_now.zip(compiled).map(|(after, before)| {
+        after.since(&before).as_secs_f64() / took.as_secs_f64().max(f64::MIN_POSITIVE)
+    });
+    let found = found(&trial, jit_cores);
+    if found.drain_per_s <= 0.0 {
+        return Err(RunError::Load(format!("the warm-up of {} made no event visible", contender.name)));
+    }
+    let measured = trial.phases.iter().map(|phase| phase.lasted_ms / 1e3).sum();
+    Ok(Done { found, around: took.saturating_sub(Duration::from_secs_f64(measured)) })
+}
+
+/// What a pass keeps of a trial.
+fn found(trial: &Trial, jit_cores: Option<f64>) -> PassTrial {
+    let throughput = |kind| trial.phase(kind).map_or(0.0, |phase| phase.throughput_per_s);
+    let drain_per_s = throughput(PhaseKind::Drain);
+    let sustained_per_s = throughput(PhaseKind::Sustained);
+    let open_loop = trial.phase(PhaseKind::Steady);
+    let events: u64 = trial.phases.iter().map(|phase| phase.events).sum();
+    let brokers = trial.phases.iter().flat_map(|phase| &phase.resources).filter(|used| used.name == "kafka");
+    let broker_s = brokers.map(|used| used.cpu_s).reduce(|a, b| a + b);
+    PassTrial {
+        drain_per_s,
+        sustained_per_s: if sustained_per_s > 0.0 { sustained_per_s } else { drain_per_s },
+        offered_per_s: open_loop.and_then(|phase| phase.planned_per_s),
+        response_time_ns_p50: open_loop
+            .and_then(|phase| phase.response_time_ns.as_ref())
+            .map(|response| response.p50),
+        grows: open_loop.and_then(|phase| phase.grows).map(|grows| grows.verdict == GrowthVerdict::Grows),
+        jit_cores,
+        broker_cpu_ns_per_event: broker_s.filter(|_| events > 0).map(|cpu_s| cpu_s * 1e9 / events as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contender(lanes: &str, service_time: Duration) -> Contender {
+        Contender {
+            name: lanes.into(),
+            lanes: lanes.parse().unwrap(),
+            replication: 1,
+            min_isr: 1,
+            service_time,
+            worker: None,
+            settings: [].into(),
+        }
+    }
+
+    #[test]
+    fn a_modelled_call_shortens_the_first_drain() {
+        let first = |lanes, ms| first_events(&contender(lanes, Duration::from_millis(ms)));
+        assert_eq!(first("1p1c", 0), 1500);
+        assert_eq!(first("1p1c", 2), 750);
+        assert_eq!(first("3p3c", 2), 1500, "no more than without");
+        assert_eq!(first("1p1c", 1000), 100, "and never next to none");
+    }
+
+    #[test]
+    fn a_pass_does_what_a_trial_will_do() {
+        let spec = WarmUpSpec {
+            contenders: &[],
+            draw: Draw {
+                keys: crate::workload::Keys::Uniform,
+                orders: None,
+                events_per_order: 5,
+                arrivals: crate::workload::Arrivals::Constant,
+            },
+            requested: Requested::default(),
+            sizes: Sizes::MEASUREMENT,
+            limit: Duration::from_secs(100),
+            worker_warm_up: 0,
+        };
+        let one = contender("1p1c", Duration::ZERO);
+        let kinds = |spec: &WarmUpSpec<'_>, capacity, rate| -> Vec<PhaseKind> {
+            phases(spec, &one, capacity, rate).iter().map(|phase| phase.kind).collect()
+        };
+        use PhaseKind::{Drain, Steady, Sustained};
+        let capacity = Capacity { drain_per_s: 2000.0, sustained_per_s: 1000.0 };
+        assert_eq!(open_loop(&spec, &[], 0), None, "nothing is known of the first pass");
+        assert_eq!(kinds(&spec, None, None), [Drain, Sustained]);
+        assert_eq!(open_loop(&spec, &[capacity], 0), Some(600.0));
+        assert_eq!(kinds(&spec, Some(capacity), Some(600.0)), [Drain, Sustained, Steady]);
+        let gate = WarmUpSpec { sizes: Sizes { steady_events: 0.0, ..Sizes::GATE }, ..spec };
+        assert_eq!(open_loop(&gate, &[capacity], 0), None);
+        assert_eq!(kinds(&gate, Some(capacity), None), [Drain]);
+    }
+}

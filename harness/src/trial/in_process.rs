@@ -1,0 +1,95 @@
+//! The consumers of one trial, on threads of their own, so that their CPU time can be told from the harness's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use payment_delivery::mode::record::Parts;
+use payment_delivery::probe::Probe;
+use payment_delivery::worker::{Consumers, WorkerConfig};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::contender::Lanes;
+use crate::error::RunError;
+use crate::worker::ConsumerRuntime;
+use crate::workspace::TrialWorkspace;
+
+/// Holds every consumer back from fetching until it is released.
+#[derive(Clone)]
+pub(super) struct FetchStart(watch::Sender<bool>);
+
+impl FetchStart {
+    /// One that holds, and what a consumer waits for.
+    pub(super) fn held() -> (Self, watch::Receiver<bool>) {
+        let (start, released) = watch::channel(false);
+        (Self(start), released)
+    }
+
+    /// Whether it still holds.
+    pub(super) fn is_held(&self) -> bool {
+        !*self.0.borrow()
+    }
+
+    /// Lets all of them fetch.
+    pub(super) fn release(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// What all consumers of a trial share.
+pub(super) struct ConsumerSettings {
+    /// Modelled downstream call an event.
+    pub(super) service_time: Duration,
+    /// Commit cadence.
+    pub(super) commit_interval: Duration,
+}
+
+/// The running consumers of one trial. Dropping them ends them without a goodbye.
+pub(super) struct InProcessConsumers {
+    fetch_start: FetchStart,
+    stop: CancellationToken,
+    consumers: Consumers,
+}
+
+impl InProcessConsumers {
+    /// Starts the consumers, held back from fetching. Each has a connection to store and view of its own.
+    pub(super) async fn start(
+        runtime: &ConsumerRuntime,
+        place: &TrialWorkspace,
+        lanes: Lanes,
+        settings: &ConsumerSettings,
+        probe: &Arc<dyn Probe>,
+    ) -> Result<Self, RunError> {
+        let (fetch_start, released) = FetchStart::held();
+        let stop = CancellationToken::new();
+        let mut consumers = Consumers::new(stop.clone());
+        for index in 0..lanes.consumers {
+            let (store, view) = (place.rows.consumer().await?, place.statuses.consumer().await?);
+            let parts = Parts { store, view, probe: Arc::clone(probe) };
+            let name = format!("consumer-{index}");
+            let config = WorkerConfig {
+                service_time: settings.service_time,
+                commit_interval: settings.commit_interval,
+                ..WorkerConfig::new(name, place.bootstrap.clone(), place.topic.clone(), place.group.clone())
+            };
+            consumers.start(runtime.handle(), config, parts, released.clone());
+        }
+        Ok(Self { fetch_start, stop, consumers })
+    }
+
+    /// What lets the consumers fetch.
+    pub(super) fn fetch_start(&self) -> FetchStart {
+        self.fetch_start.clone()
+    }
+
+    /// Resolves when a consumer ended by itself, which none should; never otherwise.
+    pub(super) async fn failure(&mut self) -> RunError {
+        self.consumers.failure().await.into()
+    }
+
+    /// Stops them gracefully: each finishes the message in hand, commits and leaves the group.
+    pub(super) async fn stop(self) -> Result<(), RunError> {
+        self.stop.cancel();
+        Ok(self.consumers.all_ended().await?)
+    }
+}

@@ -1,0 +1,70 @@
+//! Breaking something on purpose on the running system: a record in the log, a row, a value in the view. Never the
+//! checker's input.
+
+use payment_delivery::event::{OrderId, PaymentEvent, Revision};
+use payment_delivery::kafka::producer::{Ack, Producer};
+use payment_delivery::kafka::{Message, Origin};
+use tokio::sync::oneshot;
+
+use super::options::Inject;
+use crate::error::RunError;
+use crate::load::feed::Ticket;
+use crate::measure::timeline::{PhaseId, Timeline};
+use crate::workspace::TrialWorkspace;
+
+/// An event that was acknowledged beside the planned ones.
+#[derive(Clone, Debug)]
+pub(super) struct Extra {
+    pub(super) order_id: OrderId,
+    pub(super) revision: Revision,
+    pub(super) origin: Origin,
+}
+
+/// Does `kind` to the first order of `phase` with several events. Returns the events it had acknowledged, which the
+/// checks must know as they know every acknowledged event.
+pub(super) async fn inject(
+    kind: Inject,
+    place: &TrialWorkspace,
+    timeline: &Timeline,
+    phase: PhaseId,
+    producer: &Producer<Ticket>,
+) -> Result<Vec<Extra>, RunError> {
+    let plan = timeline.plan(phase);
+    let victim = plan.events.iter().rev().find(|e| e.revision > 1);
+    let Some(last) = victim else {
+        return Err(RunError::Load("nothing to inject into: no order has two events".into()));
+    };
+    tracing::info!(?kind, order = %last.order_id, revision = last.revision, "injecting");
+    match kind {
+        Inject::Reorder => {
+            let later = extra(producer, &last.value, last.revision + 2).await?;
+            let earlier = extra(producer, &last.value, last.revision + 1).await?;
+            Ok(vec![later, earlier])
+        }
+        // The same event at a new offset is the producer's own `resent`: nothing new to account for.
+        Inject::Duplicate => extra(producer, &last.value, last.revision).await.map(|_| Vec::new()),
+        Inject::Loss => place.rows.delete(&last.order_id).await.map(|()| Vec::new()),
+        Inject::StaleView => {
+            place.statuses.set_back(&last.order_id, last.revision - 1).await.map(|()| Vec::new())
+        }
+    }
+}
+
+/// Produces a copy of an event under another revision and waits for its acknowledgement.
+async fn extra(producer: &Producer<Ticket>, value: &[u8], revision: Revision) -> Result<Extra, RunError> {
+    let mut event = PaymentEvent::decode(Some(value)).map_err(|e| RunError::Load(e.to_string()))?;
+    event.revision = revision;
+    let message = Message {
+        key: Some(event.order_id.as_str().as_bytes().to_vec()),
+        value: Some(event.encode()),
+        timestamp_ms: event.paid_at_ms,
+        ..Message::default()
+    };
+    let (done, acked) = oneshot::channel();
+    producer.send(message, Ticket::Extra(done)).await.map_err(|e| RunError::Load(e.to_string()))?;
+    match acked.await {
+        Ok(Ok(Ack { origin })) => Ok(Extra { order_id: event.order_id, revision, origin }),
+        Ok(Err(error)) => Err(RunError::Load(error.to_string())),
+        Err(_) => Err(RunError::Load("the producer stopped".into())),
+    }
+}

@@ -1,0 +1,220 @@
+//! One trial: consumers at work, phases one after another, and the checks of truth that follow the last.
+//!
+//! ```text
+//! workspace ─▶ consumers ─▶ phase, phase, … (each: feed, wait, observe) ─▶ evidence ─▶ checks ─▶ record
+//! ```
+//!
+//! Architecture invariant: this room knows no phase by its name. What a phase offers is data (`phase.rs`); what was seen of
+//! it is put together in one place (`results.rs`).
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use payment_delivery::kafka::partitioner::partition_for_key;
+use payment_delivery::probe::{Both, Probe};
+use tokio_util::sync::CancellationToken;
+
+mod consumers;
+mod evidence;
+mod in_process;
+mod inject;
+mod observe;
+pub mod options;
+pub(crate) mod phase;
+mod process;
+mod progress;
+mod results;
+mod run;
+mod service;
+mod throttle;
+
+use consumers::ConsumerHandle;
+use in_process::{ConsumerSettings, InProcessConsumers};
+use options::{Key, Throttle, Through};
+use phase::PlannedPhase;
+use process::WorkerConsumers;
+use run::PhaseRunner;
+use service::RunningService;
+
+use crate::contender::{Contender, Lanes};
+use crate::error::RunError;
+use crate::measure::gc_log::GcLogs;
+use crate::measure::lag::LagGauge;
+use crate::measure::resources::API_THREAD_PREFIX;
+use crate::measure::{Clock, Timeline};
+use crate::progress::Progress;
+use crate::record::Trial;
+use crate::stack::{Pids, Stack};
+use crate::worker::ConsumerRuntime;
+use crate::workspace::{RunWorkspace, TrialWorkspace};
+
+/// How often consumers commit.
+pub(crate) const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What all trials of a run do alike.
+#[derive(Clone, Copy, Debug)]
+pub struct TrialOptions {
+    /// How events come into the topic.
+    pub through: Through,
+    /// The message key.
+    pub key: Key,
+    /// What is slowed down on purpose.
+    pub throttle: Option<Throttle>,
+    /// Whether topics, tables and keys stay on the stack.
+    pub keep: bool,
+}
+
+/// Runs trials, one after another, at one place of a stack.
+pub(crate) struct TrialRunner<'a> {
+    pub(crate) workspace: &'a RunWorkspace,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) cancel: &'a CancellationToken,
+    runtime: &'a ConsumerRuntime,
+    options: TrialOptions,
+    pids: Pids,
+    gc_logs: GcLogs,
+    /// Components that are threads of this process: name, and what their threads' names begin with.
+    threads: Vec<(&'static str, &'static str)>,
+    /// The lag last sampled.
+    lag: LagGauge,
+}
+
+/// Which trial.
+pub(crate) struct TrialSpec<'a> {
+    /// Part of the names of its topic, group and keys.
+    pub(crate) name: String,
+    /// For people.
+    pub(crate) title: String,
+    pub(crate) contender: &'a Contender,
+    pub(crate) place: TrialPlace,
+    pub(crate) phases: &'a [PlannedPhase],
+}
+
+/// Which place a trial has in its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TrialPlace {
+    /// From 1; 0 in the warm-up.
+    pub(crate) round: u32,
+    /// In its round, from 1.
+    pub(crate) position: u32,
+    /// The round's.
+    pub(crate) seed: u64,
+}
+
+impl<'a> TrialRunner<'a> {
+    /// All trials run on this stack, at this place of it.
+    pub(crate) fn new(
+        workspace: &'a RunWorkspace,
+        runtime: &'a ConsumerRuntime,
+        options: TrialOptions,
+        stack: &Stack,
+        progress: &'a dyn Progress,
+        cancel: &'a CancellationToken,
+    ) -> Self {
+        let (pids, mut threads) = (stack.pids(), stack.threads());
+        if options.through == Through::Api {
+            threads.push(("api", API_THREAD_PREFIX));
+        }
+        let (gc_logs, lag) = (GcLogs::new(stack.gc_logs()), LagGauge::default());
+        Self { workspace, progress, cancel, runtime, options, pids, gc_logs, threads, lag }
+    }
+
+    /// Processes of the brokers, where they are known.
+    pub(crate) fn broker_pids(&self) -> &[u32] {
+        &self.pids.kafka
+    }
+
+    /// Runs one trial and removes what it made, however it ends.
+    pub(crate) async fn trial(&self, spec: &TrialSpec<'_>) -> Result<Trial, RunError> {
+        let place = self.workspace.trial(&spec.name, spec.contender).await?;
+        let cancel = self.cancel.child_token();
+        let _ended = cancel.clone().drop_guard(); // ends the sender's wait, whichever way this is left
+        let outcome = Box::pin(self.run(spec, &place, &cancel)).await;
+        if !self.options.keep {
+            self.workspace.clear(&place).await;
+        }
+        outcome
+    }
+
+    async fn run(
+        &self,
+        spec: &TrialSpec<'_>,
+        place: &TrialWorkspace,
+        cancel: &CancellationToken,
+    ) -> Result<Trial, RunError> {
+        let timeline = Arc::new(self.timeline(spec.contender.lanes));
+        // Boxed, as is what follows: nested futures of this size are more than the compiler lays out.
+        let mut consumers = Box::pin(self.consumers(spec.contender, place, &timeline)).await?;
+        let service = match self.options.through {
+            Through::Kafka => None,
+            Through::Api => Some(Box::pin(RunningService::start(place)).await?),
+        };
+        let api = service.as_ref().map(RunningService::client);
+        let (fetch_start, pid) = (consumers.fetch_start(), consumers.pid());
+        let work = Box::pin(async {
+            let phases = PhaseRunner::new(self, spec, place, &timeline, api, fetch_start, pid, cancel);
+            let phases = Box::pin(phases).await?;
+            let observed = Box::pin(phases.run()).await?;
+            Ok::<_, RunError>((observed, phases.failures))
+        });
+        let worked = tokio::select! {
+            worked = work => worked,
+            // A consumer that died says more than the wait for its events.
+            died = consumers.failure() => Err(died),
+            () = self.cancel.cancelled() => Err(RunError::Interrupted),
+            never = progress::watch(self.progress, &timeline, &self.lag) => match never {},
+        };
+        // However that ended, the consumers leave the group: only then can it be removed.
+        let log = consumers.log_tail();
+        let stopped = Box::pin(consumers.stop()).await;
+        let (observed, failures) = worked.map_err(|error| match (error, log) {
+            (RunError::Joining(source), Some(log)) => RunError::NotJoined { source, log },
+            (error, _) => error,
+        })?;
+        let reports = stopped?;
+        self.progress.phase(&format!("{}: checks of truth", spec.title));
+        let known = evidence::Known {
+            failures: &failures,
+            extra: &observed.extra,
+            reports: reports.as_ref(),
+            api,
+            keyed: self.options.key == Key::OrderId,
+        };
+        let verification = Box::pin(evidence::check(self.workspace, place, &timeline, known)).await?;
+        if let Some(service) = service {
+            service.stop().await?;
+        }
+        Ok(results::trial(spec, &timeline, observed, reports.as_ref(), verification))
+    }
+
+    async fn consumers(
+        &self,
+        contender: &Contender,
+        place: &TrialWorkspace,
+        timeline: &Arc<Timeline>,
+    ) -> Result<ConsumerHandle, RunError> {
+        if let Some(command) = &contender.worker {
+            let started =
+                WorkerConsumers::start(command, place, contender.lanes, contender.service_time, timeline);
+            return Ok(ConsumerHandle::Process(Box::new(started.await?)));
+        }
+        let probe: Arc<dyn Probe> = match self.options.throttle {
+            Some(Throttle::Worker) => Arc::new(Both(timeline.clone(), Arc::new(throttle::Busy))),
+            _ => timeline.clone(),
+        };
+        let settings =
+            ConsumerSettings { service_time: contender.service_time, commit_interval: COMMIT_INTERVAL };
+        InProcessConsumers::start(self.runtime, place, contender.lanes, &settings, &probe)
+            .await
+            .map(ConsumerHandle::InProcess)
+    }
+
+    fn timeline(&self, lanes: Lanes) -> Timeline {
+        let partitions = NonZeroU32::new(lanes.partitions.unsigned_abs()).unwrap_or(NonZeroU32::MIN);
+        let keyed = self.options.key == Key::OrderId;
+        Timeline::new(Clock::start(), move |id| {
+            keyed.then(|| partition_for_key(id.as_str().as_bytes(), partitions))
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! What is watched during a trial, beside the events themselves: lag over all of it; resources, noise and the group's doings
+//! phase by phase.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use payment_delivery::kafka::admin::{Admin, AdminError};
+use tokio_util::sync::CancellationToken;
+
+use super::TrialRunner;
+use crate::error::RunError;
+use crate::measure::gc_log::{GcLogs, GcPauses};
+use crate::measure::lag::{self, LagSampler, LagSeries, OffsetSource};
+use crate::measure::noise::NoiseMeter;
+use crate::measure::resources::{self, CONSUMER_THREAD_PREFIX, Component, Mark, Meter, ProcessScope};
+use crate::measure::timeline::{GroupCounts, OldestNotVisible, Spent, Timeline};
+use crate::record::{GroupEvents, Noise, Pauses, Resource};
+use crate::workspace::{Background, CONNECT_TIMEOUT, Rows, TrialWorkspace};
+
+/// The watchers of one trial. Dropped, they stop.
+pub(super) struct Observer {
+    timeline: Arc<Timeline>,
+    meter: Meter,
+    sampler: LagSampler,
+    /// The worker's process, where it has one of its own.
+    worker: Option<u32>,
+    gc_logs: GcLogs,
+    rows: Arc<Rows>,
+}
+
+/// What they saw over the whole trial.
+pub(super) struct TrialObserved {
+    pub(super) lag: LagSeries,
+    /// Largest resident set of the worker's process since its start, in bytes.
+    pub(super) worker_peak_bytes: Option<u64>,
+}
+
+/// Where a phase began.
+pub(super) struct PhaseMark {
+    usage: Mark,
+    spent: Spent,
+    worker_cpu: Option<Duration>,
+    noise: NoiseMeter,
+    group: GroupCounts,
+    owned: BTreeMap<String, Vec<i32>>,
+    gc: Option<GcPauses>,
+    background: Option<Background>,
+}
+
+/// What they saw during a phase.
+pub(super) struct PhaseObserved {
+    pub(super) resources: Vec<Resource>,
+    /// What the consumers spent their time on.
+    pub(super) spent: Spent,
+    /// CPU time of the worker's process.
+    pub(super) worker_cpu: Option<Duration>,
+    pub(super) noise: Noise,
+    pub(super) pauses: Pauses,
+    pub(super) group: GroupEvents,
+    /// Who owned which partitions when it began.
+    pub(super) owned: BTreeMap<String, Vec<i32>>,
+}
+
+impl Observer {
+    /// Starts watching; lag is sampled from here on, its times counted from the timeline's epoch.
+    pub(super) async fn start(
+        runner: &TrialRunner<'_>,
+        place: &TrialWorkspace,
+        timeline: &Arc<Timeline>,
+        worker: Option<u32>,
+        cancel: &CancellationToken,
+    ) -> Result<Self, RunError> {
+        // A connection of its own: a sample must not wait behind the harness's other questions.
+        let admin = Admin::connect(&place.bootstrap, CONNECT_TIMEOUT).await?;
+        let source = BrokerOffsets { admin, topic: place.topic.clone(), group: place.group.clone() };
+        let oldest = OldestNotVisible::new(Arc::clone(timeline));
+        let meter = Meter::start(components(runner, worker), resources::TICK_DEFAULT)?;
+        let sampler = LagSampler::start(source, oldest, runner.lag.clone(), lag::TICK_DEFAULT, cancel);
+        let (gc_logs, rows) = (runner.gc_logs.clone(), Arc::clone(&place.rows));
+        Ok(Self { timeline: Arc::clone(timeline), meter, sampler, worker, gc_logs, rows })
+    }
+
+    /// A phase begins.
+    pub(super) async fn begin(&self) -> Result<PhaseMark, RunError> {
+        Ok(PhaseMark {
+            background: self.rows.background().await,
+            gc: self.gc_logs.so_far(),
+            usage: self.meter.mark()?,
+            worker_cpu: self.worker.map(resources::cpu_time),
+            spent: self.timeline.spent_snapshot(),
+            noise: NoiseMeter::start()?,
+            group: self.timeline.group_counts(),
+            owned: self.timeline.owned(),
+        })
+    }
+
+    /// It has ended.
+    pub(super) async fn end(&self, mark: PhaseMark) -> Result<PhaseObserved, RunError> {
+        let worker_cpu = self.worker.map(resources::cpu_time);
+        let worker_cpu = worker_cpu.zip(mark.worker_cpu).map(|(after, before)| after.saturating_sub(before));
+        let spent = self.timeline.spent_snapshot().since(&mark.spent);
+        let (resources, noise) = (self.meter.since(&mark.usage)?, mark.noise.finish()?);
+        Ok(PhaseObserved {
+            spent,
+            resources,
+            worker_cpu,
+            noise,
+            pauses: self.pauses(mark.gc, mark.background).await,
+            group: self.timeline.group_counts().since(&mark.group),
+            owned: mark.owned,
+        })
+    }
+
+    async fn pauses(&self, gc: Option<GcPauses>, background: Option<Background>) -> Pauses {
+        let gc = self.gc_logs.so_far().zip(gc).map(|(now, before)| now.since(&before));
+        let background = self.rows.background().await.zip(background).map(|(now, before)| now.since(&before));
+        Pauses {
+            gc: gc.map(|pauses| pauses.count),
+            gc_ms: gc.map(|pauses| pauses.total.as_secs_f64() * 1e3),
+            checkpoints: background.map(|(checkpoints, _)| checkpoints),
+            autovacuums: background.map(|(_, autovacuums)| autovacuums),
+        }
+    }
+
+    /// The trial has ended.
+    pub(super) async fn stop(self) -> Result<TrialObserved, RunError> {
+        let lag = self.sampler.stop().await.map_err(|e| RunError::Load(format!("the lag sampler: {e}")))?;
+        if let Some(error) = &lag.last_error {
+            tracing::warn!(error, missed = lag.missed, "lag could not be sampled on every tick");
+        }
+        Ok(TrialObserved { lag, worker_peak_bytes: self.worker.and_then(resources::peak_memory_bytes) })
+    }
+}
+
+fn components(runner: &TrialRunner<'_>, worker: Option<u32>) -> Vec<Component> {
+    let processes = |name: &str, pids: &[u32]| Component {
+        name: name.into(),
+        part: ProcessScope::Processes(pids.iter().map(|&pid| pid as i32).collect()),
+    };
+    let threads = |name: &str, prefix| Component { name: name.into(), part: ProcessScope::Threads(prefix) };
+    let mut all = vec![
+        Component { name: "host".into(), part: ProcessScope::Host },
+        Component { name: "harness".into(), part: ProcessScope::Harness },
+    ];
+    all.push(match worker {
+        Some(pid) => processes("worker", &[pid]),
+        None => threads("consumers", CONSUMER_THREAD_PREFIX),
+    });
+    all.extend(runner.threads.iter().map(|(name, prefix)| threads(name, prefix)));
+    let pids = &runner.pids;
+    all.extend((!pids.kafka.is_empty()).then(|| processes("kafka", &pids.kafka)));
+    all.extend(pids.postgres.map(|pid| processes("postgresql", &[pid])));
+    all.extend(pids.redis.map(|pid| processes("redis", &[pid])));
+    all.extend((!pids.proxies.is_empty()).then(|| processes("docker-proxy", &pids.proxies)));
+    all
+}
+
+/// Offsets as the broker has them.
+struct BrokerOffsets {
+    admin: Admin,
+    topic: String,
+    group: String,
+}
+
+impl OffsetSource for BrokerOffsets {
+    type Error = AdminError;
+
+    async fn end_offsets(&mut self) -> Result<BTreeMap<i32, i64>, AdminError> {
+        self.admin.end_offsets(&self.topic).await
+    }
+
+    async fn committed(&mut self) -> Result<BTreeMap<i32, i64>, AdminError> {
+        self.admin.group_offsets(&self.group, &self.topic).await
+    }
+}

@@ -1,0 +1,153 @@
+//! The consumers of one trial as a process of its own, measured by what it reports or from outside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use payment_delivery::kafka::admin::{Admin, AdminError};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::in_process::FetchStart;
+use crate::contender::Lanes;
+use crate::error::RunError;
+use crate::measure::outside::{CommitSamples, Watch};
+use crate::measure::run_file::{Follower, RunFileError};
+use crate::measure::timeline::{Replay, Taken, Timeline};
+use crate::stack::worker::{Hold, WorkerCommand, WorkerProcess};
+use crate::workspace::{CONNECT_TIMEOUT, TrialWorkspace};
+
+/// How often the run file is read. Times are in its records, so this bounds only when a wait is over.
+const FOLLOW_EVERY: Duration = Duration::from_millis(10);
+
+/// What a worker process left behind for the checks.
+pub(super) struct WorkerReports {
+    /// What its consumers took in hand; none where it doesn't tell.
+    pub(super) taken: Option<Vec<Taken>>,
+    /// The offsets it committed.
+    pub(super) commits: CommitSamples,
+}
+
+/// The running process of one trial. Dropping it stops it.
+pub(super) struct WorkerConsumers {
+    process: WorkerProcess,
+    fetch_start: Option<FetchStart>,
+    reader: Option<JoinHandle<Result<Vec<Taken>, RunFileError>>>,
+    watch: JoinHandle<Result<CommitSamples, AdminError>>,
+    /// Ends reader and watch.
+    done: CancellationToken,
+    _ended: DropGuard,
+}
+
+impl WorkerConsumers {
+    /// Starts the process and those who watch it.
+    pub(super) async fn start(
+        command: &WorkerCommand,
+        place: &TrialWorkspace,
+        lanes: Lanes,
+        service_time: Duration,
+        timeline: &Arc<Timeline>,
+    ) -> Result<Self, RunError> {
+        let admin = Admin::connect(&place.bootstrap, CONNECT_TIMEOUT).await?;
+        let mut environment = place.contract()?;
+        environment.push(("LANEBENCH_CONSUMERS", lanes.consumers.to_string()));
+        environment.push(("LANEBENCH_SERVICE_TIME", format!("{}us", service_time.as_micros())));
+        let (process, hold) = WorkerProcess::start(command, &environment)?;
+        let done = CancellationToken::new();
+        let reader = process.run_file().map(|file| {
+            tokio::spawn(follow(Follower::new(file), Replay::new(Arc::clone(timeline)), done.clone()))
+        });
+        let watch = Watch {
+            admin,
+            topic: place.topic.clone(),
+            group: place.group.clone(),
+            timeline: Arc::clone(timeline),
+            tells: reader.is_none(),
+        };
+        let watch = tokio::spawn(watch.run(done.clone()));
+        let fetch_start = hold.map(release_when_told);
+        Ok(Self { process, fetch_start, reader, watch, _ended: done.clone().drop_guard(), done })
+    }
+
+    /// What lets it fetch; none where it can't be held.
+    pub(super) fn fetch_start(&self) -> Option<FetchStart> {
+        self.fetch_start.clone()
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// The end of its log.
+    pub(super) fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+
+    /// Resolves when it ended by itself, or can't be followed; never otherwise.
+    pub(super) async fn failure(&mut self) -> RunError {
+        let unread = async {
+            match &mut self.reader {
+                Some(reader) => reader.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = self.process.ended() => ended.into(),
+            read = unread => {
+                self.reader = None;
+                match read {
+                    Ok(Err(error)) => error.into(),
+                    Ok(Ok(_)) => RunError::Interrupted,
+                    Err(error) => RunError::Load(format!("the run file's reader panicked: {error}")),
+                }
+            }
+        }
+    }
+
+    /// Stops it, and gathers what it left behind.
+    pub(super) async fn stop(mut self) -> Result<WorkerReports, RunError> {
+        let stopped = self.process.stop().await;
+        // Only now: what it reports and commits while it stops counts too.
+        self.done.cancel();
+        let taken = match self.reader.take() {
+            Some(reader) => Some(joined(reader.await)??),
+            None => None,
+        };
+        let commits = joined((&mut self.watch).await)??;
+        stopped?;
+        Ok(WorkerReports { taken, commits })
+    }
+}
+
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, RunError> {
+    ended.map_err(|error| RunError::Load(format!("who watched the worker panicked: {error}")))
+}
+
+/// Releases the worker's hold when it is released itself.
+fn release_when_told(mut hold: Hold) -> FetchStart {
+    let (fetch_start, mut released) = FetchStart::held();
+    tokio::spawn(async move {
+        if released.wait_for(|released| *released).await.is_ok() {
+            hold.release();
+        }
+        // Kept until nobody has it any more: at the end of its input the worker stops.
+        while released.changed().await.is_ok() {}
+    });
+    fetch_start
+}
+
+/// Plays what is appended to the run file into the timeline, and a last time once `done`.
+async fn follow(
+    mut file: Follower,
+    mut replay: Replay,
+    done: CancellationToken,
+) -> Result<Vec<Taken>, RunFileError> {
+    loop {
+        let last = done.is_cancelled();
+        replay.play(file.poll()?);
+        if last {
+            return Ok(replay.taken());
+        }
+        let _slept = tokio::time::timeout(FOLLOW_EVERY, done.cancelled()).await;
+    }
+}

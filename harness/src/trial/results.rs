@@ -1,0 +1,404 @@
+//! From what was observed to a trial's record. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use payment_delivery::probe::Activity;
+
+use super::options::kebab;
+use super::phase::{Offer, PhaseSpec};
+use super::process::WorkerReports;
+use super::run::{Observed, PhaseRun};
+use super::{COMMIT_INTERVAL, TrialSpec};
+use crate::measure::bottleneck::{self, ConsumerTime};
+use crate::measure::lag::{LagSeries, TICK_DEFAULT};
+use crate::measure::outside;
+use crate::measure::timeline::{PhaseTimes, Timeline, activity_name};
+use crate::record::{
+    ConsumerShare, Distribution, Growth, GrowthVerdict, Lag, LagSample, Outside, PartitionShare, Peak, Phase,
+    Segment, Shape, Stages, Trial, Verification, WorkerPhase, WorkerProcess,
+};
+use crate::stats::{DueVisible, Durations, growth, slope};
+use crate::verify;
+
+const ACTIVITIES: [Activity; 5] =
+    [Activity::Idle, Activity::Own, Activity::Service, Activity::Store, Activity::View];
+
+/// A lag that grows by this part of what a peak offers above the smallest sustained capacity, or more, climbs.
+const CLIMBS_FROM: f64 = 0.5;
+
+/// At the end of a peak, an oldest event of this age beside the commit interval is flat.
+const FLAT_UP_TO: Duration = Duration::from_millis(100);
+
+/// Puts a trial together. `verification` already says whether its numbers count.
+pub(super) fn trial(
+    spec: &TrialSpec<'_>,
+    timeline: &Timeline,
+    observed: Observed,
+    reports: Option<&WorkerReports>,
+    mut verification: Verification,
+) -> Trial {
+    let Observed { phases, trial, extra: _, stuck } = observed;
+    for what in &stuck {
+        verify::note_unfinished(&mut verification, what);
+    }
+    let of = OfTrial { spec, timeline, lag: &trial.lag, reports };
+    let services = timeline.services_ns();
+    Trial {
+        round: spec.place.round,
+        seed: spec.place.seed,
+        position: spec.place.position,
+        phases: phases.into_iter().map(|(phase, run)| of.phase(&phase, run)).collect(),
+        service_time_ns: distribution(&services),
+        worker: reports.map(|reports| WorkerProcess {
+            measured_from: if reports.taken.is_some() { "inside" } else { "outside" }.into(),
+            peak_memory_bytes: trial.worker_peak_bytes.unwrap_or(0),
+        }),
+        verification,
+    }
+}
+
+/// What all phases of a trial have in common.
+struct OfTrial<'a> {
+    spec: &'a TrialSpec<'a>,
+    timeline: &'a Timeline,
+    lag: &'a LagSeries,
+    /// What a worker process left behind.
+    reports: Option<&'a WorkerReports>,
+}
+
+impl OfTrial<'_> {
+    fn phase(&self, spec: &PhaseSpec, run: PhaseRun) -> Phase {
+        let timeline = self.timeline;
+        let started_ns = timeline.started_ns(run.id).unwrap_or(0);
+        let ended_ns = self.ended_ns(&run).max(started_ns);
+        let (started_ms, ended_ms) = (ms(started_ns), ms(ended_ns));
+        let scheduled = matches!(spec.offer, Offer::Schedule(_));
+        let segments = segments(spec);
+        let times = timeline.times(run.id);
+        let visible = timeline.visible_count(run.id);
+        let lag = self.lag(started_ms, ended_ms);
+        let grows = mean_rate(&segments).and_then(|per_s| self.growth(&run, started_ns, per_s));
+        let keeps_up = grows.is_some_and(|growth| growth.verdict == GrowthVerdict::Holds);
+        Phase {
+            name: spec.kind.as_str().into(),
+            kind: spec.kind,
+            planned_per_s: length_s(&segments).map(|s| timeline.range(run.id).len() as f64 / s),
+            achieved_per_s: self.achieved_per_s(spec, &segments, &run, started_ns),
+            started_ms,
+            lasted_ms: ended_ms - started_ms,
+            events: run.sent.sent as u64,
+            throughput_per_s: self.throughput_per_s(spec, &run, started_ns, ended_ns, visible),
+            response_time_ns: distribution(&times.response).filter(|_| scheduled),
+            grows,
+            stages_ns: stages(&times),
+            partitions: self.partitions(&run, scheduled),
+            consumers: self.consumers(&run, started_ns, ended_ns),
+            peak: self.peak(spec, &segments, &run, started_ns, &lag),
+            lag,
+            group: run.observed.group,
+            faults: spec.inject.iter().map(kebab).collect(),
+            bottleneck: self.bottleneck(&run, started_ns, keeps_up),
+            noise: run.observed.noise.clone(),
+            pauses: run.observed.pauses,
+            worker: self.reports.map(|reports| self.worker(&run, reports, scheduled, started_ns, visible)),
+            segments: if segments.len() > 1 { segments } else { Vec::new() },
+            resources: run.observed.resources,
+        }
+    }
+
+    /// When the last event of a phase was visible; where one never was, when nobody worked on it any more.
+    fn ended_ns(&self, run: &PhaseRun) -> u64 {
+        let all = self.timeline.due_and_visible_ns(run.id);
+        all.into_iter()
+            .map(|(_, visible)| visible)
+            .collect::<Option<Vec<_>>>()
+            .map_or(run.ended_ns, |visible| visible.into_iter().max().unwrap_or(run.ended_ns))
+    }
+
+    /// Of a closed loop, what is counted; else all of it.
+    fn throughput_per_s(
+        &self,
+        spec: &PhaseSpec,
+        run: &PhaseRun,
+        started_ns: u64,
+        ended_ns: u64,
+        visible: usize,
+    ) -> f64 {
+        let Offer::ClosedLoop { settle, counted, .. } = &spec.offer else {
+            return per_s(visible, ended_ns.saturating_sub(started_ns));
+        };
+        // What is in flight when the sender ends is worked off without a producer beside it, and not counted.
+        let from_ns = started_ns + settle.as_nanos() as u64;
+        let ran_out = run.sent.sent >= self.timeline.range(run.id).len();
+        let to_ns = match self.timeline.last_sent_ns(run.id) {
+            Some(last_ns) if ran_out => last_ns,
+            _ => from_ns + counted.as_nanos() as u64,
+        };
+        per_s(self.timeline.visible_within(run.id, from_ns..to_ns), to_ns.saturating_sub(from_ns))
+    }
+
+    fn achieved_per_s(
+        &self,
+        spec: &PhaseSpec,
+        segments: &[Segment],
+        run: &PhaseRun,
+        started_ns: u64,
+    ) -> Option<f64> {
+        if matches!(spec.offer, Offer::Backlog { .. }) {
+            return None;
+        }
+        let sent_s = self.timeline.last_sent_ns(run.id)?.saturating_sub(started_ns) as f64 / 1e9;
+        let length_s = segments.iter().map(|segment| segment.s).sum::<f64>().max(sent_s);
+        (length_s > 0.0).then(|| run.sent.sent as f64 / length_s)
+    }
+
+    fn growth(&self, run: &PhaseRun, started_ns: u64, offered_per_s: f64) -> Option<Growth> {
+        let since = |ns: u64| ns.saturating_sub(started_ns) as f64 / 1e9;
+        let events: Vec<DueVisible> = self
+            .timeline
+            .due_and_visible_ns(run.id)
+            .into_iter()
+            .map(|(due, visible)| DueVisible { due_s: since(due), visible_s: visible.map(since) })
+            .collect();
+        let found = growth(&events, offered_per_s)?;
+        Some(Growth {
+            slope_per_s: found.slope_per_s,
+            median_ratio: found.median_ratio.is_finite().then_some(found.median_ratio),
+            verdict: if found.grows { GrowthVerdict::Grows } else { GrowthVerdict::Holds },
+        })
+    }
+
+    fn partitions(&self, run: &PhaseRun, scheduled: bool) -> Vec<PartitionShare> {
+        let events = self.timeline.partition_events(run.id);
+        let times = if scheduled { self.timeline.partition_response_ns(run.id) } else { BTreeMap::new() };
+        let all: u64 = events.values().sum();
+        (0..self.spec.contender.lanes.partitions)
+            .map(|id| {
+                let events = events.get(&id).copied().unwrap_or(0);
+                let response_time_ns = times.get(&id).and_then(|times| distribution(times));
+                PartitionShare { id, events, share: events as f64 / all.max(1) as f64, response_time_ns }
+            })
+            .collect()
+    }
+
+    fn consumers(&self, run: &PhaseRun, started_ns: u64, ended_ns: u64) -> Vec<ConsumerShare> {
+        let work = self.timeline.consumer_work(run.id);
+        let work: BTreeMap<&str, (u64, u64)> =
+            work.iter().map(|work| (work.consumer.as_str(), (work.events, work.last_visible_ns))).collect();
+        let length_s = (ended_ns.saturating_sub(started_ns) as f64 / 1e9).max(f64::MIN_POSITIVE);
+        let part = |spent: Duration| spent.as_secs_f64() / length_s;
+        let share = |(name, partitions): (&String, &Vec<i32>)| {
+            let (events, last_ns) = work.get(name.as_str()).copied().unwrap_or((0, started_ns));
+            ConsumerShare {
+                name: name.clone(),
+                partitions: partitions.clone(),
+                events,
+                busy_s: last_ns.saturating_sub(started_ns) as f64 / 1e9,
+                activity: ACTIVITIES
+                    .iter()
+                    .map(|&a| (activity_name(a).to_owned(), part(run.observed.spent.get(name, a))))
+                    .collect(),
+            }
+        };
+        run.observed.owned.iter().map(share).collect()
+    }
+
+    fn lag(&self, from_ms: f64, to_ms: f64) -> Lag {
+        let series = self.lag.within(from_ms, to_ms);
+        let points = over_partitions(&series);
+        let ticks = ((to_ms - from_ms) / TICK_DEFAULT.as_secs_f64() / 1e3).floor() as u64;
+        Lag {
+            tick_ms: TICK_DEFAULT.as_millis() as u64,
+            slope_records_per_s: slope(&points).unwrap_or(0.0),
+            max_records: points.iter().map(|point| point.1).fold(0.0, f64::max) as u64,
+            max_ns: series.iter().map(|sample| sample.ns).max().unwrap_or(0),
+            missed: ticks.saturating_sub(points.len() as u64),
+            series,
+        }
+    }
+
+    /// Of a schedule of base, peak, base.
+    fn peak(
+        &self,
+        spec: &PhaseSpec,
+        segments: &[Segment],
+        run: &PhaseRun,
+        started_ns: u64,
+        lag: &Lag,
+    ) -> Option<Peak> {
+        let [base, peak, _] = segments else { return None };
+        let (from_s, to_s) = (base.s, base.s + peak.s);
+        let during: Vec<(f64, f64)> = over_partitions(&lag.series)
+            .into_iter()
+            .filter(|(t_s, _)| (from_s..=to_s).contains(t_s))
+            .collect();
+        let slope_records_per_s = slope(&during).unwrap_or(0.0);
+        let (from_ns, to_ns) = ((from_s * 1e9) as u64, (to_s * 1e9) as u64);
+        let ended_ns = started_ns + to_ns;
+        let waiting = self.timeline.due_and_visible_ns(run.id).into_iter();
+        let waiting =
+            waiting.filter(|(due, visible)| *due <= ended_ns && visible.is_none_or(|at| at > ended_ns));
+        let oldest_ns = waiting.map(|(due, _)| ended_ns - due).max().unwrap_or(0);
+        let drained_ns = self.timeline.last_visible_ns_due_within(run.id, from_ns..to_ns);
+        Some(Peak {
+            offered_per_s: peak.per_s,
+            slope_records_per_s,
+            oldest_ns,
+            shape: shape(slope_records_per_s, peak.per_s, spec.capacity_per_s, oldest_ns),
+            drained_ms: drained_ns.map(|at| ms(at.saturating_sub(ended_ns))),
+        })
+    }
+
+    /// `keeps_up`: whether all that a schedule offers is worked off as it comes.
+    fn bottleneck(&self, run: &PhaseRun, started_ns: u64, keeps_up: bool) -> crate::record::Bottleneck {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let resources = &run.observed.resources;
+        if self.reports.is_some_and(|reports| reports.taken.is_none()) {
+            return bottleneck::unseen(resources, cores);
+        }
+        if keeps_up {
+            return bottleneck::offered_load(resources, cores);
+        }
+        // What each consumer spent its part of the phase on.
+        let work = self.timeline.consumer_work(run.id);
+        let times: Vec<ConsumerTime> =
+            work.iter().map(|work| ConsumerTime::new(work, &run.observed.spent, started_ns)).collect();
+        bottleneck::bottleneck(&times, resources, cores)
+    }
+
+    /// What is known of a worker that is a process of its own.
+    fn worker(
+        &self,
+        run: &PhaseRun,
+        reports: &WorkerReports,
+        scheduled: bool,
+        started_ns: u64,
+        visible: usize,
+    ) -> WorkerPhase {
+        let cpu_ns = run.observed.worker_cpu.unwrap_or_default().as_nanos() as f64;
+        let ended_ns = self.timeline.last_committed_ns(run.id, &reports.commits);
+        let response = scheduled.then(|| self.timeline.committed_response_ns(run.id, &reports.commits));
+        WorkerPhase {
+            cpu_ns_per_event: if visible > 0 { cpu_ns / visible as f64 } else { 0.0 },
+            outside: Outside {
+                tick_ms: outside::TICK.as_millis() as u64,
+                lasted_ms: ended_ns.map(|ended_ns| ms(ended_ns.saturating_sub(started_ns))),
+                response_time_ns: response.and_then(|times| distribution(&times)),
+            },
+        }
+    }
+}
+
+fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
+fn per_s(events: usize, ns: u64) -> f64 {
+    if ns > 0 { events as f64 / (ns as f64 / 1e9) } else { 0.0 }
+}
+
+/// The schedule of an open loop; empty where there is none.
+fn segments(spec: &PhaseSpec) -> Vec<Segment> {
+    match &spec.offer {
+        Offer::Schedule(segments) => {
+            segments.iter().map(|s| Segment { per_s: s.rate_per_s, s: s.length.as_secs_f64() }).collect()
+        }
+        Offer::Backlog { .. } | Offer::ClosedLoop { .. } => Vec::new(),
+    }
+}
+
+/// How long a schedule is; `None` where there is none.
+fn length_s(segments: &[Segment]) -> Option<f64> {
+    let length_s: f64 = segments.iter().map(|segment| segment.s).sum();
+    (length_s > 0.0).then_some(length_s)
+}
+
+/// The rate that a schedule was drawn with.
+fn mean_rate(segments: &[Segment]) -> Option<f64> {
+    Some(segments.iter().map(|s| s.per_s * s.s).sum::<f64>() / length_s(segments)?)
+}
+
+/// None without samples.
+fn distribution(samples: &[i64]) -> Option<Distribution> {
+    (!samples.is_empty()).then(|| {
+        let mut durations = Durations::new();
+        samples.iter().for_each(|&ns| durations.record(ns));
+        durations.to_distribution()
+    })
+}
+
+fn stages(times: &PhaseTimes) -> Stages {
+    let stage = |samples: &[i64]| distribution(samples).unwrap_or_default();
+    Stages {
+        send_delay: stage(&times.send_delay),
+        ack: stage(&times.ack),
+        wait: stage(&times.wait),
+        store: stage(&times.store),
+        view: stage(&times.view),
+    }
+}
+
+/// (s since the phase's start, records behind over all partitions) of each tick.
+fn over_partitions(samples: &[LagSample]) -> Vec<(f64, f64)> {
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    for sample in samples {
+        let (t_s, records) = (sample.t_ms / 1e3, sample.records as f64);
+        match points.last_mut() {
+            Some(last) if last.0 == t_s => last.1 += records,
+            _ => points.push((t_s, records)),
+        }
+    }
+    points
+}
+
+/// What lag does under a peak of this rate (docs/method.md, "Rates"): it climbs where half of what is offered above the smallest
+/// sustained capacity is left behind, and is flat where the oldest event is hardly older than the commit interval.
+fn shape(slope_per_s: f64, offered_per_s: f64, capacity_per_s: Option<f64>, oldest_ns: u64) -> Shape {
+    let surplus = capacity_per_s.map(|capacity| (offered_per_s - capacity).max(0.0));
+    if surplus.is_some_and(|surplus| surplus > 0.0 && slope_per_s >= CLIMBS_FROM * surplus) {
+        Shape::Climbs
+    } else if Duration::from_nanos(oldest_ns) <= FLAT_UP_TO + COMMIT_INTERVAL {
+        Shape::Flat
+    } else {
+        Shape::Between
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_peak_is_judged_by_what_it_offers_above_the_smallest_capacity() {
+        let check = |slope, oldest_ms, expected| {
+            assert_eq!(
+                shape(slope, 1_400.0, Some(1_000.0), oldest_ms * MS),
+                expected,
+                "{slope}, {oldest_ms} ms"
+            );
+        };
+        check(200.0, 900, Shape::Climbs);
+        check(199.0, 900, Shape::Between);
+        check(10.0, 200, Shape::Flat);
+        check(10.0, 201, Shape::Between);
+        assert_eq!(shape(500.0, 1_400.0, None, 900 * MS), Shape::Between, "no capacity is known");
+        assert_eq!(shape(500.0, 900.0, Some(1_000.0), 900 * MS), Shape::Between, "a peak below it");
+    }
+
+    #[test]
+    fn a_schedule_has_a_mean_rate_and_a_backlog_has_none() {
+        let segments = [(100.0, 2.0), (400.0, 1.0), (100.0, 2.0)].map(|(per_s, s)| Segment { per_s, s });
+        assert_eq!(mean_rate(&segments), Some(160.0));
+        assert_eq!(mean_rate(&[]), None);
+    }
+
+    #[test]
+    fn ticks_add_their_partitions_up() {
+        let sample = |t_ms, partition, records| LagSample { t_ms, partition, records, ns: 0 };
+        let points = over_partitions(&[sample(100.0, 0, 3), sample(100.0, 1, 4), sample(200.0, 0, 5)]);
+        assert_eq!(points, [(0.1, 7.0), (0.2, 5.0)]);
+    }
+}

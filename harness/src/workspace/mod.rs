@@ -1,0 +1,209 @@
+//! What a run and its trials own on the stack: topics, groups, rows, statuses. Made under names of their own, removed
+//! afterwards.
+//!
+//! Architecture invariant: a run removes what it made and nothing else. A topic, group or schema that is there before it,
+//! by whatever accident, is refused and left as it is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use payment_delivery::kafka::admin::{Admin, AdminError};
+use payment_delivery::mode::dead_letter_topic;
+use payment_delivery::store::{DeliveryStore, StoreError};
+use payment_delivery::view::StatusView;
+use tokio_util::sync::CancellationToken;
+
+use crate::contender::Contender;
+use crate::error::RunError;
+use crate::progress::Progress;
+use crate::stack::StackTarget;
+
+mod background;
+mod leftover;
+mod rows;
+mod statuses;
+
+pub(crate) use background::Background;
+use leftover::Leftover;
+pub(crate) use rows::Rows;
+use statuses::Statuses;
+
+/// How long to look for a broker, a database or a view before saying that there is none.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// PostgreSQL's `duplicate_schema`.
+const SCHEMA_EXISTS: &str = "42P06";
+
+/// What a group is in that nobody ever joined.
+const NEVER_JOINED: &str = "Dead";
+
+/// The run's place on the stack. To be closed, or its tables stay there.
+pub(crate) struct RunWorkspace {
+    target: StackTarget,
+    /// Tells this run's topics, groups, keys and schema from everybody else's.
+    pub(crate) run_id: String,
+    /// For topics, offsets, groups.
+    pub(crate) admin: Admin,
+    rows: Arc<Rows>,
+    /// What trials made and could not take back.
+    leftovers: Mutex<Vec<Leftover>>,
+}
+
+impl RunWorkspace {
+    /// Connects to everything and creates the run's tables.
+    ///
+    /// # Errors
+    /// [`RunError::Interrupted`] where `cancel` came before anything was made.
+    pub(crate) async fn open(
+        target: StackTarget,
+        started: jiff::Timestamp,
+        cancel: &CancellationToken,
+    ) -> Result<Self, RunError> {
+        let run_id = target.prefix.run_id(started);
+        let connected = cancel.run_until_cancelled(async {
+            let admin = Admin::connect(&target.bootstrap, CONNECT_TIMEOUT).await?;
+            let rows = Rows::open(&target.backing, &run_id).await?;
+            // Asked now, so that a missing Redis is said before minutes of work.
+            Statuses::open(&target.backing, String::new()).await?;
+            Ok::<_, RunError>((admin, rows))
+        });
+        let (admin, rows) = connected.await.ok_or(RunError::Interrupted)??;
+        // Not to be cut short: what it makes has to be known, to be removed.
+        rows.create().await.map_err(|error| match error {
+            StoreError::Unusable(told) if told.contains(SCHEMA_EXISTS) => {
+                RunError::Taken { what: format!("schema {run_id}") }
+            }
+            other => other.into(),
+        })?;
+        Ok(Self { target, run_id, admin, rows: Arc::new(rows), leftovers: Mutex::default() })
+    }
+
+    /// The harness's own way to the rows, for the checks.
+    pub(crate) fn store(&self) -> &dyn DeliveryStore {
+        self.rows.own()
+    }
+
+    /// Fresh topics, group, tables and statuses for one trial.
+    pub(crate) async fn trial(&self, name: &str, contender: &Contender) -> Result<TrialWorkspace, RunError> {
+        let topic = format!("{}.{name}.payment-completed", self.run_id);
+        let statuses = Statuses::open(&self.target.backing, format!("{}:{name}:", self.run_id)).await?;
+        let trial = TrialWorkspace {
+            bootstrap: self.target.bootstrap.clone(),
+            group: format!("{}.{name}.deliveries", self.run_id),
+            topic,
+            partitions: contender.lanes.partitions,
+            rows: Arc::clone(&self.rows),
+            statuses,
+        };
+        if self.admin.group_members(&trial.group).await?.state != NEVER_JOINED {
+            return Err(RunError::Taken { what: format!("group {}", trial.group) });
+        }
+        let mut made = Vec::new();
+        match self.make(&trial, contender, &mut made).await {
+            Ok(()) => Ok(trial),
+            Err(error) => {
+                self.remove(made).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the topics, each noted in `made` before it can be, and empties the tables.
+    async fn make(
+        &self,
+        trial: &TrialWorkspace,
+        contender: &Contender,
+        made: &mut Vec<Leftover>,
+    ) -> Result<(), RunError> {
+        let min_isr = contender.min_isr.to_string();
+        let configs = [("min.insync.replicas", min_isr.as_str())];
+        for topic in trial.topics() {
+            let taken = || RunError::Taken { what: format!("topic {topic}") };
+            // Asked first: after an answer that was lost, "already exists" would be taken for our own doing.
+            if self.admin.topic_exists(&topic).await? {
+                return Err(taken());
+            }
+            made.push(Leftover::Topic(topic.clone()));
+            match self.admin.create_topic(&topic, trial.partitions, contender.replication, &configs).await {
+                Ok(()) => {}
+                Err(AdminError::Refused { code, .. }) if code.is_existing_topic() => {
+                    made.pop();
+                    return Err(taken());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.rows.own().clear().await?)
+    }
+
+    /// Removes what [`Self::trial`] made. What can't be removed is tried again by [`Self::close`]: the numbers are had.
+    pub(crate) async fn clear(&self, trial: &TrialWorkspace) {
+        let mut made: Vec<_> = trial.topics().map(Leftover::Topic).into();
+        made.push(Leftover::Group(trial.group.clone()));
+        if let Err(error) = trial.statuses.own().clear().await {
+            tracing::warn!(%error, topic = trial.topic, "the trial's statuses were not removed");
+            made.extend(trial.statuses.prefix().map(|prefix| Leftover::Statuses(prefix.to_owned())));
+        }
+        self.remove(made).await;
+    }
+
+    async fn remove(&self, made: Vec<Leftover>) {
+        for thing in made {
+            if let Err(error) = thing.remove(self).await {
+                tracing::warn!(%error, "{thing} was not removed");
+                self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
+            }
+        }
+    }
+
+    /// Removes the run's tables and what is left of its trials. What stays is told, for somebody has to remove it.
+    pub(crate) async fn close(self, progress: &dyn Progress) {
+        let leftovers = std::mem::take(&mut *self.leftovers.lock().unwrap_or_else(PoisonError::into_inner));
+        for (thing, reason) in Leftover::remove_all(leftovers, &self).await {
+            progress.warn(&format!("{thing} is left on the stack: {reason}"));
+        }
+        if let Err(error) = self.rows.remove().await {
+            progress.warn(&format!("schema {} is left on the stack: {error}", self.run_id));
+        }
+    }
+}
+
+/// One trial's place on the stack.
+pub(crate) struct TrialWorkspace {
+    /// Brokers.
+    pub(crate) bootstrap: Vec<String>,
+    /// The consumers' group.
+    pub(crate) group: String,
+    /// The topic; its dead-letter topic goes with it.
+    pub(crate) topic: String,
+    /// Partitions of the topic.
+    pub(crate) partitions: i32,
+    /// The run's rows, emptied for this trial.
+    pub(crate) rows: Arc<Rows>,
+    /// The trial's statuses.
+    pub(crate) statuses: Statuses,
+}
+
+impl TrialWorkspace {
+    /// The topic and its dead-letter topic.
+    fn topics(&self) -> [String; 2] {
+        [self.topic.clone(), dead_letter_topic(&self.topic)]
+    }
+
+    /// What a worker in a process of its own is given in its environment, but for the number of its consumers (docs/worker.md).
+    pub(crate) fn contract(&self) -> Result<Vec<(&'static str, String)>, RunError> {
+        let mut variables = vec![
+            ("LANEBENCH_BOOTSTRAP", self.bootstrap.join(",")),
+            ("LANEBENCH_TOPIC", self.topic.clone()),
+            ("LANEBENCH_GROUP", self.group.clone()),
+        ];
+        variables.extend(self.rows.contract());
+        variables.extend(self.statuses.contract()?);
+        Ok(variables)
+    }
+
+    /// The harness's own way to the statuses, for the checks.
+    pub(crate) fn view(&self) -> &dyn StatusView {
+        self.statuses.own()
+    }
+}
