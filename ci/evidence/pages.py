@@ -31,6 +31,9 @@ class Evidence:
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
         (self.files / f"{name}.json").write_text(text + "\n")
 
+    def there(self, name):
+        return (self.files / f"{name}.json").exists()
+
     def collect(self, kept):
         """Takes over what tests wrote under LANEBENCH_EVIDENCE; what they did not write this time stays."""
         (self.files / "tests").mkdir(parents=True, exist_ok=True)
