@@ -161,7 +161,7 @@ mod tests {
                 name: name.into(),
                 cpu_s: 1.0,
                 cores_busy,
-                rss_bytes_max: 0,
+                rss_bytes_max: None,
             })
             .to_vec()
     }

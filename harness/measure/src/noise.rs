@@ -62,7 +62,7 @@ pub struct NoiseMeter {
 struct Counters {
     cpu_pressure_us: Option<u64>,
     io_pressure_us: Option<u64>,
-    stolen_ticks: u64,
+    stolen_ticks: Option<u64>,
     all_ticks: u64,
     involuntary_switches: u64,
 }
@@ -87,12 +87,12 @@ impl NoiseMeter {
         let pressure = |from: Option<u64>, to: Option<u64>| {
             Some((to?.saturating_sub(from?) as f64 / elapsed_us).clamp(0.0, 1.0))
         };
-        let stolen = to.stolen_ticks.saturating_sub(from.stolen_ticks) as f64;
+        let stolen = to.stolen_ticks.zip(from.stolen_ticks).map(|(to, from)| to.saturating_sub(from) as f64);
         let all = to.all_ticks.saturating_sub(from.all_ticks) as f64;
         Ok(Noise {
             cpu_pressure: pressure(from.cpu_pressure_us, to.cpu_pressure_us),
             io_pressure: pressure(from.io_pressure_us, to.io_pressure_us),
-            steal: if all > 0.0 { stolen / all } else { 0.0 },
+            steal: stolen.filter(|_| all > 0.0).map(|stolen| stolen / all),
             involuntary_switches: to.involuntary_switches.saturating_sub(from.involuntary_switches),
             canary_spread: spread(self.canary.stop()?),
         })
@@ -102,15 +102,14 @@ impl NoiseMeter {
 impl Counters {
     fn read() -> Result<Self, NoiseError> {
         let cpu = KernelStats::current()?.total;
-        let stolen_ticks = cpu.steal.unwrap_or(0);
-        let rare = [cpu.iowait, cpu.irq, cpu.softirq].into_iter().flatten().sum::<u64>();
+        let rare = [cpu.iowait, cpu.irq, cpu.softirq, cpu.steal].into_iter().flatten().sum::<u64>();
         let usage = getrusage(UsageWho::RUSAGE_SELF)?;
         Ok(Self {
             // Absent in kernels without CONFIG_PSI, and in some containers.
             cpu_pressure_us: CpuPressure::current().ok().map(|p| p.some.total),
             io_pressure_us: IoPressure::current().ok().map(|p| p.some.total),
-            stolen_ticks,
-            all_ticks: cpu.user + cpu.nice + cpu.system + cpu.idle + rare + stolen_ticks,
+            stolen_ticks: cpu.steal,
+            all_ticks: cpu.user + cpu.nice + cpu.system + cpu.idle + rare,
             involuntary_switches: u64::try_from(usage.involuntary_context_switches()).unwrap_or(0),
         })
     }
@@ -162,13 +161,11 @@ fn canary_ns() -> u64 {
 
 /// 95th percentile ÷ fastest: one interrupt makes one run slow on any machine, a disturbed machine makes many so.
 /// 1 for no runs.
-fn spread(mut runs: Vec<u64>) -> f64 {
+fn spread(mut runs: Vec<u64>) -> Option<f64> {
     runs.sort_unstable();
-    let slow = runs.get((runs.len() * 95).div_ceil(100).saturating_sub(1));
-    match (slow, runs.first()) {
-        (Some(&slow), Some(&fast)) if fast > 0 => slow as f64 / fast as f64,
-        _ => 1.0,
-    }
+    let slow = *runs.get((runs.len() * 95).div_ceil(100).saturating_sub(1))?;
+    let fast = *runs.first().filter(|fast| runs.len() > 1 && **fast > 0)?;
+    Some(slow as f64 / fast as f64)
 }
 
 /// CPU time used by what is no part of the run, as a part of all CPU time: `host`, less the other components of
@@ -191,11 +188,11 @@ pub fn foreign_cpu(resources: &[Resource], cores: usize) -> Option<f64> {
 /// context switches are recorded but not judged, since a run that uses its machine well causes both.
 pub fn host_was_busy(noise: &Noise, foreign_cpu: Option<f64>) -> Option<String> {
     let mut signs = Vec::new();
-    if noise.steal > STEAL_MAX {
-        signs.push(format!("the hypervisor took {:.1} % of the CPU time", noise.steal * 100.0));
+    if let Some(steal) = noise.steal.filter(|steal| *steal > STEAL_MAX) {
+        signs.push(format!("the hypervisor took {:.1} % of the CPU time", steal * 100.0));
     }
-    if noise.canary_spread > CANARY_SPREAD_MAX {
-        signs.push(format!("a fixed loop took up to {:.1} times its shortest time", noise.canary_spread));
+    if let Some(spread) = noise.canary_spread.filter(|spread| *spread > CANARY_SPREAD_MAX) {
+        signs.push(format!("a fixed loop took up to {spread:.1} times its shortest time"));
     }
     if let Some(foreign) = foreign_cpu.filter(|foreign| *foreign > FOREIGN_CPU_MAX) {
         signs.push(format!("other programs used {:.0} % of the CPUs", foreign * 100.0));
@@ -210,9 +207,9 @@ mod tests {
     const QUIET: Noise = Noise {
         cpu_pressure: Some(0.9),
         io_pressure: Some(0.9),
-        steal: 0.0,
+        steal: Some(0.0),
         involuntary_switches: 100_000,
-        canary_spread: 1.1,
+        canary_spread: Some(1.1),
     };
 
     #[track_caller]
@@ -229,14 +226,18 @@ mod tests {
         check(&QUIET, None, None);
         check(&QUIET, Some(0.1), None);
         check(&QUIET, Some(0.3), Some("other programs used 30 % of the CPUs"));
-        check(&Noise { steal: 0.08, ..QUIET }, None, Some("the hypervisor took 8.0 %"));
-        check(&Noise { canary_spread: 2.0, ..QUIET }, None, Some("2.0 times its shortest"));
+        check(&Noise { steal: Some(0.08), ..QUIET }, None, Some("the hypervisor took 8.0 %"));
+        check(&Noise { canary_spread: Some(2.0), ..QUIET }, None, Some("2.0 times its shortest"));
     }
 
     #[test]
     fn foreign_cpu_is_what_the_components_leave() {
-        let resource =
-            |name: &str, cores_busy| Resource { name: name.into(), cpu_s: 0.0, cores_busy, rss_bytes_max: 0 };
+        let resource = |name: &str, cores_busy| Resource {
+            name: name.into(),
+            cpu_s: 0.0,
+            cores_busy,
+            rss_bytes_max: None,
+        };
         let mut all = vec![resource("harness", 0.5), resource("consumers", 0.4), resource("kafka", 0.3)];
         assert_eq!(foreign_cpu(&all, 2), None);
         all.push(resource("host", 1.2));
@@ -249,11 +250,11 @@ mod tests {
     fn one_slow_run_in_many_is_no_spread() {
         let mut runs = vec![100; 99];
         runs.push(900);
-        assert_eq!(spread(runs), 1.0);
+        assert_eq!(spread(runs), Some(1.0));
         let half = [vec![100; 50], vec![300; 50]].concat();
-        assert_eq!(spread(half), 3.0);
-        assert_eq!(spread(vec![7]), 1.0);
-        assert_eq!(spread(Vec::new()), 1.0);
+        assert_eq!(spread(half), Some(3.0));
+        assert_eq!(spread(vec![7]), None);
+        assert_eq!(spread(Vec::new()), None);
     }
 
     #[test]
@@ -263,8 +264,8 @@ mod tests {
         assert_eq!(wait.recv_timeout(CANARY_TICK * 3), Err(RecvTimeoutError::Timeout));
         let noise = meter.finish().unwrap();
         println!("{noise:?}; a canary run takes {} µs", canary_ns() / 1000);
-        assert!(noise.canary_spread >= 1.0);
-        assert!((0.0..=1.0).contains(&noise.steal));
+        assert!(noise.canary_spread.unwrap() >= 1.0);
+        assert!((0.0..=1.0).contains(&noise.steal.unwrap()));
         assert_eq!(noise.cpu_pressure.is_some(), std::path::Path::new("/proc/pressure/cpu").exists());
         assert!(noise.cpu_pressure.is_none_or(|part| (0.0..=1.0).contains(&part)));
     }

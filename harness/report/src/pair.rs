@@ -257,9 +257,14 @@ fn rows(a: &RunResult, b: &RunResult) -> Vec<PairRow> {
         }
     }
     let (rate, surge) = (same_rate(a, b), same_surge(a, b));
+    let rates = [&a.warm_up.rates, &b.warm_up.rates];
+    let enough = rates.iter().all(|rates| rates.has_enough_events());
+    let long = near(rates[0].steady_events(), rates[1].steady_events());
     let grows = |name: &str| [a, b].into_iter().filter_map(|r| summary(r, name)).any(|s| s.grows);
     let incomparable = |name: &str, needs| match needs {
         Needs::SteadyRate if !rate => Some("other rate"),
+        Needs::SteadyRate if !enough => Some("under 3,000 events"),
+        Needs::SteadyRate if !long => Some("other length"),
         Needs::SteadyRate if grows(name) => Some("grows"),
         Needs::Surge if !surge => Some("other surge"),
         _ => None,

@@ -107,8 +107,8 @@ fn noise(result: &RunResult) -> String {
         "worst phase: waiting for a CPU {}, for I/O {}, stolen {}, slowest ÷ fastest canary loop {}",
         part(|n| n.cpu_pressure),
         part(|n| n.io_pressure),
-        part(|n| Some(n.steal)),
-        number(worst(|n| Some(n.canary_spread)).unwrap_or(f64::NAN))
+        part(|n| n.steal),
+        worst(|n| n.canary_spread).map_or_else(|| words::NOT_MEASURED.to_owned(), number)
     )
 }
 

@@ -134,6 +134,10 @@ fn the_verdict_in_words() {
          row.",
     );
     says(&fixture::empty(), Undecided, "Nothing was measured: no trial was finished.");
+    let mut result = fixture::ordinary();
+    result.passed = false;
+    result.warm_up.passes[0].configurations.get_mut("3p3c").unwrap().untrue = true;
+    says(&result, Failed, "A check of truth failed in the warm-up of 3p3c, so no number of this run counts.");
 }
 
 #[test]

@@ -228,7 +228,13 @@ fn failure(result: &RunResult) -> String {
     let void = all_trials(result).filter(|t| !t.verification.passed).count();
     let all = all_trials(result).count();
     let of_control = control_failures(result);
-    let mut text = if void == 0 && !of_control.is_empty() {
+    let of_warm_up: Vec<&str> = result.warm_up.untrue().into_iter().collect();
+    let mut text = if void == 0 && !of_warm_up.is_empty() {
+        format!(
+            "A check of truth failed in the warm-up of {}, so no number of this run counts.",
+            of_warm_up.join(", ")
+        )
+    } else if void == 0 && !of_control.is_empty() {
         "A check of truth failed in the control drains.".to_owned()
     } else if void == 0 {
         "A check of truth failed, so no number of this run counts.".to_owned()

@@ -205,6 +205,17 @@ pub struct PassTrial {
     pub jit_cores: Option<f64>,
     /// CPU time of the brokers an event; null where it can't be seen.
     pub broker_cpu_ns_per_event: Option<f64>,
+    /// Whether a check of truth failed in it.
+    #[serde(default)]
+    pub untrue: bool,
+}
+
+impl WarmUp {
+    /// Configurations in whose warm-up a check of truth failed.
+    pub fn untrue(&self) -> BTreeSet<&str> {
+        let trials = self.passes.iter().flat_map(|pass| &pass.configurations);
+        trials.filter(|(_, trial)| trial.untrue).map(|(name, _)| name.as_str()).collect()
+    }
 }
 
 /// What all rounds offer, the same to every configuration.
@@ -220,6 +231,21 @@ pub struct Rates {
     pub steady_s: f64,
     /// The surge, if a rate separates the configurations.
     pub surge: Option<Surge>,
+}
+
+/// Percentiles are compared from this many events of a trial on (docs/method.md, "Rounds").
+const COMPARED_FROM: f64 = 3000.0;
+
+impl Rates {
+    /// Events that the steady phase is planned for.
+    pub fn steady_events(&self) -> f64 {
+        self.steady_per_s * self.steady_s
+    }
+
+    /// Whether these are enough to compare percentiles.
+    pub fn has_enough_events(&self) -> bool {
+        self.steady_events() >= COMPARED_FROM * 0.999
+    }
 }
 
 /// The surge's plan: base, peak, base.

@@ -164,8 +164,8 @@ pub struct GroupEvents {
 pub struct WorkerProcess {
     /// `inside` where the trial's figures rest on what the worker itself reports, `outside` where they rest on what it committed.
     pub measured_from: String,
-    /// Largest resident set of the process since its start.
-    pub peak_memory_bytes: u64,
+    /// Largest resident set of the process since its start; `None` where it ended before it was asked for.
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// A phase of a worker in a process of its own.
@@ -408,20 +408,20 @@ pub struct ConsumerShare {
 /// What one component used during a phase.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Resource {
-    /// `harness`, `lanes`, `kafka`, `postgresql`, `redis`, `host`.
+    /// `harness`, `consumers`, `kafka`, `postgresql`, `redis`, `host`; of the embedded stack `broker` and `sqlite`; `api`.
     pub name: String,
     /// CPU time.
     pub cpu_s: f64,
     /// CPU time ÷ length: cores kept busy.
     pub cores_busy: f64,
-    /// Largest resident set; 0 for the host.
-    pub rss_bytes_max: u64,
+    /// Largest resident set; `None` for the host, and for threads, which share one with all of their process.
+    pub rss_bytes_max: Option<u64>,
 }
 
 /// What held a phase back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bottleneck {
-    /// `worker`, `store`, `view`, `service`, `broker`, `host` or `unknown`.
+    /// `worker`, `store`, `view`, `service`, `broker`, `host`, `offered load` or `unknown`.
     pub name: String,
     /// The measured utilisations it rests on.
     pub evidence: String,
@@ -447,10 +447,10 @@ pub struct Noise {
     pub cpu_pressure: Option<f64>,
     /// The same for I/O.
     pub io_pressure: Option<f64>,
-    /// CPU time stolen by the hypervisor, part of all, 0 to 1.
-    pub steal: f64,
+    /// CPU time stolen by the hypervisor, part of all, 0 to 1; `None` where the kernel counts none.
+    pub steal: Option<f64>,
     /// Involuntary context switches of the harness.
     pub involuntary_switches: u64,
-    /// 95th percentile ÷ fastest of a fixed loop run on a tick, in CPU time.
-    pub canary_spread: f64,
+    /// 95th percentile ÷ fastest of a fixed loop run on a tick, in CPU time; `None` where it ran less than twice.
+    pub canary_spread: Option<f64>,
 }

@@ -295,7 +295,10 @@ fn taken(trial: Trial) -> GateTrial {
         values: Values {
             throughput_per_s: drain.map(|drain| drain.throughput_per_s),
             cpu_ns_per_event: drain.and_then(|drain| Some(drain.worker.as_ref()?.cpu_ns_per_event)),
-            peak_memory_bytes: trial.worker.as_ref().map(|worker| worker.peak_memory_bytes as f64),
+            peak_memory_bytes: trial
+                .worker
+                .as_ref()
+                .and_then(|worker| Some(worker.peak_memory_bytes? as f64)),
             steady_p99_ns: response.map(|response| response.p99 as f64),
         },
         noise: drain.map(|drain| drain.noise.clone()),

@@ -10,9 +10,8 @@ use crate::workload::Segment;
 
 /// A drain should last at least this long at the fastest configuration.
 const DRAIN_MIN: Duration = Duration::from_millis(1500);
-/// Percentiles are compared from this many samples on.
-pub const STEADY_EVENTS_MIN: f64 = 3000.0;
-/// Events that a schedule of random gaps is planned for, so that it hardly ever has fewer than that: four standard deviations more.
+/// Events that a schedule of random gaps is planned for, so that it hardly ever has fewer than the 3,000 from which on percentiles are
+/// compared: four standard deviations more.
 const STEADY_EVENTS: f64 = 3220.0;
 /// The steady rate, as a part of the smallest sustained capacity.
 pub const STEADY_PART: f64 = 0.6;
@@ -146,11 +145,6 @@ pub fn fix(capacities: &[Capacity], requested: Requested, sizes: Sizes, steady_p
     }
 }
 
-/// Whether the steady phase has events enough to compare percentiles.
-pub fn has_enough_events(rates: &Rates) -> bool {
-    rates.steady_per_s * rates.steady_s >= STEADY_EVENTS_MIN * 0.999
-}
-
 /// The closed loop by which a sustained capacity is measured, with events for a configuration whose drain ran at
 /// `drain_per_s`; `None` where the sizes leave it out.
 pub(crate) fn sustained(drain_per_s: f64, sizes: Sizes) -> Option<PhaseSpec> {
@@ -240,7 +234,7 @@ mod tests {
         assert!((rates.steady_per_s - 600.0).abs() < 1e-9);
         assert!((rates.steady_s - 3220.0 / 600.0).abs() < 1e-9, "3,220 events at 600/s");
         assert_eq!(rates.drain_events, 10_800, "1.5 s at 6,000/s, and a fifth more");
-        assert!(has_enough_events(&rates));
+        assert!(rates.has_enough_events());
         let surge = rates.surge.unwrap();
         assert!((surge.base_per_s - 400.0).abs() < 1e-9);
         assert!((surge.peak_per_s - 1732.05).abs() < 0.01, "√(1,000 × 3,000)");
@@ -298,8 +292,9 @@ mod tests {
     #[test]
     fn a_demonstration_is_short_and_compares_no_percentiles() {
         let rates = fix(&capacities(&[450.0, 1200.0]), REQUESTED, Sizes::DEMONSTRATION, 270.0);
-        assert!(rates.steady_s < 4.0 && !has_enough_events(&rates), "{rates:?}");
+        assert!(rates.steady_s < 4.0 && !rates.has_enough_events(), "{rates:?}");
         let long = Requested { duration: Duration::from_secs(12), ..REQUESTED };
-        assert!(has_enough_events(&fix(&capacities(&[450.0, 1200.0]), long, Sizes::DEMONSTRATION, 270.0)));
+        let rates = fix(&capacities(&[450.0, 1200.0]), long, Sizes::DEMONSTRATION, 270.0);
+        assert!(rates.has_enough_events());
     }
 }

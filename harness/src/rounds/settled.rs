@@ -125,6 +125,7 @@ mod tests {
         grows: Some(false),
         jit_cores: Some(0.01),
         broker_cpu_ns_per_event: Some(300_000.0),
+        untrue: false,
     };
 
     fn pass(trial: PassTrial) -> Pass {

@@ -202,6 +202,7 @@ fn found(trial: &Trial, jit_cores: Option<f64>) -> PassTrial {
         grows: open_loop.and_then(|phase| phase.grows).map(|grows| grows.verdict == GrowthVerdict::Grows),
         jit_cores,
         broker_cpu_ns_per_event: broker_s.filter(|_| events > 0).map(|cpu_s| cpu_s * 1e9 / events as f64),
+        untrue: !trial.verification.passed,
     }
 }
 

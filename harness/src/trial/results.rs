@@ -52,7 +52,7 @@ pub(super) fn trial(
         service_time_ns: distribution(&services),
         worker: reports.map(|reports| WorkerProcess {
             measured_from: if reports.taken.is_some() { "inside" } else { "outside" }.into(),
-            peak_memory_bytes: trial.worker_peak_bytes.unwrap_or(0),
+            peak_memory_bytes: trial.worker_peak_bytes,
         }),
         verification,
     }

@@ -1,5 +1,7 @@
 //! `latency.png`: response time of the steady phase as percentile curves, beside it each stage's p50 and p99.
 
+use std::collections::BTreeSet;
+
 use plotters::backend::DrawingBackend;
 
 use super::axis::{AXIS, Rect, Scale, axis_name, grid_x, grid_y, spread_out, x_at, y_at};
@@ -8,7 +10,9 @@ use super::merged::Merged;
 use super::plane::{Heading, Layout, Plane};
 use super::{Area, ChartError, NO_DATA, legend, no_data, style};
 use crate::units::{counted, duration, duration_tick, number, range};
-use lanebench_result::{Configuration, Distribution, GrowthVerdict, Phase, PhaseKind, RunResult, Stages};
+use lanebench_result::{
+    Configuration, Distribution, GrowthVerdict, Phase, PhaseKind, RunResult, Stages, counting_rounds,
+};
 
 /// The percentiles that get a tick, with their names.
 const TICKS: [(f64, &str); 7] = [
@@ -37,17 +41,14 @@ struct Lane<'a> {
     index: usize,
     configuration: &'a Configuration,
     phases: Vec<&'a Phase>,
+    /// Trials whose steady phase is drawn nowhere, since a check failed in their round.
+    void: usize,
     merged: Merged,
 }
 
 impl<'a> Lane<'a> {
     fn responses(&self) -> impl Iterator<Item = &'a Distribution> {
         self.phases.iter().filter_map(|phase| phase.response_time_ns.as_ref())
-    }
-
-    /// Trials whose steady phase is drawn nowhere, since a check failed.
-    fn void(&self) -> usize {
-        self.configuration.trials.iter().filter(|t| !t.verification.passed).count()
     }
 }
 
@@ -59,10 +60,13 @@ pub fn heading(result: &RunResult) -> Heading {
         None => "Response time of the steady phase".to_owned(),
         Some(rate) => format!("Response time at {} events/s, the same for all", number(rate)),
     };
-    let void: usize = lanes.iter().map(Lane::void).sum();
+    let void: usize = lanes.iter().map(|lane| lane.void).sum();
     let left_out = match void {
         0 => String::new(),
-        n => format!(" {} left out.", counted(n as u64, "void trial", "void trials")),
+        n => format!(
+            " {} left out.",
+            counted(n as u64, "trial of a void round is", "trials of void rounds are")
+        ),
     };
     let growing: Vec<&str> = lanes
         .iter()
@@ -138,17 +142,20 @@ pub fn draw<DB: DrawingBackend>(
 }
 
 fn lanes(result: &RunResult) -> Vec<Lane<'_>> {
-    result.configurations.iter().enumerate().map(|(i, c)| lane(i, c)).collect()
+    let counting = counting_rounds(&result.configurations);
+    result.configurations.iter().enumerate().map(|(i, c)| lane(i, c, &counting)).collect()
 }
 
-fn lane(index: usize, configuration: &Configuration) -> Lane<'_> {
+fn lane<'a>(index: usize, configuration: &'a Configuration, counting: &BTreeSet<u32>) -> Lane<'a> {
     let grew = |phase: &&Phase| phase.grows.is_some_and(|growth| growth.verdict == GrowthVerdict::Grows);
-    let passed = configuration.trials.iter().filter(|t| t.verification.passed);
+    let count = configuration.trials.iter().filter(|trial| counting.contains(&trial.round));
     // Where most rounds keep up, one that grew says nothing of the configuration.
     let quoted = |phase: &&Phase| configuration.summary.grows || !grew(phase);
-    let phases: Vec<&Phase> = passed.filter_map(|t| t.phase(PhaseKind::Steady)).filter(quoted).collect();
+    let phases: Vec<&Phase> =
+        count.clone().filter_map(|t| t.phase(PhaseKind::Steady)).filter(quoted).collect();
     let merged = Merged::of(phases.iter().filter_map(|phase| phase.response_time_ns.as_ref()));
-    Lane { index, configuration, phases, merged }
+    let void = configuration.trials.len() - count.count();
+    Lane { index, configuration, phases, void, merged }
 }
 
 fn entries(lanes: &[Lane<'_>]) -> Vec<(plotters::style::RGBColor, String)> {

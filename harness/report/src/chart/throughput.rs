@@ -1,5 +1,7 @@
 //! `throughput.png`: every round's sustained capacity as a dot, below them the estimate with its interval.
 
+use std::collections::BTreeSet;
+
 use plotters::backend::DrawingBackend;
 
 use super::axis::{AXIS, Rect, Scale, axis_name, grid_x};
@@ -10,7 +12,7 @@ use super::{Area, ChartError, NO_DATA, no_data, style};
 use crate::table::{self, Row};
 use crate::units::{confidence, number, spread, tick};
 use crate::words;
-use lanebench_result::{Configuration, PhaseKind, RunResult, Trial};
+use lanebench_result::{Configuration, PhaseKind, RunResult, Trial, counting_rounds};
 
 /// Height of a line of words above a row's dots.
 const LINE: f64 = 30.0;
@@ -62,6 +64,7 @@ pub fn draw<DB: DrawingBackend>(
     canvas.line(&[(frame.left, frame.top), (frame.left, frame.bottom)], style::GREY, 1.0, 1.5)?;
     axis_name(&canvas, frame, "events/s")?;
     let rows = table::rows(result);
+    let counting = counting_rounds(&result.configurations);
     let height = frame.height() / result.configurations.len().max(1) as f64;
     for (i, (configuration, row)) in result.configurations.iter().zip(&rows).enumerate() {
         let top = frame.top + i as f64 * height;
@@ -69,7 +72,11 @@ pub fn draw<DB: DrawingBackend>(
         let said = labels(&canvas, (frame.left + 10.0, top + 18.0), configuration, row, baseline)?;
         let strip = Rect { top: top + said + 4.0, bottom: top + height - height * 0.05, ..frame };
         let estimate = configuration.summary.sustained_per_s.as_ref();
-        Strip { frame: strip, scale, color: style::lane(i) }.draw(&canvas, &dots(configuration), estimate)?;
+        Strip { frame: strip, scale, color: style::lane(i) }.draw(
+            &canvas,
+            &dots(configuration, &counting),
+            estimate,
+        )?;
     }
     Ok(())
 }
@@ -90,9 +97,9 @@ fn highest(result: &RunResult) -> f64 {
 }
 
 /// Every round's capacity, from the first at the top downwards.
-fn dots(configuration: &Configuration) -> Vec<Dot> {
+fn dots(configuration: &Configuration, counting: &BTreeSet<u32>) -> Vec<Dot> {
     let trials = configuration.trials.iter();
-    trials.filter_map(|t| Some(Dot { value: sustained(t)?, counts: t.verification.passed })).collect()
+    trials.filter_map(|t| Some(Dot { value: sustained(t)?, counts: counting.contains(&t.round) })).collect()
 }
 
 /// Name and figures of a row: side by side where there is room. Returns the height used.

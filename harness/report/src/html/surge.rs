@@ -1,18 +1,19 @@
 //! What the surge did to each configuration, over the rounds: whose lag climbed, and how soon it was gone.
 
+use std::collections::BTreeSet;
+
 use crate::units::{count, duration, number, percent, range};
-use lanebench_result::{Configuration, Lag, Peak, PhaseKind, RunResult};
+use lanebench_result::{Configuration, Lag, Peak, PhaseKind, RunResult, counting_rounds};
 
 /// Configuration, shape, slope of the lag, peak, age of the oldest, time to drain; none where there was no surge.
 pub(super) fn rows(result: &RunResult) -> Vec<[String; 6]> {
-    result.configurations.iter().filter_map(row).collect()
+    let counting = counting_rounds(&result.configurations);
+    result.configurations.iter().filter_map(|configuration| row(configuration, &counting)).collect()
 }
 
-fn row(configuration: &Configuration) -> Option<[String; 6]> {
+fn row(configuration: &Configuration, counting: &BTreeSet<u32>) -> Option<[String; 6]> {
     let rounds: Vec<(&Peak, &Lag)> = configuration
-        .trials
-        .iter()
-        .filter(|t| t.verification.passed)
+        .counting(counting)
         .filter_map(|t| t.phase(PhaseKind::Surge))
         .filter_map(|phase| Some((phase.peak.as_ref()?, &phase.lag)))
         .collect();

@@ -122,7 +122,7 @@ impl<'a> Comparison<'a> {
             workload: describe::workload(options, rounds),
             warm_up: warmed.record.clone(),
             warnings: Vec::new(),
-            passed: true,
+            passed: warmed.record.untrue().is_empty(),
             configurations: configurations(options),
             comparisons: Vec::new(),
             control: None,
@@ -149,7 +149,8 @@ impl<'a> Comparison<'a> {
         for configuration in &mut result.configurations {
             configuration.summary = summary::summarise(configuration.counting(&rounds));
         }
-        result.comparisons = summary::comparisons(&result.configurations, self.setup.options.percentiles);
+        let percentiles = self.setup.options.percentiles && result.warm_up.rates.has_enough_events();
+        result.comparisons = summary::comparisons(&result.configurations, percentiles);
         let mut found = warnings::beforehand(
             self.setup.options,
             self.setup.stack.facts(),
@@ -175,8 +176,8 @@ impl<'a> Comparison<'a> {
             found.push(warnings::WarningKind::NoSurge { ratio: largest / smallest });
         }
         let rates = &warm_up.rates;
-        if rates.steady_s > 0.0 && !rates::has_enough_events(rates) {
-            let events = (rates.steady_per_s * rates.steady_s) as u64;
+        if rates.steady_s > 0.0 && !rates.has_enough_events() {
+            let events = rates.steady_events() as u64;
             found.push(warnings::WarningKind::FewSamples { events });
         }
         found.into_iter().map(|kind| (kind, None)).collect()
