@@ -78,7 +78,7 @@ pub struct CompareArgs {
     /// Rate of the steady phase, such as 500 or 500/s [default: 0.6 × the smallest sustained capacity, or less until all keep up]
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// Minimum length of the steady phase, such as 5s; longer where 3,000 events need it (embedded and --quick: 1,000)
+    /// Minimum length of the steady phase, such as 5s; longer where 3,000 events need it (embedded and --quick: 800)
     #[arg(long, default_value = "3s", value_parser = duration)]
     duration: Duration,
     /// When events are due: constant or poisson

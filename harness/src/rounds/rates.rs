@@ -66,8 +66,8 @@ impl Sizes {
     pub const QUICK: Self = Self {
         drain_margin: 1.0,
         settle: Duration::from_millis(500),
-        counted: Duration::from_millis(2000),
-        steady_events: 1000.0,
+        counted: Duration::from_millis(1500),
+        steady_events: 800.0,
         base: Duration::ZERO,
         peak: Duration::ZERO,
     };
@@ -76,7 +76,7 @@ impl Sizes {
         drain_margin: 1.15,
         settle: Duration::from_millis(500),
         counted: Duration::from_millis(1500),
-        steady_events: 1000.0,
+        steady_events: 800.0,
         base: Duration::from_secs(1),
         peak: Duration::from_secs(3),
     };

@@ -102,7 +102,7 @@ fn moved(before: Option<&PassTrial>, now: &PassTrial) -> Vec<String> {
     if let Some(part) = response.filter(|part| *part > RESPONSE_FELL) {
         moved.push(format!("the median response time fell by {:.0} %", part * 100.0));
     }
-    if now.offered_per_s.is_some() && response.is_none() {
+    if broker.is_some() && now.offered_per_s.is_some() && response.is_none() {
         moved.push("one open loop tells no change".to_owned());
     }
     let changed = fell(before.drain_per_s, now.drain_per_s).abs();
@@ -169,8 +169,19 @@ mod tests {
     }
 
     #[test]
-    fn where_no_broker_can_be_seen_and_no_open_loop_runs_the_drain_decides() {
-        let unseen = PassTrial {
+    fn of_brokers_that_compile_one_open_loop_is_not_enough() {
+        let mut settling = Settling::default();
+        settling.add(
+            pass(PassTrial { offered_per_s: None, response_time_ns_p50: None, grows: None, ..CALM }),
+            true,
+        );
+        assert_eq!(settling.add(pass(CALM), true), Next::Pass);
+        assert_eq!(settling.add(pass(CALM), true), Next::Rounds);
+    }
+
+    #[test]
+    fn where_no_broker_can_be_seen_the_drain_decides_until_there_are_two_open_loops() {
+        let first = PassTrial {
             offered_per_s: None,
             response_time_ns_p50: None,
             grows: None,
@@ -178,6 +189,16 @@ mod tests {
             broker_cpu_ns_per_event: None,
             ..CALM
         };
+        let unseen = PassTrial { jit_cores: None, broker_cpu_ns_per_event: None, ..CALM };
+        let mut settling = Settling::default();
+        settling.add(pass(first), true);
+        assert_eq!(settling.add(pass(unseen), true), Next::Rounds);
+        assert_eq!(
+            settling.add(pass(PassTrial { response_time_ns_p50: Some(3_000_000), ..unseen }), true),
+            Next::Pass
+        );
+
+        let unseen = first;
         let mut settling = Settling::default();
         settling.add(pass(unseen), true);
         let faster = PassTrial { drain_per_s: 2400.0, ..unseen };
