@@ -1,7 +1,7 @@
 //! `lanebench compare`: the main job.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -173,23 +173,26 @@ fn rate(text: &str) -> Result<f64, String> {
 const BUDGET_EMBEDDED: Duration = Duration::from_secs(120);
 /// … and on others.
 const BUDGET: Duration = Duration::from_secs(240);
-/// The same for a quick look, the start of the stack aside.
-const QUICK_EMBEDDED: Duration = Duration::from_secs(45);
-const QUICK: Duration = Duration::from_secs(75);
+/// The same for a quick look.
+const QUICK_EMBEDDED: Duration = Duration::from_secs(55);
+const QUICK: Duration = Duration::from_secs(95);
+/// Of it, what removing all that was made takes, and writing the report.
+const ENDING: Duration = Duration::from_secs(5);
 
 impl CompareArgs {
     fn rounds(&self, embedded: bool) -> Rounds {
         match self.rounds {
             Some(rounds) => Rounds::Fixed(rounds),
-            None => Rounds::Within {
-                total: self.budget.unwrap_or(match (self.quick, embedded) {
+            None => {
+                let budget = self.budget.unwrap_or(match (self.quick, embedded) {
                     (true, true) => QUICK_EMBEDDED,
                     (true, false) => QUICK,
                     (false, true) => BUDGET_EMBEDDED,
                     (false, false) => BUDGET,
-                }),
-                fewest: if embedded || self.quick { 3 } else { 4 },
-            },
+                });
+                let fewest = if embedded || self.quick { 3 } else { 4 };
+                Rounds::Within { total: budget.saturating_sub(ENDING), fewest }
+            }
         }
     }
 
@@ -292,6 +295,7 @@ impl CompareArgs {
 /// # Errors
 /// What keeps it from running, with a hint where there is one.
 pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
+    let begun = Instant::now();
     let options = args.options()?;
     let external = args.place.external(&options.contenders)?;
     // Before minutes of work: can the report be written at all?
@@ -309,8 +313,14 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
         }
         started => started?,
     };
-    let setup =
-        Setup { options: &options, stack: &stack, environment, command_line: command_line(), out: &out };
+    let setup = Setup {
+        options: &options,
+        stack: &stack,
+        begun,
+        environment,
+        command_line: command_line(),
+        out: &out,
+    };
     let ended = compare::run(setup, &console, &cancel).await;
     if !matches!(&ended, Ok(Outcome { record: result, interrupted }) if *interrupted || result.as_ref().is_some_and(|r| r.passed))
     {

@@ -9,7 +9,7 @@ use super::options::{Contender, Draw, Key, Lanes, Through, TrialOptions};
 use crate::error::RunError;
 use crate::record::{PhaseKind, Trial};
 use crate::rounds::rates::{Requested, Sizes};
-use crate::rounds::warm_up::{WarmUpSpec, warm_up};
+use crate::rounds::warm_up::{Limit, WarmUpSpec, warm_up};
 use crate::rounds::{Session, TrialPlace};
 use crate::stack::Stack;
 use crate::trial::TrialSpec;
@@ -74,7 +74,7 @@ impl<'a> Drains<'a> {
             draw: DRAW,
             requested: Requested::default(),
             sizes: Sizes { steady_events: 0.0, ..Sizes::GATE },
-            limit: WARM_UP_LIMIT,
+            limit: Limit { longest: WARM_UP_LIMIT, leaves: None },
             worker_warm_up: 0,
         };
         Box::pin(warm_up(&runner, &spec)).await?;

@@ -107,7 +107,7 @@ async fn all<'a>(
         draw: options.draw,
         requested: options.requested,
         sizes,
-        limit: options.warm_up_limit(),
+        limit: options.warm_up_limit(began.at),
         worker_warm_up: options.worker_warm_up,
     };
     let warmed = Box::pin(warm_up(runner, &spec)).await?;

@@ -1,9 +1,10 @@
 //! What a run was asked to do, checked before anything is started.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use crate::contender::{Contender, Lanes};
 use crate::rounds::rates::{Requested, Sizes};
+use crate::rounds::warm_up::{Leaves, Limit};
 pub use crate::trial::TrialOptions;
 pub use crate::trial::options::{Inject, Key, Throttle, Through};
 pub use crate::trial::phase::Draw;
@@ -52,9 +53,13 @@ pub enum Rounds {
 }
 
 impl Options {
-    /// How long the warm-up may go on.
-    pub fn warm_up_limit(&self) -> Duration {
-        if self.one_pass { Duration::ZERO } else { self.rounds.warm_up_limit() }
+    /// How long the warm-up of a run that began at `begun` may go on.
+    pub(crate) fn warm_up_limit(&self, begun: Instant) -> Limit {
+        if self.one_pass {
+            Limit { longest: Duration::ZERO, leaves: None }
+        } else {
+            self.rounds.warm_up_limit(begun)
+        }
     }
 }
 
@@ -64,11 +69,13 @@ impl Rounds {
     /// The warm-up's limit where no budget is given.
     const WARM_UP_LIMIT: Duration = Duration::from_secs(100);
 
-    /// How long the warm-up may go on.
-    fn warm_up_limit(self) -> Duration {
+    fn warm_up_limit(self, begun: Instant) -> Limit {
         match self {
-            Self::Fixed(_) => Self::WARM_UP_LIMIT,
-            Self::Within { total, .. } => total.mul_f64(Self::WARM_UP_PART),
+            Self::Fixed(_) => Limit { longest: Self::WARM_UP_LIMIT, leaves: None },
+            Self::Within { total, fewest } => Limit {
+                longest: total.mul_f64(Self::WARM_UP_PART),
+                leaves: Some(Leaves { until: begun + total, rounds: fewest }),
+            },
         }
     }
 }

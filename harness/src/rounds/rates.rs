@@ -202,11 +202,30 @@ pub fn length(rates: &Rates, capacity: Capacity, sizes: Sizes, with_surge: bool)
 /// Fewest and most rounds that a time budget may give.
 pub const ROUNDS: std::ops::RangeInclusive<u32> = 4..=12;
 
-/// The rounds that fit into `left`: each lasts `round`, and the first [`SURGE_ROUNDS`] of them `surge` more. Fixed before the
-/// first one, and so blind to the values.
-pub fn rounds(left: Duration, round: Duration, surge: Duration, fewest: u32) -> u32 {
-    let lasts = |n: u32| round * n + surge * n.min(SURGE_ROUNDS);
-    (fewest..=*ROUNDS.end()).take_while(|&n| n == fewest || lasts(n) <= left).last().unwrap_or(fewest)
+/// How long a round lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundLength {
+    /// Without a surge.
+    pub plain: Duration,
+    /// How much longer with one.
+    pub surge: Duration,
+}
+
+impl RoundLength {
+    /// With something more in every round.
+    pub fn longer(self, by: Duration) -> Self {
+        Self { plain: self.plain + by, ..self }
+    }
+
+    /// How long so many last, of which the first [`SURGE_ROUNDS`] have a surge.
+    pub fn times(self, rounds: u32) -> Duration {
+        self.plain * rounds + self.surge * rounds.min(SURGE_ROUNDS)
+    }
+}
+
+/// The rounds that fit into `left`. Fixed before the first one, and so blind to the values.
+pub fn rounds(left: Duration, round: RoundLength, fewest: u32) -> u32 {
+    (fewest..=*ROUNDS.end()).take_while(|&n| n == fewest || round.times(n) <= left).last().unwrap_or(fewest)
 }
 
 #[cfg(test)]
@@ -281,12 +300,14 @@ mod tests {
     #[test]
     fn a_budget_gives_four_to_twelve_rounds() {
         let s = Duration::from_secs;
-        assert_eq!(rounds(s(140), s(30), s(0), 4), 4);
-        assert_eq!(rounds(s(155), s(30), s(0), 4), 5);
-        assert_eq!(rounds(s(10), s(30), s(10), 4), 4, "fewer are no measurement");
-        assert_eq!(rounds(s(10), s(30), s(10), 3), 3, "but a demonstration");
-        assert_eq!(rounds(s(9999), s(30), s(10), 4), 12);
-        assert_eq!(rounds(s(180), s(30), s(10), 4), 5, "three surges of ten seconds");
+        let round = |surge| RoundLength { plain: s(30), surge: s(surge) };
+        assert_eq!(rounds(s(140), round(0), 4), 4);
+        assert_eq!(rounds(s(155), round(0), 4), 5);
+        assert_eq!(rounds(s(10), round(10), 4), 4, "fewer are no measurement");
+        assert_eq!(rounds(s(10), round(10), 3), 3, "but a demonstration");
+        assert_eq!(rounds(s(9999), round(10), 4), 12);
+        assert_eq!(rounds(s(180), round(10), 4), 5, "three surges of ten seconds");
+        assert_eq!(rounds(s(180), round(10).longer(s(1)), 4), 4);
     }
 
     #[test]

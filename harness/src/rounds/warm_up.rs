@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::rates::{self, Capacity, Requested, Sizes};
+use super::rates::{self, Capacity, Requested, RoundLength, Sizes};
 use super::settled::{Next, Settling, proven};
 use super::{TrialPlace, warmed_by_itself};
 use crate::contender::Contender;
@@ -28,10 +28,36 @@ pub(crate) struct WarmUpSpec<'a> {
     pub(crate) draw: Draw,
     pub(crate) requested: Requested,
     pub(crate) sizes: Sizes,
-    /// No pass begins that would, by the one before, end later than this after the start.
-    pub(crate) limit: Duration,
+    pub(crate) limit: Limit,
     /// Events that a worker which can't be held works through in each trial first.
     pub(crate) worker_warm_up: u64,
+}
+
+/// How long a warm-up may go on, settled or not. No pass begins that would, by the one before, end later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// After its start.
+    pub(crate) longest: Duration,
+    /// Time that it leaves for rounds, once it took half of that.
+    pub(crate) leaves: Option<Leaves>,
+}
+
+/// Time for so many rounds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaves {
+    /// When they should have ended.
+    pub(crate) until: Instant,
+    /// How many.
+    pub(crate) rounds: u32,
+}
+
+impl Limit {
+    /// Whether another pass like the last one, which took `pass` of the `elapsed` time, would be too much before rounds of this length.
+    fn forbids(&self, elapsed: Duration, pass: Duration, round: RoundLength) -> bool {
+        let late = |leaves: Leaves| Instant::now() + pass + round.times(leaves.rounds) > leaves.until;
+        let ends = elapsed + pass;
+        ends > self.longest || (ends > self.longest / 2 && self.leaves.is_some_and(late))
+    }
 }
 
 /// What a warm-up leaves.
@@ -41,6 +67,8 @@ pub(crate) struct WarmedUp {
     pub(crate) capacities: Vec<Capacity>,
     /// What a trial takes beside its phases: topics, joining, checks.
     pub(crate) around: Duration,
+    /// How long a round of all contenders will last.
+    pub(crate) round: RoundLength,
 }
 
 /// Runs passes until all have settled, or the limit is reached.
@@ -49,8 +77,9 @@ pub(crate) async fn warm_up(runner: &TrialRunner<'_>, spec: &WarmUpSpec<'_>) -> 
     let mut settling = Settling::default();
     let mut capacities: Vec<Option<Capacity>> = vec![None; spec.contenders.len()];
     let mut around = Duration::ZERO;
-    let mut proven_per_s = None;
-    for number in 1.. {
+    let mut number = 0;
+    loop {
+        number += 1;
         let pass_begun = Instant::now();
         let known: Vec<Capacity> = capacities.iter().flatten().copied().collect();
         let open_loop_per_s = open_loop(spec, &known, settling.lowered());
@@ -68,19 +97,37 @@ pub(crate) async fn warm_up(runner: &TrialRunner<'_>, spec: &WarmUpSpec<'_>) -> 
             pass.configurations.insert(contender.name.clone(), done.found);
             around = around.max(done.around);
         }
-        proven_per_s = proven(&pass);
+        let proven_per_s = proven(&pass);
         let next = settling.add(pass, spec.requested.rate_per_s.is_none());
-        let over = begun.elapsed() + pass_begun.elapsed() > spec.limit;
-        if next == Next::Rounds || over {
-            break;
+        let capacities: Vec<Capacity> = capacities.iter().flatten().copied().collect();
+        let (smallest, _) = rates::extremes(capacities.iter().map(|capacity| capacity.sustained_per_s));
+        let steady_per_s = proven_per_s.unwrap_or_else(|| rates::steady_per_s(smallest, settling.lowered()));
+        let rates = rates::fix(&capacities, spec.requested, spec.sizes, steady_per_s);
+        let round = round_length(spec, &rates, &capacities, around);
+        if next == Next::Rounds || spec.limit.forbids(begun.elapsed(), pass_begun.elapsed(), round) {
+            let record = record(settling, spec, &capacities, rates, begun.elapsed());
+            return Ok(WarmedUp { record, capacities, around, round });
         }
     }
-    let capacities: Vec<Capacity> = capacities.into_iter().flatten().collect();
-    let (smallest, _) = rates::extremes(capacities.iter().map(|capacity| capacity.sustained_per_s));
-    let steady_per_s = proven_per_s.unwrap_or_else(|| rates::steady_per_s(smallest, settling.lowered()));
-    let rates = rates::fix(&capacities, spec.requested, spec.sizes, steady_per_s);
-    let record = record(settling, spec, &capacities, rates, begun.elapsed());
-    Ok(WarmedUp { record, capacities, around })
+}
+
+/// How long a round of all contenders lasts, by the plan's own lengths.
+fn round_length(
+    spec: &WarmUpSpec<'_>,
+    rates: &Rates,
+    capacities: &[Capacity],
+    around: Duration,
+) -> RoundLength {
+    let of = |with_surge| -> Duration {
+        let lengths = spec.contenders.iter().zip(capacities).map(|(contender, capacity)| {
+            let own: u64 =
+                warmed_by_itself(contender, spec.worker_warm_up).iter().map(PhaseSpec::events).sum();
+            let own = Duration::from_secs_f64(own as f64 / capacity.drain_per_s.max(1.0));
+            own + around + rates::length(rates, *capacity, spec.sizes, with_surge)
+        });
+        lengths.sum()
+    };
+    RoundLength { plain: of(false), surge: of(true).saturating_sub(of(false)) }
 }
 
 fn record(
@@ -232,6 +279,20 @@ mod tests {
     }
 
     #[test]
+    fn a_warm_up_leaves_time_for_the_rounds() {
+        let s = Duration::from_secs;
+        let round = RoundLength { plain: s(30), surge: s(0) };
+        let forbids = |left, elapsed| {
+            let leaves = Leaves { until: Instant::now() + s(left), rounds: 4 };
+            Limit { longest: s(96), leaves: Some(leaves) }.forbids(s(elapsed), s(20), round)
+        };
+        assert!(!forbids(150, 60), "20 s for a pass, 120 s for the rounds");
+        assert!(forbids(130, 60));
+        assert!(!forbids(130, 20), "half of its part it may take in any case");
+        assert!(forbids(999, 80), "and no more than all of it");
+    }
+
+    #[test]
     fn a_pass_does_what_a_trial_will_do() {
         let spec = WarmUpSpec {
             contenders: &[],
@@ -243,7 +304,7 @@ mod tests {
             },
             requested: Requested::default(),
             sizes: Sizes::MEASUREMENT,
-            limit: Duration::from_secs(100),
+            limit: Limit { longest: Duration::from_secs(100), leaves: None },
             worker_warm_up: 0,
         };
         let one = contender("1p1c", Duration::ZERO);

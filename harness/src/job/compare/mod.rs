@@ -1,6 +1,6 @@
 //! `compare`: warm-up, rounds in random order, summary. Truth before speed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,8 @@ pub struct Setup<'a> {
     pub options: &'a Options,
     /// What to do it on.
     pub stack: &'a Stack,
+    /// When the command began: a time budget counts from there.
+    pub begun: Instant,
     /// The machine and the program, as they were before any load of ours.
     pub environment: Environment,
     /// The command line that repeats the run.
@@ -65,13 +67,12 @@ async fn all<'a>(
     comparison: &mut Option<Comparison<'a>>,
 ) -> Result<(), RunError> {
     let options = setup.options;
-    let begun = Instant::now();
     let spec = WarmUpSpec {
         contenders: &options.contenders,
         draw: options.draw,
         requested: options.requested,
         sizes: options.sizes,
-        limit: options.warm_up_limit(),
+        limit: options.warm_up_limit(setup.begun),
         worker_warm_up: options.worker_warm_up,
     };
     let warmed = Box::pin(warm_up(runner, &spec)).await?;
@@ -79,7 +80,7 @@ async fn all<'a>(
         true => Some(Box::pin(ControlDrains::size(runner, options)).await?),
         false => None,
     };
-    let comparison = comparison.insert(Comparison::new(setup, warmed, control, started, begun));
+    let comparison = comparison.insert(Comparison::new(setup, warmed, control, started));
     Box::pin(rounds::run(runner, options.seed, comparison)).await?;
     comparison.result.complete = true;
     comparison.save()
@@ -100,15 +101,15 @@ impl<'a> Comparison<'a> {
         warmed: WarmedUp,
         control: Option<ControlDrains>,
         started: jiff::Timestamp,
-        begun: Instant,
     ) -> Self {
         let options = setup.options;
         let rounds = match options.rounds {
             Rounds::Fixed(rounds) => rounds,
             Rounds::Within { total, fewest } => {
-                let left = total.saturating_sub(begun.elapsed());
-                let (round, surge) = round_lengths(options, &warmed, control.as_ref());
-                rates::rounds(left, round, surge, fewest)
+                let left = total.saturating_sub(setup.begun.elapsed());
+                let controls = control.as_ref().map(|control| control.expected(warmed.around));
+                let round = warmed.round.longer(controls.unwrap_or_default());
+                rates::rounds(left, round, fewest)
             }
         };
         let result = RunResult {
@@ -234,25 +235,6 @@ impl Job for Comparison<'_> {
     fn goes_on(&mut self, round: u32) -> Result<bool, RunError> {
         Ok(round < self.rounds)
     }
-}
-
-/// How long a round lasts without a surge, and how much longer with one.
-fn round_lengths(
-    options: &Options,
-    warmed: &WarmedUp,
-    control: Option<&ControlDrains>,
-) -> (Duration, Duration) {
-    let of = |with_surge| -> Duration {
-        let lengths = options.contenders.iter().zip(&warmed.capacities).map(|(contender, capacity)| {
-            let own: u64 =
-                warmed_by_itself(contender, options.worker_warm_up).iter().map(PhaseSpec::events).sum();
-            let own = Duration::from_secs_f64(own as f64 / capacity.drain_per_s.max(1.0));
-            own + rates::length(&warmed.record.rates, *capacity, options.sizes, with_surge)
-        });
-        lengths.map(|length| length + warmed.around).sum()
-    };
-    let controls = control.map(|control| control.expected(warmed.around)).unwrap_or_default();
-    (of(false) + controls, of(true).saturating_sub(of(false)))
 }
 
 /// The configurations as a result holds them, without trials.
