@@ -1,6 +1,6 @@
 //! Names what held a phase back, from measured utilisation. Pure.
 //!
-//! Where the machine's cores were all busy, nothing of it could run faster whatever else is changed: the bottleneck is the
+//! Where the machine's cores were all busy, and not for other programs most of all, nothing of it could run faster whatever else is changed: the bottleneck is the
 //! **host**, and the evidence says which component used most of it and what consumers waited for.
 //!
 //! Otherwise a consumer is one loop that does one thing at a time, so the part of the phase that it spent on each thing says
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use payment_delivery::probe::Activity;
 
+use super::noise::foreign_cpu;
 use super::timeline::{ConsumerWork, Spent};
 use lanebench_result::{Bottleneck, Resource};
 
@@ -20,6 +21,9 @@ pub const SHARE_MIN: f64 = 0.5;
 
 /// From this part of all CPUs busy on, the host had nothing left.
 pub const HOST_FULL: f64 = 0.9;
+
+/// From this part of all CPUs on, other programs are what keeps the host busy.
+const OTHERS_MOST: f64 = 0.5;
 
 /// What one consumer spent its part of a phase on.
 ///
@@ -93,7 +97,9 @@ pub fn bottleneck(consumers: &[ConsumerTime], resources: &[Resource], cores: usi
 /// That the host had nothing left, and for whom most of it went; `None` where it had.
 fn host_full(resources: &[Resource], cores: usize) -> Option<String> {
     let host = resources.iter().find(|r| r.name == "host")?;
-    if host.cores_busy < HOST_FULL * cores.max(1) as f64 {
+    // What other programs use up is a disturbance, of which a warning tells, and no bottleneck of the run.
+    let by_others = foreign_cpu(resources, cores).is_some_and(|part| part >= OTHERS_MOST);
+    if host.cores_busy < HOST_FULL * cores.max(1) as f64 || by_others {
         return None;
     }
     let components = resources.iter().filter(|r| r.name != "host");
@@ -227,5 +233,12 @@ mod tests {
         );
         assert_eq!(bottleneck(&store, &resources(1.79), 2).name, "store");
         assert_eq!(bottleneck(&store, &resources(1.79), 1).name, "host");
+        // Of two cores, others use one and a half.
+        let mut others = resources(1.96);
+        others.extend(others[1..2].to_vec());
+        others[1].cores_busy = 0.06;
+        (others[3].name, others[3].cores_busy) = ("kafka".into(), 0.12);
+        others[0].name = "harness".into();
+        assert_eq!(bottleneck(&store, &others, 2).name, "store");
     }
 }
