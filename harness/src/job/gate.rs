@@ -261,10 +261,7 @@ impl Rounds<'_> {
     fn save(&mut self) -> Result<(), RunError> {
         self.environment.load_max = self.environment.load_max.max(load_average()?);
         let mut found = self.found.clone();
-        if !self.warmed.record.settled {
-            let moved = self.warmed.record.passes.last().map(|pass| pass.moved.clone()).unwrap_or_default();
-            found.push((warnings::WarningKind::NotSettled { moved }, None));
-        }
+        found.extend(warnings::not_settled(&self.warmed.record).map(|kind| (kind, None)));
         let about = About {
             command_line: self.setup.command_line.clone(),
             started_at: self.began.stamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),

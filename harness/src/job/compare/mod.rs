@@ -167,11 +167,7 @@ impl<'a> Comparison<'a> {
     /// Warnings that follow from the warm-up.
     fn of_rates(&self) -> Vec<warnings::Seen> {
         let (warm_up, options) = (&self.warmed.record, self.setup.options);
-        let mut found = Vec::new();
-        if !warm_up.settled {
-            let moved = warm_up.passes.last().map(|pass| pass.moved.clone()).unwrap_or_default();
-            found.push(warnings::WarningKind::NotSettled { moved });
-        }
+        let mut found = Vec::from_iter(warnings::not_settled(warm_up));
         if options.requested.surge && warm_up.rates.surge.is_none() {
             let (smallest, largest) = rates::extremes(warm_up.sustained_per_s.values().copied());
             found.push(warnings::WarningKind::NoSurge { ratio: largest / smallest });

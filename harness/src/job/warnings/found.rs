@@ -7,7 +7,7 @@ use super::{Seen, WarningKind};
 use crate::job::options::Options;
 use crate::job::summary::grows;
 use crate::measure::noise;
-use crate::record::{Distribution, Phase, PhaseKind, RunResult, Trial, counting_rounds};
+use crate::record::{Distribution, Phase, PhaseKind, RunResult, Trial, WarmUp, counting_rounds};
 use crate::stack::{C1_ALONE, Facts};
 use crate::trial::options::kebab;
 
@@ -54,6 +54,12 @@ pub(crate) fn beforehand(options: &Options, facts: &Facts, cores: usize, kept_to
     found.extend(options.inject.map(|kind| WarningKind::Injected { what: kebab(&kind) }));
     found.extend(options.trial.throttle.map(|part| WarningKind::Throttled { what: kebab(&part) }));
     found.into_iter().map(|kind| (kind, None)).collect()
+}
+
+/// That something was still getting faster when the warm-up ended.
+pub(crate) fn not_settled(warm_up: &WarmUp) -> Option<WarningKind> {
+    let moved = warm_up.passes.last().map(|pass| pass.moved.clone()).unwrap_or_default();
+    (!warm_up.settled).then_some(WarningKind::NotSettled { moved })
 }
 
 /// Warnings that show in one trial.

@@ -10,7 +10,7 @@ use crate::stack::C1_BIAS;
 
 mod found;
 
-pub(crate) use found::{afterwards, beforehand, of_trial, overloaded};
+pub(crate) use found::{afterwards, beforehand, not_settled, of_trial, overloaded};
 
 /// Every warning, each with its cause; its text names the flag that helps.
 #[derive(Clone, Debug, PartialEq)]
