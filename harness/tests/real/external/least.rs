@@ -5,7 +5,7 @@ use std::path::Path;
 use libtest_mimic::Failed;
 
 use super::broker::StrictBroker;
-use super::{At, SECRET, SECRET_ENCODED, login, redis, sql};
+use super::{At, SECRET, SECRET_ENCODED, SHORT, login, redis, sql};
 use crate::Case;
 use crate::bed::{Bed, check};
 use crate::tools::{psql, redis_cli, shown};
@@ -110,17 +110,8 @@ async fn on(broker: &StrictBroker, at: &At, bed: &Bed) -> Result<(), Failed> {
     }
     let scratch = tempfile::tempdir()?;
     for worker in ["in-process", "process"] {
-        let mut compare = at.lanebench(&[
-            "compare",
-            "--quiet",
-            "--no-surge",
-            "--no-warm-up",
-            "--configs",
-            "1p1c",
-            "--rounds",
-            "1",
-        ]);
-        compare.args(["--drain-events", "800", "--rate", "500", "--duration", "1s", "--worker", worker]);
+        let mut compare = at.lanebench(&["compare", "--quiet", "--drain-events", "800", "--worker", worker]);
+        compare.args(SHORT);
         let output = compare.arg("--out").arg(scratch.path().join(worker)).output().await?;
         check(output.status.code() == Some(0), shown(&output))?;
         check(!shown(&output).contains("is left on the stack"), shown(&output))?;

@@ -36,6 +36,10 @@ const SECRET_ENCODED: &str = "S3cr%23t%2FW%25rd%26%C3%A9%3D%3F";
 /// The beginning of both.
 const SECRET_BEGINS: &str = "S3cr";
 
+/// Flags of `compare` for a run that ends soon; the backlog's size is each test's own.
+const SHORT: [&str; 10] =
+    ["--configs", "1p1c", "--rounds", "1", "--no-surge", "--no-warm-up", "--rate", "500", "--duration", "1s"];
+
 /// Addresses of an external stack.
 #[derive(Clone)]
 struct At {

@@ -8,7 +8,7 @@ use payment_delivery::kafka::admin::Admin;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::At;
+use super::{At, SHORT};
 use crate::Case;
 use crate::bed::{Bed, check};
 use crate::tools::{psql, shown};
@@ -34,19 +34,8 @@ impl Waiting {
     fn new(at: &At, scratch: &tempfile::TempDir) -> Result<Self, Failed> {
         let mut command = Command::new("sh");
         command.args(["-c", "read -r go; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_lanebench")]);
-        command.args([
-            "compare",
-            "--stack",
-            "external",
-            "--quiet",
-            "--no-surge",
-            "--no-warm-up",
-            "--configs",
-            "1p1c",
-            "--rounds",
-            "1",
-        ]);
-        command.args(["--drain-events", "500", "--rate", "500", "--duration", "1s", "--prefix", "clash"]);
+        command.args(["compare", "--stack", "external", "--quiet", "--drain-events", "500"]);
+        command.args(SHORT).args(["--prefix", "clash"]);
         command.arg("--out").arg(scratch.path().join("report"));
         command
             .env("LANEBENCH_BOOTSTRAP", &at.bootstrap)
@@ -144,11 +133,8 @@ fn prefix(bed: &Bed) -> Result<(), Failed> {
         let scratch = tempfile::tempdir()?;
         let admin = Admin::connect(&bed.endpoints().bootstrap, Duration::from_secs(30)).await?;
         let run = async |flags: &[&str], out: &str| -> Result<(), Failed> {
-            let mut compare =
-                At::shared(bed).lanebench(&["compare", "--quiet", "--no-surge", "--configs", "1p1c"]);
-            compare
-                .args("--rounds 1 --no-warm-up --drain-events 500 --rate 500 --duration 1s".split(' '))
-                .args(flags);
+            let mut compare = At::shared(bed).lanebench(&["compare", "--quiet", "--drain-events", "500"]);
+            compare.args(SHORT).args(flags);
             let output = compare.arg("--out").arg(scratch.path().join(out)).output().await?;
             check(output.status.code() == Some(0), shown(&output))
         };

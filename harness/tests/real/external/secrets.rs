@@ -10,7 +10,7 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use tokio::process::{Child, Command};
 
-use super::{At, SECRET, SECRET_BEGINS, SECRET_ENCODED, bare, ledger, login, redis, sql};
+use super::{At, SECRET, SECRET_BEGINS, SECRET_ENCODED, SHORT, bare, ledger, login, redis, sql};
 use crate::Case;
 use crate::bed::{Bed, check, until};
 use crate::tools::{shown, signal};
@@ -24,21 +24,6 @@ pub(super) const CASES: &[Case] = &[
 pub(super) const NIGHTLY: &[Case] = &[
     ("external: no gate and no check has a secret in what it prints, writes or starts", gates),
     ("external: a password apart from its URL works, and is in nothing either", apart_works),
-];
-
-const SHORT: &[&str] = &[
-    "--configs",
-    "1p1c",
-    "--rounds",
-    "1",
-    "--no-surge",
-    "--no-warm-up",
-    "--drain-events",
-    "300",
-    "--rate",
-    "500",
-    "--duration",
-    "1s",
 ];
 
 fn compares(bed: &Bed) -> Result<(), Failed> {
@@ -90,7 +75,12 @@ fn secretive(
 async fn comparing(at: &At, scratch: &Path) -> Result<(), Failed> {
     let compare = |name: &str| {
         let mut command = at.lanebench(&["compare", "--worker", "process", "--format", "json"]);
-        command.arg("--out").arg(scratch.join(name)).args(SHORT).env("LANEBENCH_LOG", "trace");
+        command
+            .arg("--out")
+            .arg(scratch.join(name))
+            .args(["--drain-events", "300"])
+            .args(SHORT)
+            .env("LANEBENCH_LOG", "trace");
         command
     };
     let mut flags = compare("flags");
@@ -142,7 +132,7 @@ async fn failing(at: &At, scratch: &Path) -> Result<(), Failed> {
     for (name, command) in [("worker", "--worker-cmd"), ("baseline", "--baseline-cmd")] {
         let mut failing = if name == "worker" {
             let mut compare = at.lanebench(&["compare", command, tells]);
-            compare.args(SHORT);
+            compare.args(["--drain-events", "300"]).args(SHORT);
             compare
         } else {
             at.lanebench(&["gate", command, tells, "--worker-cmd", tells])
@@ -198,7 +188,12 @@ async fn apart(at: &At, scratch: &Path) -> Result<(), Failed> {
 
     // Whole, with workers that must not take the parts for a second way.
     let mut compare = bare_at.lanebench(&["compare", "--worker", "process", "--quiet"]);
-    compare.arg("--out").arg(scratch.join("apart")).args(SHORT).env("LANEBENCH_LOG", "trace");
+    compare
+        .arg("--out")
+        .arg(scratch.join("apart"))
+        .args(["--drain-events", "300"])
+        .args(SHORT)
+        .env("LANEBENCH_LOG", "trace");
     compare.env("LANEBENCH_DATABASE_PASSWORD_FILE", &file).env("LANEBENCH_REDIS_PASSWORD", SECRET);
     let (output, _) = watched(compare).await?;
     clean(&output, 0, &scratch.join("apart"))?;

@@ -9,7 +9,7 @@ use libtest_mimic::Failed;
 use nix::unistd::{Uid, User};
 use tokio::process::Command;
 
-use super::{At, bare, redis, refuses, sql};
+use super::{At, SHORT, bare, redis, refuses, sql};
 use crate::Case;
 use crate::bed::{Bed, check, until};
 use crate::tools::{psql, shown};
@@ -142,17 +142,8 @@ async fn works(bed: &Bed, at: &At, ca: &Path) -> Result<(), Failed> {
     let at = at.database(&super::login(&at.database_url, "tls_only", "tls"));
     for place in ["in-process", "process"] {
         let out = scratch.path().join(place);
-        let mut compare = at.lanebench(&[
-            "compare",
-            "--quiet",
-            "--no-surge",
-            "--no-warm-up",
-            "--configs",
-            "1p1c",
-            "--rounds",
-            "1",
-        ]);
-        compare.args(["--drain-events", "800", "--rate", "500", "--duration", "1s", "--worker", place]);
+        let mut compare = at.lanebench(&["compare", "--quiet", "--drain-events", "800", "--worker", place]);
+        compare.args(SHORT);
         // Relative, as a user may give it: a worker runs elsewhere, perhaps.
         compare.arg("--redis-ca").arg(ca.file_name().unwrap_or_default());
         compare.current_dir(ca.parent().unwrap_or(Path::new("/"))).arg("--out").arg(&out);
