@@ -18,6 +18,9 @@ pub struct Trial {
     /// How long the modelled call really took an event, over the whole trial; none where none is modelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_time_ns: Option<Distribution>,
+    /// Cores that the brokers' JIT compilers kept busy meanwhile; null where they can't be seen.
+    #[serde(default)]
+    pub jit_cores: Option<f64>,
     /// What is known of the worker as a process of its own; none where consumers are a part of the harness's process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerProcess>,

@@ -96,12 +96,27 @@ pub struct Requested {
 }
 
 /// What one configuration did in the last pass of the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Capacity {
     /// A backlog worked off, events/s.
     pub drain_per_s: f64,
     /// While the producer sends, events/s; where that was not measured, the drain's.
     pub sustained_per_s: f64,
+}
+
+impl Capacity {
+    /// Of each rate the larger.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            drain_per_s: self.drain_per_s.max(other.drain_per_s),
+            sustained_per_s: self.sustained_per_s.max(other.sustained_per_s),
+        }
+    }
+}
+
+/// The smallest sustained capacity.
+pub fn smallest(capacities: &[Capacity]) -> f64 {
+    extremes(capacities.iter().map(|c| c.sustained_per_s)).0
 }
 
 /// Smallest and largest of some rates; 0 and 0 for none.
@@ -170,7 +185,7 @@ pub(crate) fn phases(
     with_surge: bool,
 ) -> Vec<PhaseSpec> {
     let (_, fastest_drain) = extremes(capacities.iter().map(|c| c.drain_per_s));
-    let (smallest, _) = extremes(capacities.iter().map(|c| c.sustained_per_s));
+    let smallest = smallest(capacities);
     let mut phases = vec![PhaseSpec::new(PhaseKind::Drain, Offer::Backlog { events: rates.drain_events })];
     phases.extend(sustained(fastest_drain, sizes));
     if rates.steady_s > 0.0 {

@@ -2,12 +2,11 @@
 
 use crate::record::{Pass, PassTrial};
 
-/// JIT compilers that keep this many cores busy, or more, are at work.
-const JIT_CORES: f64 = 0.03;
-/// Brokers whose CPU time an event fell by more than this part since the pass before are still getting faster.
-const BROKER_CPU_FELL: f64 = 0.10;
-/// So is a median response time that fell by more than this part.
-const RESPONSE_FELL: f64 = 0.33;
+/// JIT compilers that use this part of the host's CPU time, or more, are at work.
+const JIT_PART: f64 = 0.05;
+/// Brokers whose CPU time an event fell by more than this part since the pass before are still getting faster; so is what has
+/// a median response time that did.
+const FELL: f64 = 0.33;
 /// Where neither is known, a throughput that changed by more than this part has not settled.
 const THROUGHPUT_CHANGED: f64 = 0.15;
 /// Failed proofs of one steady rate until it is lowered.
@@ -16,8 +15,10 @@ const PROOFS: u32 = 2;
 const LOWERED_MAX: u32 = 3;
 
 /// The passes so far, and what follows from them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Settling {
+    /// Of the host.
+    cores: usize,
     passes: Vec<Pass>,
     /// Failed proofs of the present rate.
     failed: u32,
@@ -35,6 +36,11 @@ pub(super) enum Next {
 }
 
 impl Settling {
+    /// On a host of so many cores.
+    pub(super) fn new(cores: usize) -> Self {
+        Self { cores, passes: Vec::new(), failed: 0, lowered: 0 }
+    }
+
     /// How often the steady rate was lowered.
     pub(super) fn lowered(&self) -> u32 {
         self.lowered
@@ -48,13 +54,13 @@ impl Settling {
 
     /// Takes a pass. `chosen` says that the rate is ours, to be lowered where it proves too high.
     pub(super) fn add(&mut self, mut pass: Pass, chosen: bool) -> Next {
-        let before = self.passes.last();
+        let (before, cores) = (self.passes.last(), self.cores);
         pass.moved = pass
             .configurations
             .iter()
             .flat_map(|(name, now)| {
                 let before = before.and_then(|pass| pass.configurations.get(name));
-                moved(before, now).into_iter().map(move |what| format!("{name}: {what}"))
+                moved(before, now, cores).into_iter().map(move |what| format!("{name}: {what}"))
             })
             .collect();
         let still = !pass.moved.is_empty();
@@ -83,10 +89,10 @@ pub(super) fn proven(pass: &Pass) -> Option<f64> {
 }
 
 /// What of a configuration has not settled, a phrase each.
-fn moved(before: Option<&PassTrial>, now: &PassTrial) -> Vec<String> {
+fn moved(before: Option<&PassTrial>, now: &PassTrial, cores: usize) -> Vec<String> {
     let mut moved = Vec::new();
-    if let Some(cores) = now.jit_cores.filter(|cores| *cores >= JIT_CORES) {
-        moved.push(format!("the brokers' compilers kept {cores:.2} cores busy"));
+    if let Some(busy) = now.jit_cores.filter(|busy| *busy >= JIT_PART * cores as f64) {
+        moved.push(format!("the brokers' compilers kept {busy:.2} cores busy"));
     }
     let Some(before) = before else {
         moved.push("one pass tells no change".to_owned());
@@ -94,12 +100,12 @@ fn moved(before: Option<&PassTrial>, now: &PassTrial) -> Vec<String> {
     };
     let fell = |before: f64, now: f64| 1.0 - now / before.max(f64::MIN_POSITIVE);
     let broker = before.broker_cpu_ns_per_event.zip(now.broker_cpu_ns_per_event);
-    if let Some(part) = broker.map(|(before, now)| fell(before, now)).filter(|part| *part > BROKER_CPU_FELL) {
+    if let Some(part) = broker.map(|(before, now)| fell(before, now)).filter(|part| *part > FELL) {
         moved.push(format!("the brokers' CPU time an event fell by {:.0} %", part * 100.0));
     }
     let response = before.response_time_ns_p50.zip(now.response_time_ns_p50);
     let response = response.map(|(before, now)| fell(before as f64, now as f64));
-    if let Some(part) = response.filter(|part| *part > RESPONSE_FELL) {
+    if let Some(part) = response.filter(|part| *part > FELL) {
         moved.push(format!("the median response time fell by {:.0} %", part * 100.0));
     }
     if broker.is_some() && now.offered_per_s.is_some() && response.is_none() {
@@ -134,7 +140,7 @@ mod tests {
 
     #[track_caller]
     fn after_calm(now: PassTrial, expected: Next, words: &str) {
-        let mut settling = Settling::default();
+        let mut settling = Settling::new(2);
         settling.add(pass(CALM), true);
         assert_eq!(settling.add(pass(now), true), expected);
         let (passes, settled) = settling.into_passes();
@@ -146,10 +152,12 @@ mod tests {
     #[test]
     fn what_moves_is_named() {
         after_calm(CALM, Next::Rounds, "");
-        after_calm(PassTrial { jit_cores: Some(0.03), ..CALM }, Next::Pass, "compilers kept 0.03 cores busy");
+        let jit = |cores| PassTrial { jit_cores: Some(cores), ..CALM };
+        after_calm(jit(0.10), Next::Pass, "compilers kept 0.10 cores busy"); // of two
+        after_calm(jit(0.09), Next::Rounds, "");
         let cpu = |ns| PassTrial { broker_cpu_ns_per_event: Some(ns), ..CALM };
-        after_calm(cpu(265_000.0), Next::Pass, "CPU time an event fell by 12 %");
-        after_calm(cpu(275_000.0), Next::Rounds, "");
+        after_calm(cpu(200_000.0), Next::Pass, "CPU time an event fell by 33 %");
+        after_calm(cpu(202_000.0), Next::Rounds, "");
         after_calm(cpu(900_000.0), Next::Rounds, ""); // what rises is noise, not a warm-up
         let p50 = |ns| PassTrial { response_time_ns_p50: Some(ns), ..CALM };
         after_calm(p50(3_200_000), Next::Pass, "median response time fell by 36 %");
@@ -165,12 +173,12 @@ mod tests {
 
     #[test]
     fn one_pass_is_never_enough() {
-        assert_eq!(Settling::default().add(pass(CALM), true), Next::Pass);
+        assert_eq!(Settling::new(2).add(pass(CALM), true), Next::Pass);
     }
 
     #[test]
     fn of_brokers_that_compile_one_open_loop_is_not_enough() {
-        let mut settling = Settling::default();
+        let mut settling = Settling::new(2);
         settling.add(
             pass(PassTrial { offered_per_s: None, response_time_ns_p50: None, grows: None, ..CALM }),
             true,
@@ -190,7 +198,7 @@ mod tests {
             ..CALM
         };
         let unseen = PassTrial { jit_cores: None, broker_cpu_ns_per_event: None, ..CALM };
-        let mut settling = Settling::default();
+        let mut settling = Settling::new(2);
         settling.add(pass(first), true);
         assert_eq!(settling.add(pass(unseen), true), Next::Rounds);
         assert_eq!(
@@ -199,7 +207,7 @@ mod tests {
         );
 
         let unseen = first;
-        let mut settling = Settling::default();
+        let mut settling = Settling::new(2);
         settling.add(pass(unseen), true);
         let faster = PassTrial { drain_per_s: 2400.0, ..unseen };
         assert_eq!(settling.add(pass(faster), true), Next::Pass);
@@ -209,7 +217,7 @@ mod tests {
     #[test]
     fn a_rate_that_is_ours_is_lowered_after_two_failed_proofs_three_times_at_most() {
         let grows = PassTrial { grows: Some(true), ..CALM };
-        let mut settling = Settling::default();
+        let mut settling = Settling::new(2);
         let lowered: Vec<u32> = (0..8)
             .map(|_| {
                 settling.add(pass(grows), true);
@@ -221,7 +229,7 @@ mod tests {
         let (passes, settled) = settling.into_passes();
         assert!(!settled && passes.last().unwrap().moved.join("").contains("its backlog grew"));
 
-        let mut asked = Settling::default();
+        let mut asked = Settling::new(2);
         asked.add(pass(grows), false);
         assert_eq!(
             (asked.add(pass(grows), false), asked.lowered()),

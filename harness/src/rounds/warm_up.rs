@@ -1,6 +1,8 @@
 //! The warm-up: discarded trials of every contender in turns, until brokers and programs have settled and a steady rate is
 //! proven (docs/method.md, "Warm-up" and "Rates").
 
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use super::rates::{self, Capacity, Requested, RoundLength, Sizes};
@@ -8,18 +10,17 @@ use super::settled::{Next, Settling, proven};
 use super::{TrialPlace, warmed_by_itself};
 use crate::contender::Contender;
 use crate::error::RunError;
-use crate::measure::resources::JitTime;
 use crate::record::{GrowthVerdict, Pass, PassTrial, PhaseKind, Rates, Trial, WarmUp};
 use crate::trial::phase::{Draw, Offer, PhaseSpec, plan};
 use crate::trial::{TrialRunner, TrialSpec};
 use crate::workload::Segment;
 
 /// Each later drain lasts about this long.
-const DRAIN: Duration = Duration::from_millis(1500);
+const DRAIN: Duration = Duration::from_millis(1000);
 /// Events of the first drain, enough to wake every part.
 const FIRST_EVENTS: u64 = 1500;
 /// An open loop lasts this long: some hundred events tell a median.
-const OPEN_LOOP: Duration = Duration::from_secs(4);
+const OPEN_LOOP: Duration = Duration::from_secs(3);
 
 /// What a warm-up is given.
 pub(crate) struct WarmUpSpec<'a> {
@@ -42,7 +43,7 @@ pub(crate) struct Limit {
     pub(crate) leaves: Option<Leaves>,
 }
 
-/// Time for so many rounds.
+/// Time for so many rounds, each as long as the best that its contenders have shown so far makes it: what has not settled gets faster.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leaves {
     /// When they should have ended.
@@ -74,8 +75,9 @@ pub(crate) struct WarmedUp {
 /// Runs passes until all have settled, or the limit is reached.
 pub(crate) async fn warm_up(runner: &TrialRunner<'_>, spec: &WarmUpSpec<'_>) -> Result<WarmedUp, RunError> {
     let begun = Instant::now();
-    let mut settling = Settling::default();
+    let mut settling = Settling::new(available_parallelism().map_or(1, NonZeroUsize::get));
     let mut capacities: Vec<Option<Capacity>> = vec![None; spec.contenders.len()];
+    let mut best: Vec<Capacity> = Vec::new();
     let mut around = Duration::ZERO;
     let mut number = 0;
     loop {
@@ -100,11 +102,16 @@ pub(crate) async fn warm_up(runner: &TrialRunner<'_>, spec: &WarmUpSpec<'_>) -> 
         let proven_per_s = proven(&pass);
         let next = settling.add(pass, spec.requested.rate_per_s.is_none());
         let capacities: Vec<Capacity> = capacities.iter().flatten().copied().collect();
-        let (smallest, _) = rates::extremes(capacities.iter().map(|capacity| capacity.sustained_per_s));
-        let steady_per_s = proven_per_s.unwrap_or_else(|| rates::steady_per_s(smallest, settling.lowered()));
+        let unproven_per_s = || rates::steady_per_s(rates::smallest(&capacities), settling.lowered());
+        let steady_per_s = proven_per_s.unwrap_or_else(unproven_per_s);
         let rates = rates::fix(&capacities, spec.requested, spec.sizes, steady_per_s);
-        let round = round_length(spec, &rates, &capacities, around);
-        if next == Next::Rounds || spec.limit.forbids(begun.elapsed(), pass_begun.elapsed(), round) {
+        best.resize(capacities.len(), Capacity::default());
+        best.iter_mut().zip(&capacities).for_each(|(best, now)| *best = best.max(*now));
+        let hoped = rates::steady_per_s(rates::smallest(&best), settling.lowered());
+        let hoped = rates::fix(&best, spec.requested, spec.sizes, hoped);
+        let hoped = round_length(spec, &hoped, &best, around);
+        if next == Next::Rounds || spec.limit.forbids(begun.elapsed(), pass_begun.elapsed(), hoped) {
+            let round = round_length(spec, &rates, &capacities, around);
             let record = record(settling, spec, &capacities, rates, begun.elapsed());
             return Ok(WarmedUp { record, capacities, around, round });
         }
@@ -153,8 +160,7 @@ fn open_loop(spec: &WarmUpSpec<'_>, known: &[Capacity], lowered: u32) -> Option<
     if spec.sizes.steady_events <= 0.0 || known.is_empty() {
         return None;
     }
-    let (smallest, _) = rates::extremes(known.iter().map(|capacity| capacity.sustained_per_s));
-    Some(spec.requested.rate_per_s.unwrap_or_else(|| rates::steady_per_s(smallest, lowered)))
+    Some(spec.requested.rate_per_s.unwrap_or_else(|| rates::steady_per_s(rates::smallest(known), lowered)))
 }
 
 /// What a contender does in a pass: what it will do in a trial, but shorter.
@@ -216,13 +222,10 @@ async fn one(
         place: TrialPlace { round: 0, position: 0, seed },
         phases: &phases,
     };
-    let (begun, compiled) = (Instant::now(), JitTime::read(runner.broker_pids()));
+    let begun = Instant::now();
     let trial = runner.trial(&trial).await.map_err(|error| error.of(&contender.name))?;
-    let (took, compiled_by_now) = (begun.elapsed(), JitTime::read(runner.broker_pids()));
-    let jit_cores = compiled_by_now.zip(compiled).map(|(after, before)| {
-        after.since(&before).as_secs_f64() / took.as_secs_f64().max(f64::MIN_POSITIVE)
-    });
-    let found = found(&trial, jit_cores);
+    let took = begun.elapsed();
+    let found = found(&trial);
     if found.drain_per_s <= 0.0 {
         return Err(RunError::Load(format!("the warm-up of {} made no event visible", contender.name)));
     }
@@ -231,13 +234,16 @@ async fn one(
 }
 
 /// What a pass keeps of a trial.
-fn found(trial: &Trial, jit_cores: Option<f64>) -> PassTrial {
+fn found(trial: &Trial) -> PassTrial {
     let throughput = |kind| trial.phase(kind).map_or(0.0, |phase| phase.throughput_per_s);
     let drain_per_s = throughput(PhaseKind::Drain);
     let sustained_per_s = throughput(PhaseKind::Sustained);
     let open_loop = trial.phase(PhaseKind::Steady);
-    let events: u64 = trial.phases.iter().map(|phase| phase.events).sum();
-    let brokers = trial.phases.iter().flat_map(|phase| &phase.resources).filter(|used| used.name == "kafka");
+    // Of the closed loop, whose rate is the configuration's own in every pass: brokers cost more an event at a lower rate.
+    let closed_loop = trial.phase(PhaseKind::Sustained).map(std::slice::from_ref);
+    let judged = closed_loop.unwrap_or(&trial.phases);
+    let events: u64 = judged.iter().map(|phase| phase.events).sum();
+    let brokers = judged.iter().flat_map(|phase| &phase.resources).filter(|used| used.name == "kafka");
     let broker_s = brokers.map(|used| used.cpu_s).reduce(|a, b| a + b);
     PassTrial {
         drain_per_s,
@@ -247,7 +253,7 @@ fn found(trial: &Trial, jit_cores: Option<f64>) -> PassTrial {
             .and_then(|phase| phase.response_time_ns.as_ref())
             .map(|response| response.p50),
         grows: open_loop.and_then(|phase| phase.grows).map(|grows| grows.verdict == GrowthVerdict::Grows),
-        jit_cores,
+        jit_cores: trial.jit_cores,
         broker_cpu_ns_per_event: broker_s.filter(|_| events > 0).map(|cpu_s| cpu_s * 1e9 / events as f64),
         untrue: !trial.verification.passed,
     }

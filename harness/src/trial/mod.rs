@@ -9,7 +9,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use payment_delivery::kafka::partitioner::partition_for_key;
 use payment_delivery::probe::{Both, Probe};
@@ -41,7 +41,7 @@ use crate::contender::{Contender, Lanes};
 use crate::error::RunError;
 use crate::measure::gc_log::GcLogs;
 use crate::measure::lag::LagGauge;
-use crate::measure::resources::API_THREAD_PREFIX;
+use crate::measure::resources::{API_THREAD_PREFIX, JitTime};
 use crate::measure::{Clock, Timeline};
 use crate::progress::Progress;
 use crate::record::Trial;
@@ -120,17 +120,17 @@ impl<'a> TrialRunner<'a> {
         Self { workspace, progress, cancel, runtime, options, pids, gc_logs, threads, lag }
     }
 
-    /// Processes of the brokers, where they are known.
-    pub(crate) fn broker_pids(&self) -> &[u32] {
-        &self.pids.kafka
-    }
-
     /// Runs one trial and removes what it made, however it ends.
     pub(crate) async fn trial(&self, spec: &TrialSpec<'_>) -> Result<Trial, RunError> {
         let place = self.workspace.trial(&spec.name, spec.contender).await?;
         let cancel = self.cancel.child_token();
         let _ended = cancel.clone().drop_guard(); // ends the sender's wait, whichever way this is left
-        let outcome = Box::pin(self.run(spec, &place, &cancel)).await;
+        let (begun, compiled) = (Instant::now(), JitTime::read(&self.pids.kafka));
+        let mut outcome = Box::pin(self.run(spec, &place, &cancel)).await;
+        if let Ok(trial) = &mut outcome {
+            let compiled = JitTime::read(&self.pids.kafka).zip(compiled).map(|(now, then)| now.since(&then));
+            trial.jit_cores = compiled.map(|time| time.as_secs_f64() / begun.elapsed().as_secs_f64());
+        }
         if !self.options.keep {
             self.workspace.clear(&place).await;
         }

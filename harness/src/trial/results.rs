@@ -50,6 +50,7 @@ pub(super) fn trial(
         position: spec.place.position,
         phases: phases.into_iter().map(|(phase, run)| of.phase(&phase, run)).collect(),
         service_time_ns: distribution(&services),
+        jit_cores: None, // the runner sees it
         worker: reports.map(|reports| WorkerProcess {
             measured_from: if reports.taken.is_some() { "inside" } else { "outside" }.into(),
             peak_memory_bytes: trial.worker_peak_bytes,
