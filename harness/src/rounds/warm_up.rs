@@ -19,6 +19,8 @@ use crate::workload::Segment;
 const DRAIN: Duration = Duration::from_millis(1000);
 /// Events of the first drain, enough to wake every part.
 const FIRST_EVENTS: u64 = 1500;
+/// What the first drain may take where each event takes a known time.
+const FIRST_DRAIN: Duration = Duration::from_millis(1500);
 /// An open loop lasts this long: some hundred events tell a median.
 const OPEN_LOOP: Duration = Duration::from_secs(3);
 
@@ -181,7 +183,7 @@ fn phases(
         Some(_) => spec.sizes,
         None => Sizes { settle: spec.sizes.settle / 2, counted: spec.sizes.counted / 3, ..spec.sizes },
     };
-    let expected_per_s = capacity.map_or(events as f64 / DRAIN.as_secs_f64() * 4.0, |c| c.drain_per_s);
+    let expected_per_s = capacity.map_or(events as f64 / FIRST_DRAIN.as_secs_f64() * 4.0, |c| c.drain_per_s);
     phases.extend(rates::sustained(expected_per_s, sizes));
     phases.extend(open_loop_per_s.map(|rate_per_s| {
         let segment = Segment { rate_per_s, length: OPEN_LOOP };
@@ -196,7 +198,7 @@ fn first_events(contender: &Contender) -> u64 {
         return FIRST_EVENTS;
     }
     let lanes = contender.lanes.consumers.min(contender.lanes.partitions.unsigned_abs());
-    let known = DRAIN.as_secs_f64() / contender.service_time.as_secs_f64() * f64::from(lanes);
+    let known = FIRST_DRAIN.as_secs_f64() / contender.service_time.as_secs_f64() * f64::from(lanes);
     (known as u64).clamp(100, FIRST_EVENTS)
 }
 
