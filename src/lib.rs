@@ -1,7 +1,7 @@
 //! The payment-to-delivery pipeline: keyed events through Kafka to a delivery row and a status view.
 //!
 //! ```text
-//! PaymentEvent ─▶ kafka::producer ─▶ topic ─▶ kafka::fetch ─▶ worker ─▶ mode ─▶ store ─▶ view
+//! PaymentEvent ─▶ kafka::producer ─▶ topic ─▶ kafka::fetch ─▶ consumer ─▶ mode ─▶ store ─▶ view
 //!                 (murmur2 of the                 ▲              │
 //!                  order id)                      └─ kafka::group ┘ (membership, offsets)
 //! ```
@@ -11,17 +11,17 @@
 //! The pipeline does not know that it is measured: it calls a [`probe::Probe`], and `()` is the silent one.
 
 pub mod api;
+pub mod consumer;
 pub mod delivery;
 pub mod event;
+pub mod failure;
 #[cfg(any(test, feature = "contract-tests"))]
 mod frozen;
 pub mod intake;
 pub mod kafka;
-pub mod mode;
 pub mod probe;
 pub mod redact;
 pub mod store;
 pub mod timer;
 pub mod tls;
 pub mod view;
-pub mod worker;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{OrderId, Revision};
+use crate::failure::Component;
 use crate::kafka::Origin;
 
 /// One event at one consumer.
@@ -49,6 +50,8 @@ pub trait Probe: Send + Sync + 'static {
     fn visible(&self, _seen: Seen<'_>, _in_view: Revision) {}
     /// The message was parked: it waits in the store for what comes before it.
     fn parked(&self, _seen: Seen<'_>) {}
+    /// This event came late: so many that follow it had come before it, and are applied with it.
+    fn out_of_order(&self, _seen: Seen<'_>, _events: u32) {}
     /// The message at `origin` went to the dead-letter topic.
     fn dead_lettered(&self, _consumer: &str, _origin: Origin, _reason: &str) {}
     /// The processing loop of `consumer` spent `spent` on `activity`.
@@ -62,17 +65,25 @@ pub trait Probe: Send + Sync + 'static {
     /// Records from `from` up to `to` of `partition` were gone when they were asked for
     /// (only with `OutOfRange::Earliest`).
     fn skipped(&self, _consumer: &str, _partition: i32, _from: i64, _to: i64) {}
-    /// An attempt on `part` ("store", "view", "broker") failed and will be made again.
-    fn retried(&self, _consumer: &str, _part: &'static str, _error: &str) {}
+    /// An attempt at `component` failed and will be made again.
+    fn retried(&self, _consumer: &str, _component: Component, _error: &str) {}
+    /// An attempt at `component` succeeded after some that had failed.
+    fn recovered(&self, _consumer: &str, _component: Component) {}
+    /// From here on the raw reader reads `partition`: rskafka could not.
+    fn reads_raw(&self, _consumer: &str, _partition: i32, _why: &str) {}
+    /// Nothing of `partition` behind `since_offset` can be read, since a transaction is open; `None` once it has ended.
+    fn open_transaction(&self, _consumer: &str, _partition: i32, _since_offset: Option<i64>) {}
+    /// The group did not take a commit.
+    fn commit_refused(&self, _consumer: &str) {}
 }
 
 /// The silent probe.
 impl Probe for () {}
 
-/// Tells the probe and the log that an attempt on `part` failed and will be made again.
-pub(crate) fn retried(probe: &dyn Probe, consumer: &str, part: &'static str, error: &str) {
-    probe.retried(consumer, part, error);
-    tracing::warn!(consumer, part, error, "attempt failed, trying again");
+/// Tells the probe and the log that an attempt at `component` failed and will be made again.
+pub(crate) fn retried(probe: &dyn Probe, consumer: &str, component: Component, error: &str) {
+    probe.retried(consumer, component, error);
+    tracing::warn!(consumer, component = component.as_str(), error, "attempt failed, trying again");
 }
 
 /// Two probes, of which the second hears everything after the first.
@@ -101,6 +112,9 @@ impl Probe for Both {
     fn parked(&self, seen: Seen<'_>) {
         self.each(|probe| probe.parked(seen));
     }
+    fn out_of_order(&self, seen: Seen<'_>, events: u32) {
+        self.each(|probe| probe.out_of_order(seen, events));
+    }
     fn dead_lettered(&self, consumer: &str, origin: Origin, reason: &str) {
         self.each(|probe| probe.dead_lettered(consumer, origin, reason));
     }
@@ -119,8 +133,20 @@ impl Probe for Both {
     fn skipped(&self, consumer: &str, partition: i32, from: i64, to: i64) {
         self.each(|probe| probe.skipped(consumer, partition, from, to));
     }
-    fn retried(&self, consumer: &str, part: &'static str, error: &str) {
-        self.each(|probe| probe.retried(consumer, part, error));
+    fn retried(&self, consumer: &str, component: Component, error: &str) {
+        self.each(|probe| probe.retried(consumer, component, error));
+    }
+    fn recovered(&self, consumer: &str, component: Component) {
+        self.each(|probe| probe.recovered(consumer, component));
+    }
+    fn reads_raw(&self, consumer: &str, partition: i32, why: &str) {
+        self.each(|probe| probe.reads_raw(consumer, partition, why));
+    }
+    fn open_transaction(&self, consumer: &str, partition: i32, since_offset: Option<i64>) {
+        self.each(|probe| probe.open_transaction(consumer, partition, since_offset));
+    }
+    fn commit_refused(&self, consumer: &str) {
+        self.each(|probe| probe.commit_refused(consumer));
     }
 }
 
@@ -155,6 +181,9 @@ mod tests {
         fn parked(&self, seen: Seen<'_>) {
             self.note(&format!("parked {}", seen.revision));
         }
+        fn out_of_order(&self, seen: Seen<'_>, events: u32) {
+            self.note(&format!("out of order {} {events}", seen.revision));
+        }
         fn dead_lettered(&self, consumer: &str, origin: Origin, reason: &str) {
             self.note(&format!("dead {consumer} {origin} {reason}"));
         }
@@ -173,8 +202,20 @@ mod tests {
         fn skipped(&self, consumer: &str, partition: i32, from: i64, to: i64) {
             self.note(&format!("skipped {consumer} {partition} {from} {to}"));
         }
-        fn retried(&self, consumer: &str, part: &'static str, error: &str) {
-            self.note(&format!("retried {consumer} {part} {error}"));
+        fn retried(&self, consumer: &str, component: Component, error: &str) {
+            self.note(&format!("retried {consumer} {component:?} {error}"));
+        }
+        fn recovered(&self, consumer: &str, component: Component) {
+            self.note(&format!("recovered {consumer} {component:?}"));
+        }
+        fn reads_raw(&self, consumer: &str, partition: i32, why: &str) {
+            self.note(&format!("raw {consumer} {partition} {why}"));
+        }
+        fn open_transaction(&self, consumer: &str, partition: i32, since_offset: Option<i64>) {
+            self.note(&format!("open {consumer} {partition} {since_offset:?}"));
+        }
+        fn commit_refused(&self, consumer: &str) {
+            self.note(&format!("refused {consumer}"));
         }
     }
 
@@ -191,26 +232,36 @@ mod tests {
         both.stored(seen);
         both.visible(seen, 4);
         both.parked(seen);
+        both.out_of_order(seen, 2);
         both.dead_lettered("c", origin, "why");
         both.spent("c", Activity::Own, Duration::from_micros(5));
         both.assigned("c", &[1, 2]);
         both.released("c", true);
         both.committed("c", 1, 3);
         both.skipped("c", 1, 4, 9);
-        both.retried("c", "view", "away");
+        both.retried("c", Component::View, "away");
+        both.recovered("c", Component::View);
+        both.reads_raw("c", 1, "zstd");
+        both.open_transaction("c", 1, Some(7));
+        both.commit_refused("c");
         let heard = [
             "fetched 3",
             "ignored 3",
             "stored 3",
             "visible 3 4",
             "parked 3",
+            "out of order 3 2",
             "dead c partition 1 offset 2 why",
             "spent c Own 5µs",
             "assigned c [1, 2]",
             "released c true",
             "committed c 1 3",
             "skipped c 1 4 9",
-            "retried c view away",
+            "retried c View away",
+            "recovered c View",
+            "raw c 1 zstd",
+            "open c 1 Some(7)",
+            "refused c",
         ];
         let expected: Vec<_> =
             heard.iter().flat_map(|what| ["first", "second"].map(|name| format!("{name} {what}"))).collect();

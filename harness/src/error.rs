@@ -25,7 +25,7 @@ pub enum RunError {
     View(#[from] payment_delivery::view::ViewError),
     /// A consumer ended by itself.
     #[error(transparent)]
-    Worker(#[from] payment_delivery::worker::WorkerError),
+    Worker(#[from] payment_delivery::consumer::ConsumerError),
     /// The workload can't be planned.
     #[error(transparent)]
     Plan(#[from] crate::workload::PlanError),

@@ -87,10 +87,14 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Json<Well>, Problem
         Ok(Err(error)) => missing("view", error.to_string()),
         Err(_) => missing("view", no_answer()),
     }
+    for complaint in app.metrics.consumers.complaints() {
+        missing("consumers", complaint);
+    }
     if away.is_empty() {
         return Ok(Json(WELL));
     }
-    let parts: Vec<_> = away.iter().filter_map(|part| part.parameter).collect();
+    let mut parts: Vec<_> = away.iter().filter_map(|part| part.parameter).collect();
+    parts.dedup();
     let detail = format!("not ready: {}", parts.join(", "));
     let problem = Problem::of(StatusCode::SERVICE_UNAVAILABLE, "urn:problem:not-ready", "Not ready", detail);
     Err(Problem { errors: away, ..problem }.retry_after(1))

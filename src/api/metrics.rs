@@ -12,7 +12,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::consumers::Consumers;
 use super::pipeline::Pipeline;
+use crate::failure::Component;
 use crate::kafka::Origin;
 use crate::probe::{Probe, Seen};
 
@@ -67,6 +69,11 @@ pub struct Metrics {
     end: Family<Partition, Gauge<i64, AtomicI64>>,
     members: Gauge<i64, AtomicI64>,
     up: Family<Part, Gauge<i64, AtomicI64>>,
+    retrying: Family<Part, Gauge<i64, AtomicI64>>,
+    out_of_order: Counter,
+    commits_refused: Counter,
+    /// What the consumers of this process are at.
+    pub(super) consumers: Consumers,
     /// Events applied or ignored.
     stored: AtomicU64,
     ignored: AtomicU64,
@@ -79,7 +86,8 @@ impl Metrics {
         let requests = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
         let (payments, events, retries) = (Family::default(), Family::default(), Family::default());
         let (lag, end, up) = (Family::default(), Family::default(), Family::default());
-        let (resent, members) = (Counter::default(), Gauge::default());
+        let (resent, members, retrying) = (Counter::default(), Gauge::default(), Family::default());
+        let (out_of_order, commits_refused) = (Counter::default(), Counter::default());
         let build = Info::new(vec![
             ("version".to_owned(), version.to_owned()),
             ("commit".to_owned(), commit.to_owned()),
@@ -95,6 +103,21 @@ impl Metrics {
         registry.register("payments_resent", "Payments sent once more", resent.clone());
         registry.register("events", "Events seen by the consumers of this process", events.clone());
         registry.register("retries", "Attempts of these consumers that failed", retries.clone());
+        registry.register(
+            "retrying",
+            "Consumers of this process that try a part again, since an attempt failed and none has succeeded yet",
+            retrying.clone(),
+        );
+        registry.register(
+            "events_out_of_order",
+            "Events that came before their predecessor and were applied once that had come",
+            out_of_order.clone(),
+        );
+        registry.register(
+            "commits_refused",
+            "Commits of these consumers that the group did not take",
+            commits_refused.clone(),
+        );
         registry.register("lag_records", "Records that the group has not committed", lag.clone());
         registry.register("end_offset", "Offset that the partition's next record gets", end.clone());
         registry.register("group_members", "Members of the consumer group", members.clone());
@@ -110,7 +133,24 @@ impl Metrics {
             }
         }
         let (stored, ignored) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { registry, requests, payments, resent, events, retries, lag, end, members, up, stored, ignored }
+        Self {
+            registry,
+            requests,
+            payments,
+            resent,
+            events,
+            retries,
+            lag,
+            end,
+            members,
+            up,
+            retrying,
+            out_of_order,
+            commits_refused,
+            consumers: Consumers::default(),
+            stored,
+            ignored,
+        }
     }
 
     pub(super) fn request(&self, route: &str, method: &str, status: u16, took: Duration) {
@@ -151,6 +191,10 @@ impl Metrics {
     pub(super) fn text(&self, resent: u64) -> String {
         self.resent.inner().store(resent, Relaxed);
         self.count_applied();
+        for component in [Component::Broker, Component::Store, Component::View] {
+            let retrying = self.consumers.retrying(component) as i64;
+            self.retrying.get_or_create(&Part { part: component.as_str() }).set(retrying);
+        }
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_text::encode(&mut text, &self.registry);
@@ -183,7 +227,29 @@ impl Probe for Metrics {
     fn dead_lettered(&self, _consumer: &str, _origin: Origin, _reason: &str) {
         self.event("dead_lettered");
     }
-    fn retried(&self, _consumer: &str, part: &'static str, _error: &str) {
-        self.retries.get_or_create(&Part { part }).inc();
+    fn out_of_order(&self, _seen: Seen<'_>, events: u32) {
+        self.out_of_order.inc_by(events.into());
+    }
+    fn assigned(&self, consumer: &str, partitions: &[i32]) {
+        self.consumers.assigned(consumer, partitions);
+    }
+    fn released(&self, consumer: &str, _lost: bool) {
+        self.consumers.revoked(consumer);
+    }
+    fn retried(&self, consumer: &str, component: Component, error: &str) {
+        self.retries.get_or_create(&Part { part: component.as_str() }).inc();
+        self.consumers.retried(consumer, component, error);
+    }
+    fn recovered(&self, consumer: &str, component: Component) {
+        self.consumers.recovered(consumer, component);
+    }
+    fn reads_raw(&self, consumer: &str, partition: i32, why: &str) {
+        self.consumers.reads_raw(consumer, partition, why);
+    }
+    fn open_transaction(&self, consumer: &str, partition: i32, since_offset: Option<i64>) {
+        self.consumers.open_transaction(consumer, partition, since_offset);
+    }
+    fn commit_refused(&self, _consumer: &str) {
+        self.commits_refused.inc();
     }
 }

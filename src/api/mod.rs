@@ -38,6 +38,7 @@ use crate::store::payments::PaymentLog;
 use crate::view::StatusView;
 use pipeline::Watch;
 
+mod consumers;
 mod deliveries;
 mod document;
 mod events;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::App;
+use super::consumers::ConsumerState;
 use super::problem::Problem;
 use crate::kafka::admin::{Admin, AdminError};
 
@@ -37,6 +38,8 @@ pub(super) struct Pipeline {
     /// Records not committed, all partitions together.
     #[schema(minimum = 0)]
     pub(super) lag: i64,
+    /// What the consumers of this process are at, by name.
+    pub(super) consumers: Vec<ConsumerState>,
 }
 
 /// A member of the group.
@@ -110,8 +113,9 @@ impl Watch {
         let (admin, topic, group) = (&self.admin, self.topic.as_str(), self.group.as_str());
         // The committed offsets first: what is committed meanwhile must not lie behind an end that was asked for before.
         let committed = admin.group_offsets(group, topic).await?;
-        let (infos, starts, ends, described) = tokio::try_join!(
-            admin.describe_topic(topic),
+        // The partitions first, so that the ends of those that were added meanwhile are asked for, too.
+        let infos = admin.describe_topic(topic).await?;
+        let (starts, ends, described) = tokio::try_join!(
             admin.start_offsets(topic),
             admin.end_offsets(topic),
             admin.group_members(group),
@@ -154,6 +158,7 @@ impl Watch {
             members,
             lag: partitions.iter().map(|partition| partition.lag).sum(),
             partitions,
+            consumers: Vec::new(), // shown as they are when the answer is given
         })
     }
 }
@@ -167,5 +172,5 @@ impl Watch {
 )]
 pub(super) async fn pipeline(State(app): State<App>) -> Result<Json<Pipeline>, Problem> {
     let pipeline = app.watch.look().await.map_err(|error| Problem::unavailable(error.to_string()))?;
-    Ok(Json(Pipeline::clone(&pipeline)))
+    Ok(Json(Pipeline { consumers: app.metrics.consumers.states(), ..Pipeline::clone(&pipeline) }))
 }

@@ -11,13 +11,13 @@ use std::time::Duration;
 use kafka_protocol::messages::metadata_response::MetadataResponse;
 use tokio::time::Instant;
 
-use super::conn::backoff::Backoff;
 use super::conn::cluster::{Cluster, METADATA, metadata_request};
 use super::conn::pool::Pool;
 use super::conn::{ConnError, check_address};
+use crate::failure::Backoff;
 
 mod groups;
-mod offsets;
+pub(in crate::kafka) mod offsets;
 mod rights;
 mod topics;
 
@@ -43,6 +43,9 @@ pub enum AdminError {
         /// What the last attempt met.
         last: String,
     },
+    /// What answers at an address is no broker, or none that speaks in plaintext.
+    #[error("{0}")]
+    Foreign(String),
     /// The client lacks a right.
     #[error("not allowed to {what}: it needs {right} ({code})")]
     Forbidden {
@@ -113,7 +116,10 @@ enum Fault {
 
 impl From<ConnError> for Fault {
     fn from(error: ConnError) -> Self {
-        Self::Retry(error.to_string())
+        match error {
+            ConnError::Foreign { .. } => Self::Fail(AdminError::Foreign(error.to_string())),
+            _ => Self::Retry(error.to_string()),
+        }
     }
 }
 
@@ -199,7 +205,7 @@ impl Admin {
         F: Future<Output = Result<T, Fault>>,
     {
         let deadline = Instant::now() + self.timeout;
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::up_to(Backoff::SHORT);
         loop {
             let last = match attempt(deadline.min(Instant::now() + self.timeout / 3)).await {
                 Ok(done) => return Ok(done),

@@ -9,15 +9,15 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-pub(crate) mod backoff;
 pub(crate) mod cluster;
 pub(crate) mod code;
 pub(crate) mod pool;
 
-/// Longest response that is read, in bytes. Group and admin answers are far below; what is above is not Kafka.
+/// Longest response that is read, in bytes, unless [`Connection::with_frame_max`] says otherwise. Group and admin answers are far below;
+/// what is above is not Kafka.
 const FRAME_MAX_BYTES: usize = 16 << 20;
 
 /// Why a request got no usable answer.
@@ -69,6 +69,14 @@ pub(crate) enum ConnError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What answers speaks something else.
+    #[error("{address} speaks {protocol}, not the Kafka protocol in plaintext")]
+    Foreign {
+        /// The broker's address.
+        address: String,
+        /// What it speaks.
+        protocol: &'static str,
+    },
     /// There was nobody to ask.
     #[error("no broker address was given")]
     NoAddress,
@@ -82,6 +90,7 @@ pub(crate) struct Connection {
     /// `None` once an exchange failed or was cancelled: its answer could be taken for that of a later request.
     stream: Option<TcpStream>,
     correlation_id: i32,
+    frame_max: usize,
 }
 
 impl Connection {
@@ -89,7 +98,7 @@ impl Connection {
     pub(crate) async fn connect(address: &str, client_id: &str, limit: Duration) -> Result<Self, ConnError> {
         check_address(address)?;
         let connect_error = |source| ConnError::Connect { address: address.to_owned(), source };
-        let stream = match timeout(limit, TcpStream::connect(address)).await {
+        let stream = match timeout(limit, reach(address, limit)).await {
             Ok(connected) => connected.map_err(connect_error)?,
             Err(_) => {
                 let what = "the connection attempt".to_owned();
@@ -103,7 +112,13 @@ impl Connection {
             client_id: StrBytes::from_string(client_id.to_owned()),
             stream: Some(stream),
             correlation_id: 0,
+            frame_max: FRAME_MAX_BYTES,
         })
+    }
+
+    /// Reads responses of up to so many bytes.
+    pub(crate) fn with_frame_max(self, bytes: usize) -> Self {
+        Self { frame_max: bytes, ..self }
     }
 
     /// Whether a request can still be sent.
@@ -130,10 +145,13 @@ impl Connection {
         // The stream is owned by this future until the answer is whole: dropping the future closes it.
         let mut stream =
             self.stream.take().ok_or_else(|| ConnError::Closed { address: self.address.clone() })?;
-        let body = match timeout(limit, exchange(&mut stream, &frame)).await {
+        let body = match timeout(limit, exchange(&mut stream, &frame, self.frame_max)).await {
             Ok(Ok(body)) => body,
             Ok(Err(ExchangeError::Io(source))) => {
                 return Err(ConnError::Broken { address: self.address.clone(), source });
+            }
+            Ok(Err(ExchangeError::Length(length))) if let Some(protocol) = foreign_protocol(length) => {
+                return Err(ConnError::Foreign { address: self.address.clone(), protocol });
             }
             Ok(Err(ExchangeError::Length(length))) => {
                 return Err(self.protocol(format!("a response of {length} bytes")));
@@ -202,6 +220,33 @@ pub(crate) fn check_address(address: &str) -> Result<(), ConnError> {
     }
 }
 
+/// Connects to the first address of a name that answers. Each has its share of the time, so that one that is silent leaves some to the others.
+async fn reach(address: &str, limit: Duration) -> std::io::Result<TcpStream> {
+    let addresses: Vec<_> = lookup_host(address).await?.collect();
+    let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+    let mut last = std::io::Error::other("the name has no address");
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => {
+                last = std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{address} is silent"));
+            }
+        }
+    }
+    Err(last)
+}
+
+/// What the first four bytes of an answer are that is no length.
+fn foreign_protocol(length: i32) -> Option<&'static str> {
+    match length.to_be_bytes() {
+        // An alert or a handshake record, and TLS's major version.
+        [0x15 | 0x16, 0x03, ..] => Some("TLS"),
+        [b'H', b'T', b'T', b'P'] => Some("HTTP"),
+        _ => None,
+    }
+}
+
 enum ExchangeError {
     Io(std::io::Error),
     Length(i32),
@@ -213,12 +258,12 @@ impl From<std::io::Error> for ExchangeError {
     }
 }
 
-async fn exchange(stream: &mut TcpStream, frame: &[u8]) -> Result<Bytes, ExchangeError> {
+async fn exchange(stream: &mut TcpStream, frame: &[u8], max: usize) -> Result<Bytes, ExchangeError> {
     stream.write_all(frame).await?;
     let length = stream.read_i32().await?;
     let size = usize::try_from(length)
         .ok()
-        .filter(|size| (4..=FRAME_MAX_BYTES).contains(size))
+        .filter(|size| (4..=max).contains(size))
         .ok_or(ExchangeError::Length(length))?;
     let mut body = vec![0; size];
     stream.read_exact(&mut body).await?;
@@ -310,6 +355,26 @@ mod tests {
             () = tokio::time::sleep(Duration::from_millis(10)) => {}
         }
         assert!(!conn.is_open());
+    }
+
+    #[tokio::test]
+    async fn a_port_that_speaks_something_else_is_named() {
+        for (answer, protocol) in
+            [(&b"\x15\x03\x03\x00\x02\x02\x46"[..], "TLS"), (b"HTTP/1.1 400 Bad Request", "HTTP")]
+        {
+            let address = broker(move |_| answer.to_vec()).await;
+            let mut conn = connected(&address).await;
+            let error = conn.call(4, &HeartbeatRequest::default(), SHORT).await.unwrap_err();
+            assert!(error.to_string().contains(&format!("speaks {protocol}")), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_address_of_a_name_is_tried() {
+        // A name that is both addresses of the loopback interface, on a port where only the second one listens.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("localhost:{}", listener.local_addr().unwrap().port());
+        assert!(Connection::connect(&address, "test", SHORT).await.is_ok());
     }
 
     #[test]

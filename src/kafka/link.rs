@@ -59,11 +59,6 @@ impl Link {
         Self { bootstrap: bootstrap.to_vec(), topic: topic.to_owned(), partition, client: None }
     }
 
-    /// The partition it leads to.
-    pub(super) fn partition(&self) -> i32 {
-        self.partition
-    }
-
     /// Takes the connection out, making it if there is none. Dropping what it returns closes the socket.
     pub(super) async fn take(&mut self) -> Result<PartitionClient, Error> {
         if let Some(client) = self.client.take() {
@@ -79,12 +74,12 @@ impl Link {
     }
 }
 
-/// A message as rskafka writes it; `None` if its timestamp is no date.
+/// A message as rskafka writes it; `None` if its timestamp is no date, or if it would lose a header.
 pub(super) fn to_record(message: &Message) -> Option<Record> {
     Some(Record {
         key: message.key.clone(),
         value: message.value.clone(),
-        headers: message.headers.clone(),
+        headers: message.headers.to_map()?,
         timestamp: DateTime::from_timestamp_millis(message.timestamp_ms)?,
     })
 }
@@ -96,7 +91,7 @@ pub(super) fn to_fetched(partition: i32, RecordAndOffset { record, offset }: Rec
         message: Message {
             key: record.key,
             value: record.value,
-            headers: record.headers,
+            headers: record.headers.into(),
             timestamp_ms: record.timestamp.timestamp_millis(),
         },
     }
@@ -104,6 +99,8 @@ pub(super) fn to_fetched(partition: i32, RecordAndOffset { record, offset }: Rec
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
@@ -134,7 +131,7 @@ mod tests {
         let message = Message {
             key: Some(b"order-1".to_vec()),
             value: None,
-            headers: [("due".to_owned(), vec![1, 2])].into(),
+            headers: BTreeMap::from([("due".to_owned(), vec![1, 2])]).into(),
             timestamp_ms: 1_760_000_000_123,
         };
         let record = to_record(&message).unwrap();

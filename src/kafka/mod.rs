@@ -1,15 +1,18 @@
 //! Everything that speaks Kafka.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 pub mod admin;
 mod conn;
 pub mod fetch;
 pub mod group;
+mod headers;
 mod link;
 pub mod partitioner;
 pub mod producer;
+pub(crate) mod raw;
+
+pub use headers::{Header, Headers};
 
 /// Where a message lies in its topic's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,8 +36,8 @@ pub struct Message {
     pub key: Option<Vec<u8>>,
     /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// Headers; rskafka keeps one value a name.
-    pub headers: BTreeMap<String, Vec<u8>>,
+    /// Headers. Those that rskafka read have one value a name, in the order of the names.
+    pub headers: Headers,
     /// Create time, milliseconds of Unix time.
     pub timestamp_ms: i64,
 }

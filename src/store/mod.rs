@@ -1,5 +1,7 @@
 //! Durable deliveries behind one trait.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::delivery::{Delivery, Fold, StatusEntry};
@@ -90,6 +92,12 @@ pub trait DeliveryStore: Send + Sync + 'static {
 
     /// All parked events, for the checks of truth.
     async fn parked(&self) -> Result<Vec<Parked>, StoreError>;
+
+    /// How long a client that is frozen in the middle of a call may hold the row of an order. Must be below the session time-out of the
+    /// group, so that a successor finds it free.
+    fn row_held_max(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Creates the tables if they are missing.
     async fn prepare(&self) -> Result<(), StoreError>;

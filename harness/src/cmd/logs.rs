@@ -123,7 +123,7 @@ struct About(String);
 
 impl Visit for About {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if matches!(field.name(), "consumer" | "part" | "partition" | "topic" | "group" | "node") {
+        if matches!(field.name(), "consumer" | "component" | "partition" | "topic" | "group" | "node") {
             use fmt::Write as _;
             let _ = write!(self.0, "{}={value:?} ", field.name());
         }

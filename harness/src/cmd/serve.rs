@@ -16,7 +16,7 @@ use super::interrupt;
 use super::out::{UsageError, print, tell};
 use super::place::PlaceFlags;
 use super::secret::from_environment_or;
-use super::values::duration;
+use super::values::{ReaderFlag, duration};
 use crate::serve::{self, ServeError, Settings};
 use crate::stack::{BrokerJit, StackKind};
 
@@ -64,6 +64,9 @@ pub struct ServeArgs {
     /// What the statuses' keys begin with
     #[arg(long, env = "LANEBENCH_KEY_PREFIX", default_value = "")]
     key_prefix: String,
+    /// Who reads the topic for the consumers in this process
+    #[arg(long, env = "LANEBENCH_READER", value_enum, default_value_t = ReaderFlag::Rskafka)]
+    reader: ReaderFlag,
     /// Name of this instance, the same after a restart [default: host name and port]
     #[arg(long, env = "LANEBENCH_INSTANCE")]
     instance: Option<String>,
@@ -181,6 +184,7 @@ pub async fn run(args: ServeArgs, cancel: CancellationToken) -> anyhow::Result<E
         schema: args.schema,
         key_prefix: args.key_prefix,
         instance: args.instance.unwrap_or_else(|| format!("{}:{}", host_name(), address.port())),
+        reader: args.reader.into(),
         limits: (&args.limits).into(),
     };
     let welcome = welcome(args.place.stack, address, &settings, token.is_some());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+use payment_delivery::kafka::fetch::ReaderChoice;
 use payment_delivery::redact::{redact, redact_all};
 
 use super::out::UsageError;
@@ -12,6 +14,30 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("`{text}` is not a duration; write it like 5s, 2ms or 1m"))?;
     Duration::try_from(parsed).map_err(|_| "a duration is not negative".into())
+}
+
+/// Who reads the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReaderFlag {
+    /// rskafka, and the raw reader from the first record on that rskafka can't read
+    Rskafka,
+    /// The raw reader, which knows transactions from the start
+    Raw,
+}
+
+impl From<ReaderFlag> for ReaderChoice {
+    fn from(flag: ReaderFlag) -> Self {
+        match flag {
+            ReaderFlag::Rskafka => Self::RskafkaFirst,
+            ReaderFlag::Raw => Self::Raw,
+        }
+    }
+}
+
+/// A duration above zero, for what happens once in it.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.is_zero() { Err("must be above zero".into()) } else { Ok(duration) }
 }
 
 /// Anybody's worker, as `flag` gave it.

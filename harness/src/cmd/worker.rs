@@ -15,7 +15,7 @@ use super::interrupt;
 use super::out::{UsageError, tell};
 use super::secret::Secret;
 use super::servers::ServerFlags;
-use super::values::duration;
+use super::values::{ReaderFlag, duration, interval};
 use crate::worker::handicap::Handicap;
 use crate::worker::{self, ConsumerRuntime, Database, Settings};
 
@@ -58,8 +58,11 @@ pub struct WorkerArgs {
     #[arg(long, env = "LANEBENCH_SERVICE_TIME", default_value = "0s", value_parser = duration)]
     service_time: Duration,
     /// At most one commit of each consumer in this time
-    #[arg(long, env = "LANEBENCH_COMMIT_INTERVAL", default_value = "100ms", value_parser = duration)]
+    #[arg(long, env = "LANEBENCH_COMMIT_INTERVAL", default_value = "100ms", value_parser = interval)]
     commit_interval: Duration,
+    /// Who reads the topic
+    #[arg(long, env = "LANEBENCH_READER", value_enum, default_value_t = ReaderFlag::Rskafka)]
+    reader: ReaderFlag,
     /// A new file for a record of each gate that an event passes
     #[arg(long, env = "LANEBENCH_RUN_FILE")]
     run_file: Option<PathBuf>,
@@ -109,6 +112,7 @@ impl WorkerArgs {
             key_prefix: self.key_prefix,
             service_time: self.service_time,
             commit_interval: self.commit_interval,
+            reader: self.reader.into(),
             run_file: self.run_file,
             handicaps: self.handicap,
         })

@@ -3,11 +3,11 @@
 use std::io;
 
 use payment_delivery::api::ApiError;
+use payment_delivery::consumer::ConsumerError;
 use payment_delivery::intake::OpenError;
 use payment_delivery::kafka::admin::AdminError;
 use payment_delivery::store::StoreError;
 use payment_delivery::view::ViewError;
-use payment_delivery::worker::WorkerError;
 
 /// Why the service ended other than by being stopped.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum ServeError {
     Api(#[from] ApiError),
     /// A consumer ended by itself.
     #[error(transparent)]
-    Worker(#[from] WorkerError),
+    Worker(#[from] ConsumerError),
     /// The consumers' threads could not be started.
     #[error("the consumers' threads could not be started: {cause}")]
     Threads {
@@ -70,7 +70,7 @@ impl ServeError {
                 "give each topic a schema of its own with `--schema`"
             }
             Self::Api(ApiError::NotDrained { .. }) => "start it again: what is pending is sent then",
-            Self::Worker(WorkerError::Panicked { .. }) | Self::Threads { .. } => return None,
+            Self::Worker(ConsumerError::Panicked { .. }) | Self::Threads { .. } => return None,
             Self::Worker(_) => "see its log with `LANEBENCH_LOG=payment_delivery=debug`",
             Self::Listen { cause, .. } if cause.kind() == io::ErrorKind::AddrInUse => {
                 "something listens there already: choose another port with `--listen 127.0.0.1:PORT`"

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use payment_delivery::api::{self, Limits, Metrics, Service, Token};
+use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps, dead_letter_topic};
 use payment_delivery::kafka::admin::Admin;
+use payment_delivery::kafka::fetch::ReaderChoice;
 use payment_delivery::kafka::producer::ProducerConfig;
-use payment_delivery::mode::dead_letter_topic;
-use payment_delivery::mode::record::Parts;
-use payment_delivery::worker::{Consumers, WorkerConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +47,8 @@ pub struct Settings {
     pub key_prefix: String,
     /// Name of this instance: the same after a restart, and no other's that is alive.
     pub instance: String,
+    /// Who reads the topic for the consumers in this process.
+    pub reader: ReaderChoice,
     /// What clients may ask of it.
     pub limits: Limits,
 }
@@ -143,13 +144,14 @@ impl Lanes {
         let mut consumers = Consumers::new(stop.clone());
         for number in 0..settings.consumers {
             let (store, view) = (kept.consumer().await?, kept.view().await?);
-            let parts = Parts { store, view, probe: metrics.clone() };
-            let config = WorkerConfig::new(
+            let parts = ProcessorDeps { store, view, probe: metrics.clone() };
+            let mut config = ConsumerConfig::new(
                 format!("consumer-{number}"),
                 place.bootstrap.clone(),
                 settings.topic.clone(),
                 settings.group.clone(),
             );
+            config.fetch.reader = settings.reader;
             consumers.start(runtime.handle(), config, parts, gate.clone());
         }
         Ok(Self { consumers, _open: open, _runtime: runtime })

@@ -160,7 +160,7 @@ mod tests {
         let address = stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         let refusal = kafka(std::slice::from_ref(&address)).await.unwrap_err();
         assert!(
-            refusal.contains(&address) && refusal.contains("does not speak the Kafka protocol"),
+            refusal.contains(&address) && refusal.contains("speaks HTTP, not the Kafka protocol"),
             "{refusal}"
         );
     }

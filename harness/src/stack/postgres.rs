@@ -55,7 +55,7 @@ pub(super) async fn start(
     fs::remove_file(&password_file)
         .map_err(|cause| StackError::Scratch { path: password_file.clone(), cause })?;
 
-    let url = format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{}/postgres", port.port());
+    let url = format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{}/postgres?sslmode=disable", port.port());
     let mut server = scratch.command(&programs.server);
     as_user(&mut server, user.as_ref());
     server.arg("-D").arg(&data);

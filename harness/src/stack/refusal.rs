@@ -120,6 +120,10 @@ impl Refusal {
             AdminError::Refused { code, .. } if code.is_replication() => {
                 Self::lasting(error.to_string(), "lower `--replication`")
             }
+            AdminError::Foreign(_) => Self::lasting(
+                error.to_string(),
+                "give `--bootstrap` the address of a listener that speaks PLAINTEXT: TLS and SASL to brokers are not spoken yet",
+            ),
             AdminError::Address(_) | AdminError::Refused { .. } => {
                 Self::lasting(error.to_string(), "see `--bootstrap`, `--replication` and `--min-isr`")
             }

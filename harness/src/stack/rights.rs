@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use payment_delivery::consumer::dead_letter_topic;
 use payment_delivery::delivery::Status;
 use payment_delivery::kafka::admin::{Admin, Operation};
-use payment_delivery::mode::dead_letter_topic;
 use payment_delivery::view::redis::{ADVANCE, RedisServer};
 use redis::RedisResult;
 use redis::aio::MultiplexedConnection;

@@ -71,8 +71,22 @@ impl Scratch {
         let mut command = Command::new(program);
         // The C locale: error messages are shown, and one is recognised.
         command.current_dir(self.path()).env(MARK, self.path()).env("LC_ALL", "C");
+        // What the caller's shell says to clients of other servers, and to other JVMs, is not meant for these.
+        let names = std::env::vars_os().map(|(name, _)| name);
+        names.filter(|name| is_foreign(&name.to_string_lossy())).for_each(|name| {
+            command.env_remove(name);
+        });
         command
     }
+}
+
+/// Whether a variable is one that PostgreSQL, Redis, Kafka or a JVM heeds.
+fn is_foreign(name: &str) -> bool {
+    const PREFIXES: [&str; 6] = ["PG", "REDIS", "REDISCLI_", "JAVA_", "JDK_", "KAFKA_"];
+    const NAMES: [&str; 3] = ["_JAVA_OPTIONS", "CLASSPATH", "LOG_DIR"];
+    // JAVA_HOME says where Java is, which is for the caller to say.
+    (PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !matches!(name, "JAVA_HOME" | "KAFKA_HOME"))
+        || NAMES.contains(&name)
 }
 
 /// What a sweep removed.

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use payment_delivery::consumer::dead_letter_topic;
+use payment_delivery::consumer::mode::dead_letter::origin_and_reason;
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::fetch::read_all;
 use payment_delivery::kafka::{Fetched, Origin};
-use payment_delivery::mode::dead_letter::origin_and_reason;
-use payment_delivery::mode::dead_letter_topic;
 
 use super::inject::Extra;
 use super::process::WorkerReports;

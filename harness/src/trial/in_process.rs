@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use payment_delivery::mode::record::Parts;
+use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps};
 use payment_delivery::probe::Probe;
-use payment_delivery::worker::{Consumers, WorkerConfig};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -65,12 +64,12 @@ impl InProcessConsumers {
         let mut consumers = Consumers::new(stop.clone());
         for index in 0..lanes.consumers {
             let (store, view) = (place.rows.consumer().await?, place.statuses.consumer().await?);
-            let parts = Parts { store, view, probe: Arc::clone(probe) };
+            let parts = ProcessorDeps { store, view, probe: Arc::clone(probe) };
             let name = format!("consumer-{index}");
-            let config = WorkerConfig {
+            let config = ConsumerConfig {
                 service_time: settings.service_time,
                 commit_interval: settings.commit_interval,
-                ..WorkerConfig::new(name, place.bootstrap.clone(), place.topic.clone(), place.group.clone())
+                ..ConsumerConfig::new(name, place.bootstrap.clone(), place.topic.clone(), place.group.clone())
             };
             consumers.start(runtime.handle(), config, parts, released.clone());
         }

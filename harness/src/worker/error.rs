@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use payment_delivery::consumer::ConsumerError;
 use payment_delivery::kafka::admin::AdminError;
 use payment_delivery::store::StoreError;
 use payment_delivery::view::ViewError;
-use payment_delivery::worker::WorkerError;
 
 use crate::measure::run_file::RunFileError;
 
@@ -35,7 +35,7 @@ pub enum ProcessError {
     View(#[from] ViewError),
     /// A consumer ended by itself.
     #[error(transparent)]
-    Worker(#[from] WorkerError),
+    Worker(#[from] ConsumerError),
     /// What happened could not be recorded.
     #[error(transparent)]
     RunFile(#[from] RunFileError),
@@ -61,7 +61,7 @@ impl ProcessError {
             Self::View(_) => {
                 "check the Redis URL, its password, and the rights of its user: docs/external.md"
             }
-            Self::Worker(WorkerError::Panicked { .. }) => return None,
+            Self::Worker(ConsumerError::Panicked { .. }) => return None,
             Self::Worker(_) => "see its log with `LANEBENCH_LOG=payment_delivery=debug`",
             Self::RunFile(RunFileError::Exists { .. }) => "name another file with --run-file",
             Self::RunFile(_) => {

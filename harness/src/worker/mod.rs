@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps};
 use payment_delivery::kafka::admin::Admin;
-use payment_delivery::mode::record::Parts;
+use payment_delivery::kafka::fetch::ReaderChoice;
 use payment_delivery::probe::Probe;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::view::StatusView;
 use payment_delivery::view::redis::RedisServer;
-use payment_delivery::worker::{Consumers, WorkerConfig};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub struct Settings {
     pub service_time: Duration,
     /// At most one commit of each consumer in this time.
     pub commit_interval: Duration,
+    /// Who reads the topic.
+    pub reader: ReaderChoice,
     /// Where to write what happens, if anywhere.
     pub run_file: Option<PathBuf>,
     /// What makes it worse on purpose.
@@ -95,7 +97,7 @@ pub async fn run(
     let probe = handicaps.probe(probe);
     let mut consumers = Consumers::new(stop);
     for (number, (store, view)) in (0..).zip(parts) {
-        let parts = Parts { store: handicaps.store(store), view, probe: Arc::clone(&probe) };
+        let parts = ProcessorDeps { store: handicaps.store(store), view, probe: Arc::clone(&probe) };
         consumers.start(&Handle::current(), settings.consumer(number), parts, gate.clone());
     }
     let worked = consumers.all_ended().await;
@@ -105,13 +107,13 @@ pub async fn run(
 }
 
 impl Settings {
-    fn consumer(&self, number: u16) -> WorkerConfig {
+    fn consumer(&self, number: u16) -> ConsumerConfig {
         let Self { bootstrap, topic, group, .. } = self.clone();
-        WorkerConfig {
-            service_time: self.service_time,
-            commit_interval: self.commit_interval,
-            ..WorkerConfig::new(consumer_name(number), bootstrap, topic, group)
-        }
+        let mut config = ConsumerConfig::new(consumer_name(number), bootstrap, topic, group);
+        config.service_time = self.service_time;
+        config.commit_interval = self.commit_interval;
+        config.fetch.reader = self.reader;
+        config
     }
 }
 

@@ -7,8 +7,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use payment_delivery::consumer::dead_letter_topic;
 use payment_delivery::kafka::admin::{Admin, AdminError};
-use payment_delivery::mode::dead_letter_topic;
 use payment_delivery::store::{DeliveryStore, StoreError};
 use payment_delivery::view::StatusView;
 use tokio_util::sync::CancellationToken;

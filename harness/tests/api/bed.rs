@@ -8,19 +8,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lanebench::broker::{Cluster, ClusterOptions};
 use payment_delivery::api::{self, ApiError, Limits, Metrics, Service, Token};
+use payment_delivery::consumer::{self, ConsumerConfig, ProcessorDeps, dead_letter_topic};
 use payment_delivery::delivery::{Delivery, Fold, StatusEntry};
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
 use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::producer::ProducerConfig;
-use payment_delivery::mode::dead_letter_topic;
-use payment_delivery::mode::record::Parts;
 use payment_delivery::store::payments::PaymentLog;
 use payment_delivery::store::sqlite::{SqliteOptions, SqliteStore};
 use payment_delivery::store::{DeliveryStore, Outcome, Parked, StoreError};
 use payment_delivery::view::memory::MemoryView;
 use payment_delivery::view::{StatusView, ViewError};
-use payment_delivery::worker::{self, WorkerConfig};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -107,9 +105,10 @@ impl Bed {
         let metrics = Arc::new(Metrics::new("1.2.3", "c0ffee"));
         let (working, (open, gate)) = (CancellationToken::new(), watch::channel(true));
         for name in ["one", "two"] {
-            let parts = Parts { store: rows.clone(), view: view.inner.clone(), probe: metrics.clone() };
-            let config = WorkerConfig::new(name, cluster.bootstrap(), TOPIC, "deliveries");
-            tokio::spawn(worker::run(config, parts, gate.clone(), working.clone()));
+            let parts =
+                ProcessorDeps { store: rows.clone(), view: view.inner.clone(), probe: metrics.clone() };
+            let config = ConsumerConfig::new(name, cluster.bootstrap(), TOPIC, "deliveries");
+            tokio::spawn(consumer::run(config, parts, gate.clone(), working.clone()));
         }
         // Short, so that a broker that is away shows within a test.
         let producer = ProducerConfig {

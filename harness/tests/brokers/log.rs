@@ -87,7 +87,7 @@ fn fetched(partition: i32, offset: i64, record: Record) -> Fetched {
     let message = Message {
         key: record.key,
         value: record.value,
-        headers: record.headers,
+        headers: record.headers.into(),
         timestamp_ms: record.timestamp.timestamp_millis(),
     };
     Fetched { origin: Origin { partition, offset }, message }

@@ -1,5 +1,6 @@
 //! Programs that others wrote: kcat (librdkafka) and Kafka's own tools.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
@@ -75,7 +76,7 @@ fn kcat_produces(bed: &Bed) -> Result<(), Failed> {
         let message = &read[3].message;
         same(&message.key.as_deref(), &Some(&b"key-3"[..]), "key")?;
         check(message.value.as_ref().is_some_and(|v| v.starts_with(b"none payment ")), "value")?;
-        same(&message.headers, &[("sent".to_owned(), b"kcat".to_vec())].into(), "headers")
+        same(&message.headers, &BTreeMap::from([("sent".to_owned(), b"kcat".to_vec())]).into(), "headers")
     })
 }
 

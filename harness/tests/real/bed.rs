@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use lanebench::stack::{BrokerJit, Endpoints, NativeOptions, NativeStack, StackError};
 use libtest_mimic::Failed;
+use payment_delivery::consumer::{self, ConsumerConfig, ConsumerError, ProcessorDeps, dead_letter_topic};
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
+use payment_delivery::failure::Component;
 use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::producer::{Ack, ProduceError, Producer, ProducerConfig};
 use payment_delivery::kafka::{Message, Origin};
-use payment_delivery::mode::dead_letter_topic;
-use payment_delivery::mode::record::Parts;
 use payment_delivery::probe::{Probe, Seen};
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
 use payment_delivery::view::redis::{RedisTimeouts, RedisView};
-use payment_delivery::worker::{self, WorkerConfig, WorkerError};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -63,12 +62,22 @@ impl Bed {
 
     /// The same, with a dead-letter topic of `letters` partitions.
     pub(crate) async fn field_with(&self, partitions: i32, letters: i32) -> Result<Field, Failed> {
+        self.field_of(partitions, letters, &[]).await
+    }
+
+    /// The same, with settings of the topic.
+    pub(crate) async fn field_of(
+        &self,
+        partitions: i32,
+        letters: i32,
+        settings: &[(&str, &str)],
+    ) -> Result<Field, Failed> {
         let name = format!("test{}", self.fields.fetch_add(1, Ordering::Relaxed));
         let endpoints = self.endpoints().clone();
         let admin = Admin::connect(&endpoints.bootstrap, Duration::from_secs(10)).await?;
         let topic = format!("{name}.payment-completed");
         let configs = [("min.insync.replicas", "2")];
-        admin.create_topic(&topic, partitions, 3, &configs).await?;
+        admin.create_topic(&topic, partitions, 3, &[&configs, settings].concat()).await?;
         admin.create_topic(&dead_letter_topic(&topic), letters, 3, &configs).await?;
         let field = Field { endpoints, admin, topic, group: format!("{name}.deliveries"), name, partitions };
         field.store().await?.prepare().await?;
@@ -88,8 +97,7 @@ pub(crate) struct Field {
 
 impl Field {
     pub(crate) async fn store(&self) -> Result<PostgresStore, Failed> {
-        let options =
-            PostgresOptions { schema: self.name.clone(), max_connections: 1, ..PostgresOptions::default() };
+        let options = PostgresOptions { schema: self.name.clone(), max_connections: 1, ..short_timeouts() };
         Ok(PostgresStore::connect(&self.endpoints.database_url, options).await?)
     }
 
@@ -103,21 +111,22 @@ impl Field {
         &self.name
     }
 
-    pub(crate) async fn parts(&self, probe: Arc<dyn Probe>) -> Result<Parts, Failed> {
-        Ok(Parts { store: Arc::new(self.store().await?), view: Arc::new(self.view().await?), probe })
+    pub(crate) async fn parts(&self, probe: Arc<dyn Probe>) -> Result<ProcessorDeps, Failed> {
+        Ok(ProcessorDeps { store: Arc::new(self.store().await?), view: Arc::new(self.view().await?), probe })
     }
 
     /// A consumer whose death is noticed after 1.5 s.
-    pub(crate) fn config(&self, name: &str) -> WorkerConfig {
-        let mut config = WorkerConfig::new(name, self.endpoints.bootstrap.clone(), &self.topic, &self.group);
+    pub(crate) fn config(&self, name: &str) -> ConsumerConfig {
+        let mut config =
+            ConsumerConfig::new(name, self.endpoints.bootstrap.clone(), &self.topic, &self.group);
         config.group.session_timeout = Duration::from_millis(1500);
         config
     }
 
-    pub(crate) fn consumer(&self, config: WorkerConfig, parts: Parts) -> Consumer {
+    pub(crate) fn consumer(&self, config: ConsumerConfig, parts: ProcessorDeps) -> Consumer {
         let (open, gate) = watch::channel(true);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(worker::run(config, parts, gate, stop.clone()));
+        let task = tokio::spawn(consumer::run(config, parts, gate, stop.clone()));
         Consumer { _open: open, stop, task }
     }
 
@@ -161,6 +170,17 @@ impl Field {
     }
 }
 
+/// Below the session time-out of [`Field::config`].
+fn short_timeouts() -> PostgresOptions {
+    let timeout = Duration::from_secs(1);
+    PostgresOptions {
+        lock_timeout: timeout,
+        statement_timeout: timeout,
+        idle_in_transaction_session_timeout: timeout,
+        ..PostgresOptions::default()
+    }
+}
+
 pub(crate) type Done = oneshot::Sender<Result<Ack, ProduceError>>;
 
 pub(crate) fn event(order: &str, revision: Revision) -> PaymentEvent {
@@ -187,7 +207,7 @@ pub(crate) fn message(event: &PaymentEvent) -> Message {
 pub(crate) struct Consumer {
     _open: watch::Sender<bool>,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), WorkerError>>,
+    task: JoinHandle<Result<(), ConsumerError>>,
 }
 
 impl Consumer {
@@ -197,7 +217,7 @@ impl Consumer {
     }
 
     /// How it ended by itself.
-    pub(crate) async fn ended(self, within: Duration) -> Result<Result<(), WorkerError>, Failed> {
+    pub(crate) async fn ended(self, within: Duration) -> Result<Result<(), ConsumerError>, Failed> {
         Ok(tokio::time::timeout(within, self.task).await.map_err(|_| "it goes on")??)
     }
 
@@ -234,8 +254,8 @@ impl Probe for Diary {
     fn skipped(&self, _consumer: &str, partition: i32, from: i64, to: i64) {
         self.skipped.lock().expect("no panic").push((partition, from, to));
     }
-    fn retried(&self, _consumer: &str, part: &'static str, _error: &str) {
-        *self.retried.lock().expect("no panic").entry(part).or_default() += 1;
+    fn retried(&self, _consumer: &str, component: Component, _error: &str) {
+        *self.retried.lock().expect("no panic").entry(component.as_str()).or_default() += 1;
     }
 }
 

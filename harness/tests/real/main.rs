@@ -19,6 +19,7 @@ mod group;
 mod interrupt;
 mod outside;
 mod process;
+mod records;
 mod tools;
 mod trouble;
 mod worker;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         process::CASES,
         api::CASES,
         trouble::CASES,
+        records::CASES,
         compare::CASES,
         controls::CASES,
         bottleneck::CASES,

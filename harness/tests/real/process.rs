@@ -102,7 +102,7 @@ fn says_that_it_hangs(bed: &Bed) -> Result<(), Failed> {
         // The time is over before its output is.
         let _ = tokio::time::timeout(HANGS_FOR, read).await;
         drop(frozen);
-        let about: Vec<_> = told.iter().filter(|(_, line)| line.contains("part=\"store\"")).collect();
+        let about: Vec<_> = told.iter().filter(|(_, line)| line.contains("component=\"store\"")).collect();
         let shown = format!("{told:?}");
         let first = about.first().ok_or(format!("it said nothing of its store: {shown}"))?;
         check(first.0 < Duration::from_secs(1), format!("it said so late: {shown}"))?;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use libtest_mimic::Failed;
+use payment_delivery::consumer::ProcessorDeps;
 use payment_delivery::delivery::StatusEntry;
 use payment_delivery::event::{OrderId, Revision};
-use payment_delivery::mode::record::Parts;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::view::{StatusView, ViewError};
 use serde_json::json;
@@ -51,7 +51,7 @@ fn killed_between_row_and_view(bed: &Bed) -> Result<(), Failed> {
         let probe = Arc::new(Diary::default());
         let parts = field.parts(probe.clone()).await?;
         let hanging = Arc::new(Hanging { inner: Arc::clone(&parts.view), reached: AtomicBool::new(false) });
-        let doomed = field.consumer(field.config("doomed"), Parts { view: hanging.clone(), ..parts });
+        let doomed = field.consumer(field.config("doomed"), ProcessorDeps { view: hanging.clone(), ..parts });
         until(Duration::from_secs(20), "the row was not committed", async || {
             Ok(hanging.reached.load(Ordering::Acquire))
         })

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::{Admin, AdminError, Fault, KafkaCode, fault};
 use crate::kafka::conn::cluster::topic_name;
 
-const LIST_OFFSETS: i16 = 7;
+pub(in crate::kafka) const LIST_OFFSETS: i16 = 7;
 
 /// Timestamps that ListOffsets gives a meaning of their own.
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
+pub(in crate::kafka) const LATEST: i64 = -1;
+pub(in crate::kafka) const EARLIEST: i64 = -2;
 
 impl Admin {
     /// The first offset of each partition of `topic` that is still there.
@@ -99,7 +99,11 @@ impl Admin {
     }
 }
 
-fn list_offsets_request(topic: &str, partitions: &[i32], timestamp: i64) -> ListOffsetsRequest {
+pub(in crate::kafka) fn list_offsets_request(
+    topic: &str,
+    partitions: &[i32],
+    timestamp: i64,
+) -> ListOffsetsRequest {
     let partitions = partitions
         .iter()
         .map(|p| ListOffsetsPartition::default().with_partition_index(*p).with_timestamp(timestamp))

@@ -183,6 +183,10 @@ impl Admin {
             })
             .collect();
         partitions.sort_by_key(|p| p.id);
+        // Leaders that are known of fewer partitions, since some were added, would leave these out of every answer.
+        if self.cached_leaders(name).is_some_and(|known| known.len() != partitions.len()) {
+            self.forget_leaders(name);
+        }
         Ok(partitions)
     }
 

@@ -9,19 +9,25 @@
 //! (a broker sends a record batch whole even if it alone is larger). Several loops may share a channel.
 //!
 //! Cancel it by dropping its future or the channel's receiver: the connection goes with it, and a long poll that
-//! waits on the broker is not waited for. Topics with transactions can't be read: rskafka doesn't decode them.
+//! waits on the broker is not waited for.
+//!
+//! rskafka reads. From the first record, batch or marker of a partition that it can't read, the raw reader does, for good:
+//! compressed batches, transactions, headers without a value, timestamps that are no date. What nobody can read ends the loop.
+//! Records of a transaction that was aborted are dropped. One case is left open: where a partition's first transaction is an aborted
+//! one that is longer than one fetch, rskafka hands its first records out before it meets the marker; [`ReaderChoice::Raw`] never does.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use self::source::{Source, Trouble};
+use self::reader::{Chunk, FetchAttemptError, LeaderReader, PartitionReader};
 use super::Fetched;
-use super::link::Link;
+use crate::failure::Backoff;
 
+mod reader;
 mod scan;
-mod source;
 #[cfg(test)]
 mod tests;
 
@@ -41,10 +47,8 @@ pub struct FetchConfig {
     pub request_timeout: Duration,
     /// What to do when the offset is not in the log. Default [`OutOfRange::Fail`].
     pub on_out_of_range: OutOfRange,
-    /// The wait before the first retry; each further one doubles it. Default 20 ms.
-    pub backoff_initial: Duration,
-    /// The longest wait between two attempts. Default 1 s.
-    pub backoff_max: Duration,
+    /// Who reads. Default [`ReaderChoice::RskafkaFirst`].
+    pub reader: ReaderChoice,
 }
 
 impl Default for FetchConfig {
@@ -55,8 +59,7 @@ impl Default for FetchConfig {
             max_bytes: 1024 * 1024,
             request_timeout: Duration::from_secs(5),
             on_out_of_range: OutOfRange::Fail,
-            backoff_initial: Duration::from_millis(20),
-            backoff_max: Duration::from_secs(1),
+            reader: ReaderChoice::RskafkaFirst,
         }
     }
 }
@@ -70,11 +73,42 @@ pub enum OutOfRange {
     Earliest,
 }
 
+/// Who reads a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReaderChoice {
+    /// rskafka, and the raw reader from the first thing on that rskafka can't read.
+    RskafkaFirst,
+    /// The raw reader.
+    Raw,
+}
+
 /// What a fetch loop puts into its channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchItem {
-    /// Messages in the order of the log, never none, directly behind those before.
-    Batch(Vec<Fetched>),
+    /// What lies directly behind the batch before.
+    Batch {
+        /// The partition.
+        partition: i32,
+        /// In the order of the log. None where there were only markers of transactions, records that were aborted, or batches that
+        /// compaction has emptied.
+        records: Vec<Fetched>,
+        /// The offset behind all of it.
+        next_offset: i64,
+    },
+    /// From here on the raw reader reads.
+    ReadsRaw {
+        /// The partition.
+        partition: i32,
+        /// What rskafka could not read.
+        why: String,
+    },
+    /// A transaction is open, and nothing behind its first record can be read; or is no more.
+    OpenTransaction {
+        /// The partition.
+        partition: i32,
+        /// Where it begins: the last stable offset. `None` once it has ended.
+        since_offset: Option<i64>,
+    },
     /// Offsets from `from` up to, not including, `to` are not in the log; the loop goes on at `resume_at`.
     Gone {
         /// The partition.
@@ -93,6 +127,8 @@ pub enum FetchItem {
         /// The failure in words.
         error: String,
     },
+    /// The partition can't be read on. The last item; what was fetched before lies before it.
+    Failed(FetchError),
 }
 
 /// Why a fetch ended.
@@ -110,6 +146,32 @@ pub enum FetchError {
         /// The offset that the next message will get.
         end: i64,
     },
+    /// Nobody can read what lies there.
+    #[error("partition {partition} can't be read on from offset {offset}: {why}")]
+    Unreadable {
+        /// The partition.
+        partition: i32,
+        /// Where it is stuck.
+        offset: i64,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no such topic or partition: never was, or was deleted.
+    #[error("partition {partition} is not there: {why}")]
+    NoSuchPartition {
+        /// The partition.
+        partition: i32,
+        /// Kafka's error.
+        why: String,
+    },
+    /// The broker refuses, and would again.
+    #[error("partition {partition} can't be read: {why}")]
+    Refused {
+        /// The partition.
+        partition: i32,
+        /// Kafka's error.
+        why: String,
+    },
     /// [`read_all`] ran out of time.
     #[error("partition {partition} was read up to offset {reached}, not {to}, within {waited:?}: {cause}")]
     TimedOut {
@@ -126,6 +188,9 @@ pub enum FetchError {
     },
 }
 
+/// How long a partition may be unknown to the brokers: one that was created a moment ago has not reached all of them.
+const UNKNOWN_MAX: Duration = Duration::from_secs(30);
+
 /// Where a fetch loop starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
@@ -137,7 +202,8 @@ pub enum StartAt {
 
 /// Fetches one partition from an offset on.
 pub struct Fetcher {
-    link: Link,
+    reader: LeaderReader,
+    partition: i32,
     from: StartAt,
     config: FetchConfig,
 }
@@ -151,49 +217,54 @@ impl Fetcher {
         from: StartAt,
         config: FetchConfig,
     ) -> Self {
-        Self { link: Link::new(bootstrap, topic, partition), from, config }
+        let reader = LeaderReader::new(bootstrap, topic, partition, config.reader);
+        Self { reader, partition, from, config }
     }
 
-    /// Fetches until the channel's receiver is gone. Each attempt is bounded in time, attempts are not: a broker that
-    /// is away is waited for.
-    ///
-    /// # Errors
-    /// [`FetchError::OutOfRange`] with [`OutOfRange::Fail`]; nothing else ends it.
-    pub async fn run(mut self, out: mpsc::Sender<FetchItem>) -> Result<(), FetchError> {
-        let partition = self.link.partition();
+    /// Fetches until the channel's receiver is gone, or the partition can't be read on: [`FetchItem::Failed`] then says why, with any
+    /// [`FetchError`] but `TimedOut`. Each attempt is bounded in time, attempts are not: a broker that is away is waited for.
+    pub async fn run(mut self, out: mpsc::Sender<FetchItem>) {
+        if let Err(error) = self.fetch(&out).await {
+            let _ = out.send(FetchItem::Failed(error)).await; // or nobody waits for it any more
+        }
+    }
+
+    async fn fetch(&mut self, out: &mpsc::Sender<FetchItem>) -> Result<(), FetchError> {
         let from = match self.from {
             StartAt::Offset(offset) => offset,
-            StartAt::Earliest => match earliest(&mut self.link, partition, &self.config, &out).await {
+            StartAt::Earliest => match earliest(&mut self.reader, self.partition, &self.config, out).await? {
                 Some(start) => start,
                 None => return Ok(()),
             },
         };
-        follow(&mut self.link, partition, from, &self.config, &out).await
+        follow(&mut self.reader, self.partition, from, &self.config, out).await
     }
 }
 
 /// The log's first offset, asked for until a broker says it; `None` once nobody waits for it.
-async fn earliest<S: Source>(
-    source: &mut S,
+async fn earliest<R: PartitionReader>(
+    reader: &mut R,
     partition: i32,
     config: &FetchConfig,
     out: &mpsc::Sender<FetchItem>,
-) -> Option<i64> {
-    let mut backoff = config.backoff_initial;
+) -> Result<Option<i64>, FetchError> {
+    let (begun, mut backoff) = (Instant::now(), Backoff::up_to(Backoff::LONG));
     loop {
-        let asked = tokio::select! {
-            asked = timeout(config.request_timeout, source.range()) => asked,
-            () = out.closed() => return None,
+        let range = tokio::select! {
+            range = range(reader, config) => range,
+            () = out.closed() => return Ok(None),
         };
-        let error = match asked {
-            Ok(Ok((start, _end))) => return Some(start),
-            Ok(Err(error)) => error,
-            Err(_) => format!("no answer within {:?}", config.request_timeout),
+        let error = match range {
+            Ok((start, _end)) => return Ok(Some(start)),
+            Err(Stop::Passing(error)) => error,
+            Err(Stop::NoSuchPartition(error)) if begun.elapsed() < UNKNOWN_MAX => error,
+            Err(stop) => return Err(stop.into_error(partition, 0)),
         };
         tracing::warn!(partition, error, "the log's start is asked for again");
-        out.send(FetchItem::Retried { partition, error }).await.ok()?;
-        sleep(backoff).await;
-        backoff = (backoff * 2).min(config.backoff_max);
+        if out.send(FetchItem::Retried { partition, error }).await.is_err() {
+            return Ok(None);
+        }
+        backoff.wait().await;
     }
 }
 
@@ -210,12 +281,15 @@ pub async fn read_all(
     to: i64,
     within: Duration,
 ) -> Result<Vec<Fetched>, FetchError> {
-    let mut link = Link::new(bootstrap, topic, partition);
-    read_from(&mut link, partition, from, to, within).await
+    let mut reader = LeaderReader::new(bootstrap, topic, partition, ReaderChoice::Raw);
+    // Without its type: the reader's futures are large, and callers nest this one deep in theirs.
+    let reading: Pin<Box<dyn Future<Output = _> + Send + '_>> =
+        Box::pin(read_from(&mut reader, partition, from, to, within));
+    reading.await
 }
 
-async fn read_from<S: Source>(
-    source: &mut S,
+async fn read_from<R: PartitionReader>(
+    reader: &mut R,
     partition: i32,
     from: i64,
     to: i64,
@@ -228,19 +302,24 @@ async fn read_from<S: Source>(
     let collect = async {
         while reached < to {
             match receiver.recv().await {
-                Some(FetchItem::Batch(batch)) => {
-                    reached = batch.last().map_or(reached, |last| last.origin.offset + 1);
-                    read.extend(batch.into_iter().filter(|fetched| fetched.origin.offset < to));
+                Some(FetchItem::Batch { records, next_offset, .. }) => {
+                    reached = next_offset;
+                    read.extend(records.into_iter().filter(|fetched| fetched.origin.offset < to));
                 }
                 Some(FetchItem::Retried { error, .. }) => cause = error,
-                Some(FetchItem::Gone { .. }) | None => break, // not with `OutOfRange::Fail`, and not while `follow` runs
+                Some(FetchItem::OpenTransaction { since_offset: Some(offset), .. }) => {
+                    cause = format!("a transaction is open from offset {offset} on");
+                }
+                Some(FetchItem::OpenTransaction { .. } | FetchItem::ReadsRaw { .. }) => {}
+                // Not with `OutOfRange::Fail`, not by `follow` itself, and not while it runs.
+                Some(FetchItem::Gone { .. } | FetchItem::Failed(_)) | None => break,
             }
         }
     };
     let config = FetchConfig::default();
     let outcome = timeout(within, async {
         tokio::select! {
-            ended = follow(source, partition, from, &config, &sender) => ended,
+            ended = follow(reader, partition, from, &config, &sender) => ended,
             () = collect => Ok(()),
         }
     });
@@ -253,48 +332,68 @@ async fn read_from<S: Source>(
     }
 }
 
-/// The loop itself, over any source.
-async fn follow<S: Source>(
-    source: &mut S,
+/// The loop itself, over any reader.
+async fn follow<R: PartitionReader>(
+    reader: &mut R,
     partition: i32,
     from: i64,
     config: &FetchConfig,
     out: &mpsc::Sender<FetchItem>,
 ) -> Result<(), FetchError> {
     let mut offset = from;
-    let mut backoff = config.backoff_initial;
-    let mut pause = None;
+    let mut backoff = Backoff::up_to(Backoff::LONG);
+    let mut open_transaction = None;
+    let mut unknown_since: Option<Instant> = None;
     let fetching = async {
         loop {
-            let item = match step(source, offset, config).await {
-                Ok(records) => {
-                    backoff = config.backoff_initial;
-                    let Some(last) = records.last() else { continue };
-                    offset = last.origin.offset + 1;
-                    FetchItem::Batch(records)
-                }
-                Err(Stop::OutOfRange { start, end }) => match config.on_out_of_range {
-                    OutOfRange::Fail => {
-                        return Err(FetchError::OutOfRange { partition, offset, start, end });
+            let item = match step(reader, offset, config).await {
+                Ok(chunk) => {
+                    backoff = Backoff::up_to(Backoff::LONG);
+                    unknown_since = None;
+                    let mut news = Vec::new();
+                    if let Some(why) = chunk.raw_because {
+                        tracing::warn!(partition, offset, why, "rskafka can't read on: the raw reader does");
+                        news.push(FetchItem::ReadsRaw { partition, why });
                     }
-                    OutOfRange::Earliest => {
-                        let (from, to) = if offset < start { (offset, start) } else { (end, offset) };
-                        offset = start;
-                        FetchItem::Gone { partition, from, to, resume_at: start }
+                    let batch = FetchItem::Batch {
+                        partition,
+                        records: chunk.records,
+                        next_offset: chunk.next_offset,
+                    };
+                    if chunk.next_offset > offset {
+                        offset = chunk.next_offset;
+                        news.push(batch);
                     }
-                },
-                Err(Stop::Passing(error)) => {
-                    tracing::warn!(partition, offset, error, "a fetch goes again");
-                    pause = Some(backoff);
-                    backoff = (backoff * 2).min(config.backoff_max);
-                    FetchItem::Retried { partition, error }
+                    if chunk.open_transaction != open_transaction {
+                        open_transaction = chunk.open_transaction;
+                        news.push(FetchItem::OpenTransaction { partition, since_offset: open_transaction });
+                    }
+                    for item in news {
+                        if out.send(item).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    continue;
                 }
+                Err(Stop::OutOfRange { start, end }) if config.on_out_of_range == OutOfRange::Earliest => {
+                    let (from, to) = if offset < start { (offset, start) } else { (end, offset) };
+                    offset = start;
+                    FetchItem::Gone { partition, from, to, resume_at: start }
+                }
+                Err(Stop::Passing(error)) => retried(partition, offset, error),
+                Err(Stop::NoSuchPartition(error))
+                    if unknown_since.get_or_insert_with(Instant::now).elapsed() < UNKNOWN_MAX =>
+                {
+                    retried(partition, offset, error)
+                }
+                Err(stop) => return Err(stop.into_error(partition, offset)),
             };
+            let failed = matches!(item, FetchItem::Retried { .. });
             if out.send(item).await.is_err() {
                 return Ok(());
             }
-            if let Some(pause) = pause.take() {
-                sleep(pause).await;
+            if failed {
+                backoff.wait().await;
             }
         }
     };
@@ -304,28 +403,68 @@ async fn follow<S: Source>(
     }
 }
 
+fn retried(partition: i32, offset: i64, error: String) -> FetchItem {
+    tracing::warn!(partition, offset, error, "a fetch goes again");
+    FetchItem::Retried { partition, error }
+}
+
 /// Why a fetch brought nothing, the log's range known.
 enum Stop {
     OutOfRange { start: i64, end: i64 },
+    Unreadable(String),
+    NoSuchPartition(String),
+    Refused(String),
     Passing(String),
 }
 
+impl Stop {
+    fn into_error(self, partition: i32, offset: i64) -> FetchError {
+        match self {
+            Self::OutOfRange { start, end } => FetchError::OutOfRange { partition, offset, start, end },
+            Self::Unreadable(why) | Self::Passing(why) => FetchError::Unreadable { partition, offset, why },
+            Self::NoSuchPartition(why) => FetchError::NoSuchPartition { partition, why },
+            Self::Refused(why) => FetchError::Refused { partition, why },
+        }
+    }
+}
+
 /// One bounded attempt to fetch, and to learn the range if the offset is outside.
-async fn step<S: Source>(source: &mut S, offset: i64, config: &FetchConfig) -> Result<Vec<Fetched>, Stop> {
-    let no_answer = |limit: Duration| Stop::Passing(format!("no answer within {limit:?}"));
+async fn step<R: PartitionReader>(reader: &mut R, offset: i64, config: &FetchConfig) -> Result<Chunk, Stop> {
     let limit = config.max_wait + config.request_timeout;
-    match timeout(limit, source.fetch(offset, config)).await.map_err(|_| no_answer(limit))? {
-        Ok(records) => Ok(records),
-        Err(Trouble::Passing(error)) => Err(Stop::Passing(error)),
-        Err(Trouble::OutOfRange) => {
-            let limit = config.request_timeout;
-            let (start, end) =
-                timeout(limit, source.range()).await.map_err(|_| no_answer(limit))?.map_err(Stop::Passing)?;
+    let fetched = timeout(limit, reader.fetch(offset, config)).await.map_err(|_| no_answer(limit))?;
+    match fetched {
+        Ok(chunk) => Ok(chunk),
+        Err(FetchAttemptError::OutOfRange) => {
+            let (start, end) = range(reader, config).await?;
             if (start..=end).contains(&offset) {
                 // A new leader that had not caught up yet; going back to the start for that would be wrong.
                 return Err(Stop::Passing(format!("offset {offset} was out of range and is no more")));
             }
             Err(Stop::OutOfRange { start, end })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn range<R: PartitionReader>(reader: &mut R, config: &FetchConfig) -> Result<(i64, i64), Stop> {
+    let limit = config.request_timeout;
+    let asked = timeout(limit, reader.range(config)).await.map_err(|_| no_answer(limit))?;
+    Ok(asked?)
+}
+
+fn no_answer(limit: Duration) -> Stop {
+    Stop::Passing(format!("no answer within {limit:?}"))
+}
+
+impl From<FetchAttemptError> for Stop {
+    fn from(error: FetchAttemptError) -> Self {
+        match error {
+            FetchAttemptError::NotDecoded(why) => Self::Unreadable(why),
+            FetchAttemptError::NoSuchPartition(why) => Self::NoSuchPartition(why),
+            FetchAttemptError::Refused(why) => Self::Refused(why),
+            FetchAttemptError::Passing(why) => Self::Passing(why),
+            // Of a range there is none: the next attempt asks anew.
+            FetchAttemptError::OutOfRange => Self::Passing("the offset was out of range".to_owned()),
         }
     }
 }

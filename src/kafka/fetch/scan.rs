@@ -1,12 +1,14 @@
 //! Looking through a part of a partition, as far as bounds in records, bytes and time allow.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::{FetchConfig, FetchError, FetchItem, Fetcher, OutOfRange, StartAt};
+use super::{FetchConfig, FetchError, FetchItem, Fetcher, OutOfRange, ReaderChoice, StartAt};
 use crate::kafka::Fetched;
 
 /// How much one scan may look at; it ends at whichever is reached first.
@@ -35,7 +37,11 @@ pub async fn scan(
     mut each: impl FnMut(Fetched) -> ControlFlow<()> + Send,
 ) -> Result<i64, FetchError> {
     let deadline = Instant::now() + bounds.within;
-    let config = FetchConfig { on_out_of_range: OutOfRange::Earliest, ..FetchConfig::default() };
+    let config = FetchConfig {
+        on_out_of_range: OutOfRange::Earliest,
+        reader: ReaderChoice::Raw,
+        ..FetchConfig::default()
+    };
     let fetcher = Fetcher::new(bootstrap, topic, partition, StartAt::Offset(from), config);
     let (sender, mut items) = mpsc::channel(2);
     let (mut reached, mut records, mut bytes) = (from, 0, 0);
@@ -43,37 +49,48 @@ pub async fn scan(
     let looking = async {
         while reached < to {
             match items.recv().await {
-                Some(FetchItem::Batch(batch)) => {
+                Some(FetchItem::Batch { records: batch, next_offset, .. }) => {
                     for fetched in batch {
                         let offset = fetched.origin.offset;
                         if offset >= to || records >= bounds.records || bytes >= bounds.bytes {
                             reached = offset.min(to);
-                            return;
+                            return Ok(());
                         }
                         records += 1;
                         let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
                         bytes += length(&fetched.message.key) + length(&fetched.message.value);
                         reached = offset + 1;
                         if each(fetched).is_break() {
-                            return;
+                            return Ok(());
                         }
                     }
+                    reached = next_offset;
                 }
                 Some(FetchItem::Gone { resume_at, .. }) if resume_at >= reached => reached = resume_at,
                 // The log was cut behind what is looked for, or the loop has ended: there is no more of it.
                 Some(FetchItem::Gone { .. }) | None => reached = to,
                 Some(FetchItem::Retried { error, .. }) => cause = error,
+                // What lies behind the last stable offset can't be shown yet.
+                Some(FetchItem::OpenTransaction { since_offset: Some(_), .. }) => return Ok(()),
+                Some(FetchItem::OpenTransaction { .. } | FetchItem::ReadsRaw { .. }) => {}
+                Some(FetchItem::Failed(error)) => return Err(error),
             }
         }
+        Ok(())
     };
-    let ended = timeout_at(deadline, async {
+    let looked = timeout_at(deadline, async {
+        // The loop's last word is in the channel when it ends.
+        let fetching = async {
+            fetcher.run(sender).await;
+            pending::<Infallible>().await
+        };
         tokio::select! {
-            () = looking => Ok(()),
-            ended = fetcher.run(sender) => ended,
+            looked = looking => looked,
+            never = fetching => match never {},
         }
     });
-    match ended.await {
-        Ok(ended) => ended.map(|()| reached.min(to)),
+    match looked.await {
+        Ok(looked) => looked.map(|()| reached.min(to)),
         Err(_) if reached > from => Ok(reached.min(to)),
         Err(_) => Err(FetchError::TimedOut { partition, reached, to, waited: bounds.within, cause }),
     }

@@ -13,6 +13,12 @@ pub enum GroupError {
         /// The topic.
         topic: String,
     },
+    /// The subscribed topic was deleted and made again: the group's offsets say nothing about what lies in it now.
+    #[error("topic `{topic}` was deleted and made again: delete the group's offsets, or use another group")]
+    TopicReplaced {
+        /// The topic.
+        topic: String,
+    },
     /// The client lacks a right.
     #[error("not allowed to join group `{group}`: it needs {right} ({code})")]
     Forbidden {

@@ -13,7 +13,7 @@ use super::coordinator::{Link, Trouble};
 use super::error::LostReason;
 use super::membership::Membership;
 use super::wire::group_id;
-use crate::kafka::conn::backoff::Backoff;
+use crate::failure::Backoff;
 use crate::kafka::conn::code::KafkaCode;
 
 const HEARTBEAT: i16 = 4;
@@ -71,7 +71,7 @@ async fn beat(mut link: Link, membership: Arc<Membership>, config: GroupConfig) 
     let limit = config.request_timeout.min(config.session_timeout / 3);
     // Counted from the sending, which the coordinator can't have heard earlier.
     let mut heard = Instant::now();
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::up_to(Backoff::SHORT);
     let mut pause = config.heartbeat_interval;
     let reason = loop {
         let session_end = heard + config.session_timeout;
@@ -91,7 +91,7 @@ async fn beat(mut link: Link, membership: Arc<Membership>, config: GroupConfig) 
                     membership.rebalancing();
                 }
                 heard = sent;
-                backoff = Backoff::new();
+                backoff = Backoff::up_to(Backoff::SHORT);
                 pause = config.heartbeat_interval;
             }
             Ok(Beat::Again(code)) => {

@@ -15,6 +15,7 @@ use super::GroupConfig;
 use super::assignor::{self, Subscriber, range};
 use super::coordinator::{Finder, Link, Trouble};
 use super::error::GroupError;
+use super::topic::{SeenTopic, TopicWatch};
 use super::wire::{decode_assignment, decode_subscription, encode_assignment, encode_subscription, group_id};
 use crate::kafka::conn::code::KafkaCode;
 
@@ -42,18 +43,19 @@ pub(super) struct Joiner {
     pub(super) config: GroupConfig,
     pub(super) finder: Arc<Finder>,
     pub(super) link: Link,
+    pub(super) watch: TopicWatch,
 }
 
 impl Joiner {
-    /// The number of partitions of `topics`, without those that do not exist.
-    pub(super) async fn count(&self, topics: &[String]) -> Result<BTreeMap<String, i32>, Setback> {
+    /// Number of partitions and id of `topics`, without those that do not exist.
+    pub(super) async fn describe(&self, topics: &[String]) -> Result<BTreeMap<String, SeenTopic>, Setback> {
         let metadata = self
             .finder
             .cluster
             .metadata(topics, self.config.request_timeout)
             .await
             .map_err(|e| Setback::Again(e.to_string()))?;
-        let mut counts = BTreeMap::new();
+        let mut seen = BTreeMap::new();
         for topic in &metadata.topics {
             let name = topic.name.as_ref().map(|n| n.to_string()).unwrap_or_default();
             match KafkaCode::of(topic.error_code) {
@@ -67,11 +69,12 @@ impl Joiner {
                 Some(code) if code.is_retriable() => return Err(Setback::Again(code.to_string())),
                 Some(code) => return Err(self.refused(code)),
                 None => {
-                    counts.insert(name, i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX));
+                    let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+                    seen.insert(name, SeenTopic { id: topic.topic_id, partitions });
                 }
             }
         }
-        Ok(counts)
+        Ok(seen)
     }
 
     /// JoinGroup. Blocks until every member has joined, the rebalance time-out of the slowest at most.
@@ -98,6 +101,7 @@ impl Joiner {
     /// Assigns, if this member leads; then SyncGroup, which brings the partitions of the topic, in order.
     pub(super) async fn sync(&mut self, joined: &JoinGroupResponse) -> Result<Vec<i32>, Setback> {
         let leads = joined.leader == joined.member_id;
+        self.watch.begin();
         let assignments = if leads { self.assign(&joined.members).await? } else { Vec::new() };
         let request = SyncGroupRequest::default()
             .with_group_id(group_id(&self.config.group_id))
@@ -118,15 +122,21 @@ impl Joiner {
     }
 
     async fn assign(
-        &self,
+        &mut self,
         members: &[JoinGroupResponseMember],
     ) -> Result<Vec<SyncGroupRequestAssignment>, Setback> {
         let subscribers: Vec<_> = members.iter().map(subscriber).collect();
         let mut topics: Vec<String> = subscribers.iter().flat_map(|s| &s.topics).cloned().collect();
         topics.sort_unstable();
         topics.dedup();
-        let counts = self.count(&topics).await?;
+        let counts: BTreeMap<String, i32> =
+            self.describe(&topics).await?.into_iter().map(|(name, seen)| (name, seen.partitions)).collect();
+        // A broker that has just started may not know it yet; assigning nothing of it would silence the group.
+        if !counts.contains_key(&self.topic) {
+            return Err(Setback::Again(format!("the leader can't see topic `{}`", self.topic)));
+        }
         let assignment = range(&subscribers, &counts);
+        self.watch.assigned(counts);
         tracing::debug!(group = self.config.group_id, ?assignment, "assigned as leader");
         let message = |(member_id, partitions)| {
             SyncGroupRequestAssignment::default()

@@ -15,9 +15,10 @@ use super::error::{GroupError, LostReason};
 use super::join::{Joiner, Setback};
 use super::membership::{Membership, Standing};
 use super::offsets::Offsets;
+use super::topic::TopicWatch;
 use super::wire::group_id;
 use super::{GroupConfig, heartbeat};
-use crate::kafka::conn::backoff::Backoff;
+use crate::failure::Backoff;
 use crate::kafka::conn::cluster::Cluster;
 use crate::kafka::conn::code::KafkaCode;
 
@@ -39,8 +40,11 @@ pub struct Assignment {
 /// News about a membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The group rebalances: finish and commit within the rebalance time-out, then join again. Heartbeats go on.
+    /// The group rebalances, or has to, since the topic has other partitions than were assigned: finish and commit within the
+    /// rebalance time-out, then join again. Heartbeats go on.
     Rebalance,
+    /// No further attempt would succeed: the topic is gone, or is another one.
+    Failed(GroupError),
     /// The partitions may be someone else's already: stop, commit nothing, then join again.
     Lost(LostReason),
 }
@@ -60,7 +64,6 @@ pub struct Member {
     told: bool,
     heartbeats: Option<AbortOnDropHandle<()>>,
     offsets: Arc<Mutex<Link>>,
-    topic_seen: bool,
 }
 
 impl Member {
@@ -77,8 +80,13 @@ impl Member {
             told: false,
             heartbeats: None,
             offsets: Arc::new(Mutex::new(link())),
-            topic_seen: false,
-            joiner: Joiner { link: link(), topic, config, finder },
+            joiner: Joiner {
+                link: link(),
+                topic,
+                watch: TopicWatch::new(config.metadata_max_age),
+                config,
+                finder,
+            },
         }
     }
 
@@ -91,7 +99,7 @@ impl Member {
     /// A [`GroupError`], when no further attempt would succeed.
     pub async fn join(&mut self) -> Result<Assignment, GroupError> {
         let begin = Instant::now();
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::up_to(Backoff::SHORT);
         loop {
             let why = match self.round(begin).await {
                 Ok(assignment) => return Ok(assignment),
@@ -106,7 +114,7 @@ impl Member {
                     self.member_id.clear();
                     self.membership.lost(LostReason::UnknownMember);
                     // The coordinator answers: what went wrong before this is over.
-                    backoff = Backoff::new();
+                    backoff = Backoff::up_to(Backoff::SHORT);
                     "the member id is not known".to_owned()
                 }
                 Err(Setback::Again(why)) => why,
@@ -141,12 +149,12 @@ impl Member {
 
     /// Makes sure once that the topic exists: the group protocol itself would only assign nothing.
     async fn see_topic(&mut self, begin: Instant) -> Result<(), Setback> {
-        if self.topic_seen {
+        if self.joiner.watch.has_seen() {
             return Ok(());
         }
         let topic = self.joiner.topic.clone();
-        if self.joiner.count(std::slice::from_ref(&topic)).await?.contains_key(&topic) {
-            self.topic_seen = true;
+        if let Some(seen) = self.joiner.describe(std::slice::from_ref(&topic)).await?.get(&topic) {
+            self.joiner.watch.seen(seen.id);
             return Ok(());
         }
         // One that was created a moment ago may not have reached every broker.
@@ -179,11 +187,15 @@ impl Member {
             Standing::Rebalancing => !told,
             Standing::Lost(_) => true,
         };
-        let change = match self.standing.wait_for(news).await.as_deref() {
-            Ok(Standing::Lost(reason)) => Change::Lost(reason.clone()),
-            Ok(_) => Change::Rebalance,
-            // The sender lives in `self.membership`.
-            Err(_) => Change::Lost(LostReason::NotJoined),
+        let change = tokio::select! {
+            biased;
+            standing = self.standing.wait_for(news) => match standing.as_deref() {
+                Ok(Standing::Lost(reason)) => Change::Lost(reason.clone()),
+                Ok(_) => Change::Rebalance,
+                // The sender lives in `self.membership`.
+                Err(_) => Change::Lost(LostReason::NotJoined),
+            },
+            changed = self.joiner.topic_changed(), if !told => changed.map_or_else(Change::Failed, |()| Change::Rebalance),
         };
         self.told |= change == Change::Rebalance;
         change
@@ -224,7 +236,7 @@ impl Member {
             .with_group_id(group_id(&self.joiner.config.group_id))
             .with_members(vec![member]);
         let limit = self.joiner.config.request_timeout / 3;
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::up_to(Backoff::SHORT);
         loop {
             let why = match self.joiner.link.call(LEAVE_GROUP, &request, limit).await {
                 Ok(response) => match KafkaCode::of(response.error_code) {

@@ -26,6 +26,7 @@ mod membership;
 pub(crate) mod offsets;
 #[cfg(test)]
 mod tests;
+mod topic;
 pub(crate) mod wire;
 
 pub use super::conn::code::KafkaCode;
@@ -50,10 +51,12 @@ pub struct GroupConfig {
     pub heartbeat_interval: Duration,
     /// Bound of each request, and of a commit with all its attempts (`request.timeout.ms`).
     pub request_timeout: Duration,
+    /// How old the member's knowledge of the topic may be (`metadata.max.age.ms`): partitions that are added are assigned no later.
+    pub metadata_max_age: Duration,
 }
 
 impl GroupConfig {
-    /// Session 6 s, rebalance 10 s, heartbeat 300 ms, request 5 s, no instance id.
+    /// Session 6 s, rebalance 10 s, heartbeat 300 ms, request 5 s, metadata 25 s, no instance id.
     ///
     /// Short against Kafka's own defaults (45 s, 5 min, 3 s, 30 s), since here a silent member is what is measured.
     /// 6 s is the shortest session that a broker allows by default (`group.min.session.timeout.ms`).
@@ -66,6 +69,7 @@ impl GroupConfig {
             rebalance_timeout: Duration::from_secs(10),
             heartbeat_interval: Duration::from_millis(300),
             request_timeout: Duration::from_secs(5),
+            metadata_max_age: Duration::from_secs(25),
         }
     }
 }

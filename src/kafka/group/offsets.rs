@@ -20,7 +20,7 @@ use super::coordinator::{Link, Trouble};
 use super::error::{CommitError, LostReason, OffsetError};
 use super::membership::Membership;
 use super::wire::group_id;
-use crate::kafka::conn::backoff::Backoff;
+use crate::failure::Backoff;
 use crate::kafka::conn::cluster::topic_name;
 use crate::kafka::conn::code::KafkaCode;
 
@@ -104,7 +104,7 @@ impl Offsets {
         let mut last = "the requests before this one took too long".to_owned();
         let attempts = async {
             let mut link = self.link.lock().await;
-            let mut backoff = Backoff::new();
+            let mut backoff = Backoff::up_to(Backoff::SHORT);
             // A third, so that a coordinator that hangs leaves time for the one that takes over.
             let limit = self.request_timeout / 3;
             loop {

@@ -23,10 +23,6 @@ pub struct ProducerConfig {
     pub request_timeout: Duration,
     /// How long one batch may be tried, from its first attempt; then the partition's producer fails. Default 30 s.
     pub delivery_timeout: Duration,
-    /// The wait before the first retry of a batch; each further one doubles it. Default 20 ms.
-    pub backoff_initial: Duration,
-    /// The longest wait between two attempts. Default 1 s.
-    pub backoff_max: Duration,
     /// How long [`super::Producer::connect`] and [`super::Producer::connect_lazily`] may take. Default 10 s.
     pub connect_timeout: Duration,
 }
@@ -40,8 +36,6 @@ impl Default for ProducerConfig {
             max_record_bytes: 1_000_000,
             request_timeout: Duration::from_secs(5),
             delivery_timeout: Duration::from_secs(30),
-            backoff_initial: Duration::from_millis(20),
-            backoff_max: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(10),
         }
     }
@@ -65,8 +59,8 @@ impl ProducerConfig {
             "buffer_bytes must hold a whole batch and the largest record"
         } else if self.buffer_bytes > u32::MAX as usize {
             "buffer_bytes must be below 4 GiB"
-        } else if self.request_timeout.is_zero() || self.backoff_initial.is_zero() {
-            "request_timeout and backoff_initial must be above zero"
+        } else if self.request_timeout.is_zero() {
+            "request_timeout must be above zero"
         } else if self.delivery_timeout < self.request_timeout {
             "delivery_timeout must leave room for one request_timeout"
         } else {
@@ -81,7 +75,7 @@ pub fn wire_bytes(message: &Message) -> usize {
     // Length 5, attributes 1, time 10, offset 5, key length 5, value length 5, header count 5; two lengths a header.
     const RECORD: usize = 36;
     const HEADER: usize = 10;
-    let headers: usize = message.headers.iter().map(|(name, value)| HEADER + name.len() + value.len()).sum();
+    let headers = HEADER * message.headers.len() + message.headers.bytes();
     RECORD + message.key.as_ref().map_or(0, Vec::len) + message.value.as_ref().map_or(0, Vec::len) + headers
 }
 

@@ -1,7 +1,6 @@
 //! The task of one partition: takes batch after batch and brings each to its end before it touches the next.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -9,6 +8,7 @@ use super::error::{Completion, ProduceError};
 use super::lane::{Batch, Lane};
 use super::transport::{Failure, Transport};
 use super::verdict::Verdict;
+use crate::failure::Backoff;
 
 /// Ends the lane when its task does, however that happens: aborted before its first poll, panicked, or finished.
 pub(super) struct Owner<C: Completion>(pub(super) Arc<Lane<C>>);
@@ -43,7 +43,7 @@ async fn deliver<T: Transport, C: Completion>(
     let config = lane.config();
     let partition = lane.partition();
     let start = Instant::now();
-    let mut backoff = config.backoff_initial;
+    let mut backoff = Backoff::up_to(Backoff::LONG);
     let mut may_be_in_log = false;
     let mut attempts = 0;
     batch.on_the_way();
@@ -61,15 +61,11 @@ async fn deliver<T: Transport, C: Completion>(
             return Err(ProduceError::Refused { partition, cause, may_be_in_log });
         }
         let waited = start.elapsed();
-        if waited + backoff >= config.delivery_timeout {
+        let pause = backoff.step();
+        if waited + pause >= config.delivery_timeout {
             return Err(ProduceError::Expired { partition, waited, attempts, cause, may_be_in_log });
         }
         tracing::warn!(partition, attempts, cause = failure.cause, "a batch goes again");
-        sleep(backoff).await;
-        backoff = next_backoff(backoff, config.backoff_max);
+        sleep(pause).await;
     }
-}
-
-fn next_backoff(backoff: Duration, max: Duration) -> Duration {
-    (backoff * 2).min(max)
 }

@@ -23,6 +23,7 @@
 //!   the ignored path drains too.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Postgres;
@@ -52,6 +53,7 @@ use statements as sql;
 /// Deliveries in one schema of a PostgreSQL database.
 pub struct PostgresStore {
     connections: Connections<PgConnectOptions>,
+    row_held_max: Duration,
 }
 
 /// The server and what it was told about durability, for the report.
@@ -70,6 +72,7 @@ impl PostgresStore {
     /// [`StoreError::Unusable`] for a URL, option or login that cannot work, [`StoreError::Unavailable`] when no
     /// server answers within `connect_timeout`.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        let row_held_max = options.row_held_max();
         let connections = Connections::new(
             options.connect_options(url)?,
             options.max_connections,
@@ -78,7 +81,7 @@ impl PostgresStore {
         );
         let lease = connections.lease().await?;
         lease.settle(Ok(Ok(())))?;
-        Ok(Self { connections })
+        Ok(Self { connections, row_held_max })
     }
 
     /// What the server is and how durable its commits are.
@@ -153,6 +156,10 @@ impl Pages for PostgresStore {
 
 #[async_trait]
 impl DeliveryStore for PostgresStore {
+    fn row_held_max(&self) -> Duration {
+        self.row_held_max
+    }
+
     async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
         let mut lease = self.connections.lease().await?;
         let deadline = lease.deadline();

@@ -54,6 +54,11 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// How long the server may keep a row locked for a client that is frozen: until a statement, or the pause after it, is too long.
+    pub(super) fn row_held_max(&self) -> Duration {
+        self.lock_timeout.max(self.statement_timeout).max(self.idle_in_transaction_session_timeout)
+    }
+
     /// The options of a connection to `url`.
     pub(super) fn connect_options(&self, url: &str) -> Result<PgConnectOptions, StoreError> {
         check_schema(&self.schema)?;

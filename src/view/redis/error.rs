@@ -34,9 +34,11 @@ pub(super) fn sorted(error: &RedisError) -> ViewError {
     if by_kind || by_code { ViewError::Unusable(told) } else { ViewError::Unavailable(told) }
 }
 
-/// Whether the server itself said so; the connection is sound then.
+/// Whether the server itself said so; the connection is sound then. One that was demoted to a replica says so as well, but who comes again
+/// may find its successor.
 pub(super) fn is_answer(error: &RedisError) -> bool {
-    !answers(error).is_empty()
+    let answers = answers(error);
+    !answers.is_empty() && answers.iter().all(|(_, answer)| answer.code() != "READONLY")
 }
 
 /// The server's errors, of a single command or of several in a pipeline.

@@ -11,10 +11,11 @@
 //! | two short numbers, or a second long one | 24–31 | | | |
 
 use payment_delivery::event::Revision;
+use payment_delivery::failure::Component;
 use payment_delivery::kafka::Origin;
 use payment_delivery::probe::Activity;
 
-use super::{Part, Place, Record, What};
+use super::{Place, Record, What};
 
 /// The version of the format that is written and read.
 pub const VERSION: u16 = 1;
@@ -108,8 +109,8 @@ const NO_PARTITION: u8 = 1;
 pub(super) const ACTIVITIES: [Activity; 5] =
     [Activity::Idle, Activity::Own, Activity::Service, Activity::Store, Activity::View];
 
-/// Parts by their detail.
-const PARTS: [Part; 4] = [Part::Store, Part::View, Part::Broker, Part::Other];
+/// Components by their detail.
+const COMPONENTS: [Component; 3] = [Component::Store, Component::View, Component::Broker];
 
 /// Where an activity stands in [`ACTIVITIES`].
 pub(super) fn activity_index(activity: Activity) -> usize {
@@ -182,8 +183,8 @@ fn wire(what: What) -> Wire {
         What::Skipped { partition, from, to } => {
             Wire { kind: SKIPPED, partition, first: from, second: to.to_le_bytes(), detail: 0 }
         }
-        What::Retried { part } => {
-            let detail = PARTS.iter().position(|other| *other == part).unwrap_or(PARTS.len() - 1);
+        What::Retried { component } => {
+            let detail = COMPONENTS.iter().position(|other| *other == component).unwrap_or_default();
             Wire { kind: RETRIED, detail: detail as u8, ..Wire::default() }
         }
     }
@@ -215,7 +216,7 @@ fn what(wire: Wire) -> Result<What, String> {
             let to = i64::from_le_bytes(wire.second);
             What::Skipped { partition: wire.partition, from: wire.first, to }
         }
-        RETRIED => What::Retried { part: *PARTS.get(detail).ok_or_else(|| unknown("part"))? },
+        RETRIED => What::Retried { component: *COMPONENTS.get(detail).ok_or_else(|| unknown("component"))? },
         kind => return Err(format!("kind {kind} is unknown")),
     })
 }

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use payment_delivery::event::Revision;
+use payment_delivery::failure::Component;
 use payment_delivery::kafka::Origin;
 use payment_delivery::probe::Activity;
 
@@ -138,34 +139,9 @@ pub enum What {
     },
     /// An attempt failed and will be made again.
     Retried {
-        /// On what.
-        part: Part,
+        /// At what.
+        component: Component,
     },
-}
-
-/// What a consumer tries again when it fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// The store.
-    Store,
-    /// The view.
-    View,
-    /// The broker.
-    Broker,
-    /// A part that this version has no name for.
-    Other,
-}
-
-impl Part {
-    /// Its name, as probes have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::View => "view",
-            Self::Broker => "broker",
-            Self::Other => "other",
-        }
-    }
 }
 
 /// Why a run file can't be written or read.

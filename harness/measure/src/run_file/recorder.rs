@@ -12,11 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use payment_delivery::event::Revision;
+use payment_delivery::failure::Component;
 use payment_delivery::kafka::Origin;
 use payment_delivery::probe::{Activity, Probe, Seen};
 
 use super::format::{ACTIVITIES, MAGIC, RECORD_BYTES, VERSION, WireHeader, activity_index};
-use super::{Part, Place, Record, RunFileError, SPENT_EVERY, What, consumer_number};
+use super::{Place, Record, RunFileError, SPENT_EVERY, What, consumer_number};
 
 /// Appends what the consumers of this process report to a run file.
 ///
@@ -210,14 +211,8 @@ impl Probe for Recorder {
         self.tell(consumer, What::Skipped { partition, from, to });
     }
 
-    fn retried(&self, consumer: &str, part: &'static str, _error: &str) {
-        let part = match part {
-            "store" => Part::Store,
-            "view" => Part::View,
-            "broker" => Part::Broker,
-            _ => Part::Other,
-        };
-        self.tell(consumer, What::Retried { part });
+    fn retried(&self, consumer: &str, component: Component, _error: &str) {
+        self.tell(consumer, What::Retried { component });
     }
 }
 

@@ -7,12 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use payment_delivery::event::OrderId;
+use payment_delivery::failure::Component;
 use payment_delivery::kafka::Origin;
 use payment_delivery::probe::{Activity, Probe, Seen};
 use proptest::prelude::*;
 
 use super::format::{ACTIVITIES, RECORD_BYTES};
-use super::{Follower, Part, Place, Record, Recorder, RunFileError, UNNUMBERED, What};
+use super::{Follower, Place, Record, Recorder, RunFileError, UNNUMBERED, What};
 use super::{consumer_name, consumer_number};
 
 struct Field {
@@ -80,7 +81,7 @@ fn all_that_a_probe_hears_is_followed() {
     recorder.dead_lettered("consumer-1", origin(42), "not JSON");
     recorder.committed("consumer-1", 2, 43);
     recorder.skipped("consumer-1", 2, 50, 60);
-    recorder.retried("consumer-1", "view", "away");
+    recorder.retried("consumer-1", Component::View, "away");
     recorder.released("consumer-1", true);
     assert_eq!(
         told(&follower.poll().unwrap()),
@@ -88,7 +89,7 @@ fn all_that_a_probe_hears_is_followed() {
             What::DeadLettered { origin: origin(42) },
             What::Committed { partition: 2, next_offset: 43 },
             What::Skipped { partition: 2, from: 50, to: 60 },
-            What::Retried { part: Part::View },
+            What::Retried { component: Component::View },
             What::Released { lost: true },
         ]
     );
@@ -192,7 +193,7 @@ fn consumers_have_numbers() {
 fn any_what() -> impl Strategy<Value = What> {
     let origin = (any::<i32>(), any::<i64>()).prop_map(|(partition, offset)| Origin { partition, offset });
     let place = (origin.clone(), any::<u32>()).prop_map(|(origin, revision)| Place { origin, revision });
-    let parts = prop::sample::select(vec![Part::Store, Part::View, Part::Broker, Part::Other]);
+    let components = prop::sample::select(vec![Component::Store, Component::View, Component::Broker]);
     let activities = prop::sample::select(ACTIVITIES.to_vec());
     prop_oneof![
         place.clone().prop_map(What::Fetched),
@@ -213,7 +214,7 @@ fn any_what() -> impl Strategy<Value = What> {
             from,
             to
         }),
-        parts.prop_map(|part| What::Retried { part }),
+        components.prop_map(|component| What::Retried { component }),
     ]
 }
 

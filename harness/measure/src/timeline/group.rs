@@ -47,6 +47,7 @@ impl Timeline {
 
 #[cfg(test)]
 mod tests {
+    use payment_delivery::failure::Component;
     use payment_delivery::probe::Probe as _;
 
     use super::*;
@@ -62,7 +63,7 @@ mod tests {
         timeline.released("c2", true);
         timeline.assigned("c0", &[0, 2]);
         timeline.assigned("c1", &[1]);
-        timeline.retried("c1", "store", "away");
+        timeline.retried("c1", Component::Store, "away");
         let events = timeline.group_counts().since(&before);
         assert_eq!(events, GroupEvents { rebalances: 1, lost: 1, retries: 1 });
         assert_eq!(before.since(&before), GroupEvents::default());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use payment_delivery::event::{OrderId, Revision};
+use payment_delivery::failure::Component;
 use payment_delivery::kafka::Origin;
 
 /// All that consumers reported. A consumer is a number: an index into [`Journal::consumers`].
@@ -25,7 +26,7 @@ pub struct Journal {
     /// Records that were gone when they were asked for.
     pub skipped: Vec<Skipped>,
     /// Attempts that failed and were made again, by consumer and part ("store", "view", "broker").
-    pub retries: BTreeMap<(u32, &'static str), Retries>,
+    pub retries: BTreeMap<(u32, Component), Retries>,
     /// Who owns what at present.
     pub(super) owned: BTreeMap<String, Vec<i32>>,
 }

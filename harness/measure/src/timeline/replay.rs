@@ -127,7 +127,7 @@ impl Replay {
             }
             What::Served { took_ns } => timeline.consumers.served(Duration::from_nanos(took_ns)),
             What::Skipped { partition, from, to } => timeline.skipped(&name, partition, from, to),
-            What::Retried { part } => timeline.retried(&name, part.name(), "see the worker's log"),
+            What::Retried { component } => timeline.retried(&name, component, "see the worker's log"),
             // Their events are found where they lie: in the store, and in the dead-letter topic.
             What::Parked(_) | What::DeadLettered { .. } => {}
         }

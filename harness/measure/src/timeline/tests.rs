@@ -1,5 +1,6 @@
 use super::*;
 use lanebench_workload::{Keys, PlanSpec};
+use payment_delivery::failure::Component;
 use payment_delivery::probe::{Activity, Probe, Seen};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -204,13 +205,13 @@ fn time_before_a_snapshot_does_not_count_after_it() {
 fn retries_are_counted_and_only_the_last_error_is_kept() {
     let (timeline, _) = one_order(1);
     for error in ["refused", "refused", "timed out"] {
-        timeline.retried("c0", "store", error);
+        timeline.retried("c0", Component::Store, error);
     }
     timeline.committed("c0", 2, 17);
     timeline.skipped("c0", 2, 3, 5);
     timeline.dead_lettered("c0", at(1, 4), "not JSON");
     let journal = timeline.journal();
-    assert_eq!(journal.retries[&(0, "store")], Retries { count: 3, last_error: "timed out".into() });
+    assert_eq!(journal.retries[&(0, Component::Store)], Retries { count: 3, last_error: "timed out".into() });
     assert_eq!((journal.commits[0].partition, journal.commits[0].next_offset), (2, 17));
     assert_eq!(journal.skipped, [Skipped { consumer: 0, partition: 2, from: 3, to: 5 }]);
     assert_eq!(

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use payment_delivery::event::Revision;
+use payment_delivery::failure::Component;
 use payment_delivery::kafka::Origin;
 use payment_delivery::probe::{Activity, Probe, Seen};
 
@@ -73,10 +74,10 @@ impl Probe for Timeline {
         self.lock_journal().skipped.push(Skipped { consumer, partition, from, to });
     }
 
-    fn retried(&self, consumer: &str, part: &'static str, error: &str) {
+    fn retried(&self, consumer: &str, component: Component, error: &str) {
         let (_, consumer) = self.now_and_number(consumer);
         let mut journal = self.lock_journal();
-        let retries = journal.retries.entry((consumer, part)).or_default();
+        let retries = journal.retries.entry((consumer, component)).or_default();
         retries.count += 1;
         retries.last_error.clear();
         retries.last_error.push_str(error);

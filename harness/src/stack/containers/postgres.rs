@@ -21,7 +21,8 @@ pub(super) async fn start(
     deadline: Deadline,
 ) -> Result<(String, PartFacts), StackError> {
     let password = format!("{:032x}", rand::random::<u128>());
-    let url = format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{}/postgres", published.port());
+    let url =
+        format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{}/postgres?sslmode=disable", published.port());
     let command = ["postgres"].into_iter().chain(SETTINGS.into_iter().flat_map(|setting| ["-c", setting]));
     let plan = Plan { component: Component::Postgres, image, port: PORT, published };
     let configure = |request: testcontainers::ContainerRequest<_>| {

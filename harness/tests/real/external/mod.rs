@@ -54,7 +54,7 @@ impl At {
         let endpoints = bed.endpoints();
         Self {
             bootstrap: endpoints.bootstrap.join(","),
-            database_url: endpoints.database_url.clone(),
+            database_url: endpoints.database_url.replace("?sslmode=disable", ""),
             redis_url: endpoints.redis_url.clone(),
         }
     }

@@ -53,6 +53,7 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
             ConsumerConfig.CLIENT_ID_CONFIG, name,
             ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false,
             ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest",
+            ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed",
             // A member that was killed is missed after this long; 6 s is the least that brokers allow by default.
             ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, 6_000,
             ConsumerConfig.HEARTBEAT_INTERVAL_MS_CONFIG, 300,

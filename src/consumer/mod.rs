@@ -15,22 +15,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kafka::fetch::FetchConfig;
 use crate::kafka::group::{GroupConfig, Member};
-use crate::mode::record::Parts;
 
 mod assignment;
 mod commits;
 mod consumers;
 mod error;
-mod feeds;
-mod progress;
+mod fetch_loops;
+pub mod mode;
+mod tracker;
 
-use assignment::{End, Worker};
+use assignment::{End, GroupConsumer};
 pub use consumers::Consumers;
-pub use error::WorkerError;
+pub use error::ConsumerError;
+pub use mode::{ProcessorDeps, dead_letter_topic};
 
 /// What a consumer needs to know.
 #[derive(Clone, Debug)]
-pub struct WorkerConfig {
+pub struct ConsumerConfig {
     /// Its name: client id in the group, and how probes tell consumers apart.
     pub name: String,
     /// Addresses (`host:port`) at which to find the cluster.
@@ -47,10 +48,10 @@ pub struct WorkerConfig {
     pub commit_interval: Duration,
     /// How long a partition that is to be given up may take to finish the message in hand and to commit. Must be
     /// below the rebalance time-out.
-    pub drain_deadline: Duration,
+    pub revoke_timeout: Duration,
 }
 
-impl WorkerConfig {
+impl ConsumerConfig {
     /// The defaults: no service time, commits every 100 ms, 5 s to drain.
     pub fn new(
         name: impl Into<String>,
@@ -67,42 +68,46 @@ impl WorkerConfig {
             fetch: FetchConfig::default(),
             service_time: Duration::ZERO,
             commit_interval: Duration::from_millis(100),
-            drain_deadline: Duration::from_secs(5),
+            revoke_timeout: Duration::from_secs(5),
         }
     }
 }
 
 /// Runs one consumer until `stop`; then it finishes the message in hand, commits, and leaves the group.
 ///
-/// Fetching begins when `gate` holds `true`, so that a measurement can start with every assignment complete.
+/// Fetching begins when `fetch_start` holds `true`, so that a measurement can start with every assignment complete.
 ///
 /// # Errors
-/// [`WorkerError`] for what waiting does not mend. Stores, views and brokers that are away are waited for.
+/// [`ConsumerError`] for what waiting does not mend. Stores, views and brokers that are away are waited for.
 pub async fn run(
-    config: WorkerConfig,
-    parts: Parts,
-    gate: watch::Receiver<bool>,
+    config: ConsumerConfig,
+    deps: ProcessorDeps,
+    fetch_start: watch::Receiver<bool>,
     stop: CancellationToken,
-) -> Result<(), WorkerError> {
-    if config.drain_deadline >= config.group.rebalance_timeout {
-        return Err(WorkerError::Deadline {
+) -> Result<(), ConsumerError> {
+    if config.revoke_timeout >= config.group.rebalance_timeout {
+        return Err(ConsumerError::Deadline {
             consumer: config.name,
-            drain: config.drain_deadline,
+            revoke: config.revoke_timeout,
             rebalance: config.group.rebalance_timeout,
         });
     }
+    let (held, session) = (deps.store.row_held_max(), config.group.session_timeout);
+    if held >= session {
+        return Err(ConsumerError::RowHeld { consumer: config.name, held, session });
+    }
     let member = Member::new(config.bootstrap.clone(), config.topic.clone(), config.group.clone());
-    let mut worker = Worker::new(config, parts, gate, stop, member);
-    let ended = rounds(&mut worker).await;
-    worker.leave().await;
+    let mut consumer = GroupConsumer::new(config, deps, fetch_start, stop, member);
+    let ended = generations(&mut consumer).await;
+    consumer.leave().await;
     ended
 }
 
 /// Joins and works, again and again, until it is stopped or something is wrong for good.
-async fn rounds(worker: &mut Worker) -> Result<(), WorkerError> {
-    while let Some(assignment) = worker.join().await? {
+async fn generations(consumer: &mut GroupConsumer) -> Result<(), ConsumerError> {
+    while let Some(assignment) = consumer.join().await? {
         // Boxed: the store's and the view's futures within are large, and this one lives as long as the consumer.
-        if matches!(Box::pin(worker.serve(&assignment)).await?, End::Stopped) {
+        if matches!(Box::pin(consumer.serve(&assignment)).await?, End::Stopped) {
             break;
         }
     }

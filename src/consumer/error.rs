@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::failure::Component;
 use crate::kafka::fetch::FetchError;
 use crate::kafka::group::{CommitError, GroupError, OffsetError};
 use crate::timer::DelayError;
 
 /// Why a consumer ended other than by being stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
+pub enum ConsumerError {
     /// The group cannot be joined or used.
     #[error("consumer {consumer}: {source}")]
     Group {
@@ -41,17 +42,40 @@ pub enum WorkerError {
         /// What happened.
         source: FetchError,
     },
+    /// A component can't be used as it is set up: a missing right, table or topic, a wrong password.
+    #[error("consumer {consumer}: the {} can't be used: {why}", component.as_str())]
+    SetUp {
+        /// Its name.
+        consumer: String,
+        /// Which component.
+        component: Component,
+        /// In its words.
+        why: String,
+    },
     /// The configuration contradicts itself.
     #[error(
-        "consumer {consumer}: the drain deadline ({drain:?}) must be below the rebalance time-out ({rebalance:?})"
+        "consumer {consumer}: the revoke time-out ({revoke:?}) must be below the rebalance time-out ({rebalance:?})"
     )]
     Deadline {
         /// Its name.
         consumer: String,
-        /// The drain deadline.
-        drain: Duration,
+        /// The revoke time-out.
+        revoke: Duration,
         /// The rebalance time-out.
         rebalance: Duration,
+    },
+    /// A frozen consumer could hold its successor up.
+    #[error(
+        "consumer {consumer}: the store may hold a row for {held:?}, which must be below the session time-out ({session:?}): \
+         lower the store's lock, statement and idle-in-transaction time-outs"
+    )]
+    RowHeld {
+        /// Its name.
+        consumer: String,
+        /// The longest time that the store holds a row for a client that is frozen.
+        held: Duration,
+        /// The session time-out.
+        session: Duration,
     },
     /// The timer for modelled waits is not to be had.
     #[error("consumer {consumer}: no timer for the modelled service time: {source}")]

@@ -1,0 +1,206 @@
+//! The fetch loops of a consumer's partitions, and the one processing loop that they feed in turn.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::mode::Mode;
+use super::tracker::Tracker;
+use super::{ConsumerConfig, ConsumerError};
+use crate::failure::Component;
+use crate::kafka::Fetched;
+use crate::kafka::fetch::{FetchItem, Fetcher, StartAt};
+use crate::probe::{Activity, Probe};
+
+/// Fetched batches that wait for each partition, beside the one in hand.
+const BATCHES_AHEAD: usize = 2;
+
+/// The fetch loops. Dropping it closes their connections.
+#[derive(Default)]
+pub(super) struct FetchLoops {
+    partitions: Vec<FetchedPartition>,
+    /// The partition whose turn it is.
+    turn: usize,
+}
+
+struct FetchedPartition {
+    partition: i32,
+    items: mpsc::Receiver<FetchItem>,
+    records: VecDeque<Fetched>,
+    /// The offset behind the batch that the records are of, where it is not the last record's next: markers lie between.
+    behind: Option<i64>,
+    retrying: bool,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl FetchLoops {
+    /// Starts a fetch loop at each committed offset, at the log's start where there is none; they begin when `fetch_start` says so.
+    pub(super) fn add(
+        &mut self,
+        config: &ConsumerConfig,
+        committed: &BTreeMap<i32, Option<i64>>,
+        fetch_start: &watch::Receiver<bool>,
+    ) {
+        for (&partition, committed) in committed {
+            let at = committed.map_or(StartAt::Earliest, StartAt::Offset);
+            let fetcher = Fetcher::new(&config.bootstrap, &config.topic, partition, at, config.fetch.clone());
+            let (sender, items) = mpsc::channel(BATCHES_AHEAD);
+            let mut fetch_start = fetch_start.clone();
+            let task = tokio::spawn(async move {
+                // One whose owner is gone never begins; the loop then ends with the consumer.
+                if fetch_start.wait_for(|begun| *begun).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                fetcher.run(sender).await;
+            });
+            self.partitions.push(FetchedPartition {
+                partition,
+                items,
+                records: VecDeque::new(),
+                behind: None,
+                retrying: false,
+                _task: AbortOnDropHandle::new(task),
+            });
+        }
+    }
+
+    /// Ends the loops of all partitions but these, and drops what they fetched.
+    pub(super) fn retain(&mut self, partitions: &[i32]) {
+        self.partitions.retain(|fetched| partitions.contains(&fetched.partition));
+        self.turn = 0;
+    }
+
+    /// Whether there is a loop for this partition.
+    pub(super) fn has(&self, partition: i32) -> bool {
+        self.partitions.iter().any(|fetched| fetched.partition == partition)
+    }
+
+    /// The processing loop: one message from each partition in turn, until `wind_down`; then it ends with what is in flight. What was
+    /// fetched and not begun stays at hand.
+    ///
+    /// # Errors
+    /// [`ConsumerError`] of a partition that can't be read on, or of a set-up that no attempt gets past.
+    pub(super) async fn work(
+        &mut self,
+        mode: &mut impl Mode,
+        tracker: &Tracker,
+        consumer: &str,
+        probe: &dyn Probe,
+        wind_down: &CancellationToken,
+    ) -> Result<(), ConsumerError> {
+        while !wind_down.is_cancelled() {
+            if let Some((index, record)) = self.at_hand(tracker, consumer, probe)? {
+                mode.take(&record).await?;
+                self.partitions[index].step_over(tracker);
+                continue;
+            }
+            let (waiting, is_busy) = (Instant::now(), mode.is_busy());
+            tokio::select! {
+                biased;
+                () = wind_down.cancelled() => {}
+                finished = mode.finish(), if is_busy => finished?,
+                (index, item) = self.next_item() => {
+                    self.partitions[index].take(item, tracker, consumer, probe)?;
+                }
+            }
+            probe.spent(consumer, Activity::Idle, waiting.elapsed());
+        }
+        mode.finish().await
+    }
+
+    /// A message that is at hand, the partitions in turn; refills from the channels without waiting.
+    fn at_hand(
+        &mut self,
+        tracker: &Tracker,
+        consumer: &str,
+        probe: &dyn Probe,
+    ) -> Result<Option<(usize, Fetched)>, ConsumerError> {
+        for step in 0..self.partitions.len() {
+            let index = (self.turn + step) % self.partitions.len();
+            let fetched = &mut self.partitions[index];
+            if fetched.records.is_empty() {
+                match fetched.items.try_recv() {
+                    Ok(item) => fetched.take(Some(item), tracker, consumer, probe)?,
+                    Err(TryRecvError::Empty) => {}
+                    Err(TryRecvError::Disconnected) => fetched.take(None, tracker, consumer, probe)?,
+                }
+            }
+            if let Some(record) = fetched.records.pop_front() {
+                debug_assert_eq!(record.origin.partition, fetched.partition);
+                self.turn = (index + 1) % self.partitions.len();
+                return Ok(Some((index, record)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next item of any loop, and whose. Never resolves without partitions: a consumer that has none waits. Cancel-safe.
+    async fn next_item(&mut self) -> (usize, Option<FetchItem>) {
+        std::future::poll_fn(|context| {
+            for (index, fetched) in self.partitions.iter_mut().enumerate() {
+                if let Poll::Ready(item) = fetched.items.poll_recv(context) {
+                    return Poll::Ready((index, item));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl FetchedPartition {
+    /// Takes an item; `None` if the loop ended without a word, by a panic.
+    fn take(
+        &mut self,
+        item: Option<FetchItem>,
+        tracker: &Tracker,
+        consumer: &str,
+        probe: &dyn Probe,
+    ) -> Result<(), ConsumerError> {
+        let Some(item) = item else {
+            return Err(ConsumerError::Panicked {
+                what: format!("the fetch loop of partition {}", self.partition),
+            });
+        };
+        match item {
+            FetchItem::Batch { records, next_offset, .. } => {
+                if std::mem::take(&mut self.retrying) {
+                    probe.recovered(consumer, Component::Broker);
+                }
+                let is_next = records.last().is_some_and(|last| last.origin.offset + 1 == next_offset);
+                self.behind = (!is_next).then_some(next_offset);
+                self.records.extend(records);
+                if self.records.is_empty() {
+                    self.step_over(tracker);
+                }
+            }
+            FetchItem::Gone { partition, from, to, .. } => probe.skipped(consumer, partition, from, to),
+            FetchItem::Retried { error, .. } => {
+                self.retrying = true;
+                probe.retried(consumer, Component::Broker, &error);
+            }
+            FetchItem::ReadsRaw { partition, why } => probe.reads_raw(consumer, partition, &why),
+            FetchItem::OpenTransaction { partition, since_offset } => {
+                probe.open_transaction(consumer, partition, since_offset);
+            }
+            FetchItem::Failed(source) => {
+                return Err(ConsumerError::Fetch { consumer: consumer.to_owned(), source });
+            }
+        }
+        Ok(())
+    }
+
+    /// Once all records of the batch were begun, what lies behind them needs no work.
+    fn step_over(&mut self, tracker: &Tracker) {
+        if self.records.is_empty()
+            && let Some(next) = self.behind.take()
+        {
+            tracker.step_over(self.partition, next);
+        }
+    }
+}
