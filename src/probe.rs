@@ -69,6 +69,8 @@ pub trait Probe: Send + Sync + 'static {
     fn retried(&self, _consumer: &str, _component: Component, _error: &str) {}
     /// An attempt at `component` succeeded after some that had failed.
     fn recovered(&self, _consumer: &str, _component: Component) {}
+    /// A fetch loop of `partition` begins: what was said of an earlier one holds no more.
+    fn fetch_started(&self, _consumer: &str, _partition: i32) {}
     /// From here on the raw reader reads `partition`: rskafka could not.
     fn reads_raw(&self, _consumer: &str, _partition: i32, _why: &str) {}
     /// Nothing of `partition` behind `since_offset` can be read, since a transaction is open; `None` once it has ended.
@@ -139,6 +141,9 @@ impl Probe for Both {
     fn recovered(&self, consumer: &str, component: Component) {
         self.each(|probe| probe.recovered(consumer, component));
     }
+    fn fetch_started(&self, consumer: &str, partition: i32) {
+        self.each(|probe| probe.fetch_started(consumer, partition));
+    }
     fn reads_raw(&self, consumer: &str, partition: i32, why: &str) {
         self.each(|probe| probe.reads_raw(consumer, partition, why));
     }
@@ -208,6 +213,9 @@ mod tests {
         fn recovered(&self, consumer: &str, component: Component) {
             self.note(&format!("recovered {consumer} {component:?}"));
         }
+        fn fetch_started(&self, consumer: &str, partition: i32) {
+            self.note(&format!("started {consumer} {partition}"));
+        }
         fn reads_raw(&self, consumer: &str, partition: i32, why: &str) {
             self.note(&format!("raw {consumer} {partition} {why}"));
         }
@@ -241,6 +249,7 @@ mod tests {
         both.skipped("c", 1, 4, 9);
         both.retried("c", Component::View, "away");
         both.recovered("c", Component::View);
+        both.fetch_started("c", 1);
         both.reads_raw("c", 1, "zstd");
         both.open_transaction("c", 1, Some(7));
         both.commit_refused("c");
@@ -259,6 +268,7 @@ mod tests {
             "skipped c 1 4 9",
             "retried c View away",
             "recovered c View",
+            "started c 1",
             "raw c 1 zstd",
             "open c 1 Some(7)",
             "refused c",

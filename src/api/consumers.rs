@@ -59,7 +59,12 @@ pub(super) struct OpenTransaction {
     partition: i32,
     /// The first offset that can't be read: the last stable offset.
     since_offset: i64,
+    /// When that was seen first, milliseconds of Unix time.
+    since_ms: u64,
 }
+
+/// An open transaction that is older is a complaint: a producer that is at work always has one.
+const TRANSACTION_MS: u64 = 10_000;
 
 /// The consumers of this process, by name.
 #[derive(Debug, Default)]
@@ -80,14 +85,19 @@ impl Consumers {
 
     /// What they wait for, in a sentence each.
     pub(super) fn complaints(&self) -> Vec<String> {
+        self.complaints_at(now_ms())
+    }
+
+    fn complaints_at(&self, now_ms: u64) -> Vec<String> {
         let states = self.lock();
         let of = |(name, state): (&String, &ConsumerState)| {
             let retrying = state.retrying.iter().map(|r| {
                 let Retrying { component, since_ms, attempts, error } = r;
                 format!("{name} tries the {component} again since {since_ms} ms of Unix time, {attempts} times so far: {error}")
             });
-            let open = state.open_transactions.iter().map(|open| {
-                let OpenTransaction { partition, since_offset } = open;
+            let is_old = |open: &&OpenTransaction| now_ms.saturating_sub(open.since_ms) >= TRANSACTION_MS;
+            let open = state.open_transactions.iter().filter(is_old).map(|open| {
+                let OpenTransaction { partition, since_offset, .. } = open;
                 format!("{name} waits for a transaction that is open in partition {partition} from offset {since_offset} on")
             });
             retrying.chain(open).collect::<Vec<_>>()
@@ -139,8 +149,16 @@ impl Consumers {
     pub(super) fn open_transaction(&self, consumer: &str, partition: i32, since_offset: Option<i64>) {
         self.change(consumer, |state| {
             state.open_transactions.retain(|open| open.partition != partition);
-            let open = since_offset.map(|since_offset| OpenTransaction { partition, since_offset });
+            let since_ms = now_ms();
+            let open = since_offset.map(|since_offset| OpenTransaction { partition, since_offset, since_ms });
             state.open_transactions.extend(open);
+        });
+    }
+
+    pub(super) fn fetch_started(&self, consumer: &str, partition: i32) {
+        self.change(consumer, |state| {
+            state.raw_partitions.retain(|raw| raw.partition != partition);
+            state.open_transactions.retain(|open| open.partition != partition);
         });
     }
 
@@ -192,9 +210,16 @@ mod tests {
         consumers.reads_raw("c", 1, "zstd");
         consumers.open_transaction("c", 1, Some(7));
         consumers.open_transaction("c", 1, Some(9));
-        assert!(consumers.complaints()[0].contains("partition 1 from offset 9"));
+        assert!(consumers.complaints().is_empty(), "it is young");
+        let later = now_ms() + TRANSACTION_MS;
+        assert!(consumers.complaints_at(later)[0].contains("partition 1 from offset 9"));
         consumers.open_transaction("c", 1, None);
-        assert!(consumers.complaints().is_empty());
+        assert!(consumers.complaints_at(later).is_empty());
+        consumers.open_transaction("c", 1, Some(9));
+        consumers.fetch_started("c", 1);
+        let [state] = &consumers.states()[..] else { panic!("one consumer") };
+        assert!(state.raw_partitions.is_empty() && state.open_transactions.is_empty(), "another loop");
+        consumers.reads_raw("c", 1, "zstd");
         consumers.open_transaction("c", 1, Some(9));
         consumers.assigned("c", &[2]);
         let [state] = &consumers.states()[..] else { panic!("one consumer") };

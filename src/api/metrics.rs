@@ -243,6 +243,9 @@ impl Probe for Metrics {
     fn recovered(&self, consumer: &str, component: Component) {
         self.consumers.recovered(consumer, component);
     }
+    fn fetch_started(&self, consumer: &str, partition: i32) {
+        self.consumers.fetch_started(consumer, partition);
+    }
     fn reads_raw(&self, consumer: &str, partition: i32, why: &str) {
         self.consumers.reads_raw(consumer, partition, why);
     }

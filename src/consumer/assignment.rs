@@ -81,7 +81,7 @@ impl GroupConsumer {
         let ended = match self.start_offsets(&added, &offsets).await {
             Ok(Ok(start)) => {
                 start.iter().for_each(|(partition, committed)| work.tracker.start(*partition, *committed));
-                work.loops.add(&self.config, &start, &self.fetch_start);
+                work.loops.add(&self.config, &start, &self.fetch_start, &*self.deps.probe);
                 self.work(assignment, offsets, &mut work).await
             }
             Ok(Err(end)) => Ok((end, true)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,9 @@ use crate::probe::{Activity, Probe};
 /// Fetched batches that wait for each partition, beside the one in hand.
 const BATCHES_AHEAD: usize = 2;
 
+/// How long what is in flight may take once the consumer ends by an error.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
 /// The fetch loops. Dropping it closes their connections.
 #[derive(Default)]
 pub(super) struct FetchLoops {
@@ -34,7 +37,6 @@ struct FetchedPartition {
     records: VecDeque<Fetched>,
     /// The offset behind the batch that the records are of, where it is not the last record's next: markers lie between.
     behind: Option<i64>,
-    retrying: bool,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -45,9 +47,11 @@ impl FetchLoops {
         config: &ConsumerConfig,
         committed: &BTreeMap<i32, Option<i64>>,
         fetch_start: &watch::Receiver<bool>,
+        probe: &dyn Probe,
     ) {
         for (&partition, committed) in committed {
             let at = committed.map_or(StartAt::Earliest, StartAt::Offset);
+            probe.fetch_started(&config.name, partition);
             let fetcher = Fetcher::new(&config.bootstrap, &config.topic, partition, at, config.fetch.clone());
             let (sender, items) = mpsc::channel(BATCHES_AHEAD);
             let mut fetch_start = fetch_start.clone();
@@ -63,7 +67,6 @@ impl FetchLoops {
                 items,
                 records: VecDeque::new(),
                 behind: None,
-                retrying: false,
                 _task: AbortOnDropHandle::new(task),
             });
         }
@@ -93,6 +96,23 @@ impl FetchLoops {
         probe: &dyn Probe,
         wind_down: &CancellationToken,
     ) -> Result<(), ConsumerError> {
+        let worked = self.take_all(mode, tracker, consumer, probe, wind_down).await;
+        if worked.is_ok() {
+            return mode.finish().await;
+        }
+        // What lies before the message or the batch at fault is brought to its end, unless that takes long: it would come again.
+        let _ = tokio::time::timeout(LAST_WORK, mode.finish()).await;
+        worked
+    }
+
+    async fn take_all(
+        &mut self,
+        mode: &mut impl Mode,
+        tracker: &Tracker,
+        consumer: &str,
+        probe: &dyn Probe,
+        wind_down: &CancellationToken,
+    ) -> Result<(), ConsumerError> {
         while !wind_down.is_cancelled() {
             if let Some((index, record)) = self.at_hand(tracker, consumer, probe)? {
                 mode.take(&record).await?;
@@ -110,7 +130,7 @@ impl FetchLoops {
             }
             probe.spent(consumer, Activity::Idle, waiting.elapsed());
         }
-        mode.finish().await
+        Ok(())
     }
 
     /// A message that is at hand, the partitions in turn; refills from the channels without waiting.
@@ -169,9 +189,6 @@ impl FetchedPartition {
         };
         match item {
             FetchItem::Batch { records, next_offset, .. } => {
-                if std::mem::take(&mut self.retrying) {
-                    probe.recovered(consumer, Component::Broker);
-                }
                 let is_next = records.last().is_some_and(|last| last.origin.offset + 1 == next_offset);
                 self.behind = (!is_next).then_some(next_offset);
                 self.records.extend(records);
@@ -181,9 +198,9 @@ impl FetchedPartition {
             }
             FetchItem::Gone { partition, from, to, .. } => probe.skipped(consumer, partition, from, to),
             FetchItem::Retried { error, .. } => {
-                self.retrying = true;
                 probe.retried(consumer, Component::Broker, &error);
             }
+            FetchItem::Recovered { .. } => probe.recovered(consumer, Component::Broker),
             FetchItem::ReadsRaw { partition, why } => probe.reads_raw(consumer, partition, &why),
             FetchItem::OpenTransaction { partition, since_offset } => {
                 probe.open_transaction(consumer, partition, since_offset);

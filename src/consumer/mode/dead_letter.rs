@@ -30,6 +30,9 @@ pub const TIMESTAMP_HEADER: &str = "dlt-original-timestamp-ms";
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// The most that a letter may have, in bytes: a broker closes the connection on a request above its `socket.request.max.bytes` (100 MiB),
+/// and says nothing.
+const LARGEST: usize = 64 << 20;
 /// How long a topic may be unknown before it counts as missing: one that was created a moment ago has not reached every broker.
 const UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -56,7 +59,14 @@ pub(crate) struct DeadLetters {
     bootstrap: Vec<String>,
     topic: String,
     letters: String,
-    writers: Mutex<BTreeMap<i32, RawWriter>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    writers: BTreeMap<i32, RawWriter>,
+    /// When the topic was first said to be unknown, if that is what was said last.
+    unknown_since: Option<Instant>,
 }
 
 /// Why a letter was not written.
@@ -77,7 +87,7 @@ fn passing(why: &impl ToString) -> LetterError {
 impl DeadLetters {
     pub(crate) fn new(bootstrap: Vec<String>, topic: &str) -> Self {
         let letters = dead_letter_topic(topic);
-        Self { bootstrap, topic: topic.to_owned(), letters, writers: Mutex::default() }
+        Self { bootstrap, topic: topic.to_owned(), letters, state: Mutex::default() }
     }
 
     /// Sends `fetched` there and waits until the broker has acknowledged it: only then may its offset be committed.
@@ -93,9 +103,7 @@ impl DeadLetters {
         fetched: &Fetched,
         reason: &str,
     ) -> Result<(), ConsumerError> {
-        let begun = Instant::now();
-        let attempt = || self.attempt(fetched, reason, begun);
-        match attempts(consumer, probe, Component::Broker, attempt).await? {
+        match attempts(consumer, probe, Component::Broker, || self.attempt(fetched, reason)).await? {
             Attempted::Done(()) => Ok(()),
             Attempted::Refused(why) => {
                 Err(ConsumerError::SetUp { consumer: consumer.to_owned(), component: Component::Broker, why })
@@ -103,23 +111,31 @@ impl DeadLetters {
         }
     }
 
-    async fn attempt(&self, fetched: &Fetched, reason: &str, begun: Instant) -> Result<(), LetterError> {
-        let mut letter = Letter::new(self.read_again(fetched).await?, fetched.origin, reason);
-        let target = self.target(fetched.origin.partition, letter.message.key.as_deref()).await;
-        let target = target.map_err(|error| self.classify(error, begun))?;
-        let mut writers = self.writers.lock().await;
+    async fn attempt(&self, fetched: &Fetched, reason: &str) -> Result<(), LetterError> {
+        let letter = Letter::new(self.read_again(fetched).await?, fetched.origin, reason);
+        let written = self.write(letter, fetched.origin.partition).await;
+        let unknown_since = &mut self.state.lock().await.unknown_since;
+        *unknown_since = match written {
+            Err(RawError::NoSuchPartition(_)) => unknown_since.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
+        let unknown_for = unknown_since.map_or(Duration::ZERO, |since| since.elapsed());
+        written.map_err(|error| self.classify(error, unknown_for))
+    }
+
+    async fn write(&self, mut letter: Letter, partition: i32) -> Result<(), RawError> {
+        let target = self.target(partition, letter.message.key.as_deref()).await?;
+        while letter.bytes() > LARGEST && letter.cut() {}
+        let writers = &mut self.state.lock().await.writers;
         let writer =
             writers.entry(target).or_insert_with(|| RawWriter::new(&self.bootstrap, &self.letters, target));
         loop {
-            let written = tokio::time::timeout(ATTEMPT, writer.produce(&letter.sealed(), ATTEMPT)).await;
-            let error = match written {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(RawError::TooLarge(_))) if letter.cut() => continue,
-                Ok(Err(RawError::Timestamp(_))) if letter.stamp_now() => continue,
-                Ok(Err(error)) => error,
-                Err(_) => RawError::Passing(format!("no answer within {ATTEMPT:?}")),
-            };
-            return Err(self.classify(error, begun));
+            match tokio::time::timeout(ATTEMPT, writer.produce(&letter.sealed(), ATTEMPT)).await {
+                Ok(Err(RawError::TooLarge(_))) if letter.cut() => {}
+                Ok(Err(RawError::Timestamp(_))) if letter.stamp_now() => {}
+                Ok(written) => return written,
+                Err(_) => return Err(RawError::Passing(format!("no answer within {ATTEMPT:?}"))),
+            }
         }
     }
 
@@ -144,12 +160,12 @@ impl DeadLetters {
         })
     }
 
-    /// What an error of the dead-letter topic means; `begun` is when the first attempt was.
-    fn classify(&self, error: RawError, begun: Instant) -> LetterError {
+    /// What an error of the dead-letter topic means.
+    fn classify(&self, error: RawError, unknown_for: Duration) -> LetterError {
         let set_up =
             |why| LetterError(format!("the dead-letter topic {} {why}", self.letters), FailureClass::SetUp);
         match error {
-            RawError::NoSuchPartition(code) if begun.elapsed() > UNKNOWN => {
+            RawError::NoSuchPartition(code) if unknown_for > UNKNOWN => {
                 set_up(format!("is not there ({code}): create it"))
             }
             RawError::Refused(code) if code.is_authorization() => {
@@ -186,6 +202,13 @@ impl Letter {
         let mut message = self.message.clone();
         self.told.iter().for_each(|(name, value)| message.headers.push(name, Some(value)));
         message
+    }
+
+    /// What its parts have, without the little that frames them.
+    fn bytes(&self) -> usize {
+        let Message { key, value, headers, .. } = &self.message;
+        let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        length(key) + length(value) + headers.bytes()
     }
 
     /// Halves its largest part, and says so; false if there is nothing left to cut.

@@ -127,6 +127,11 @@ pub enum FetchItem {
         /// The failure in words.
         error: String,
     },
+    /// An attempt succeeded after some that had failed.
+    Recovered {
+        /// The partition.
+        partition: i32,
+    },
     /// The partition can't be read on. The last item; what was fetched before lies before it.
     Failed(FetchError),
 }
@@ -248,23 +253,25 @@ async fn earliest<R: PartitionReader>(
     config: &FetchConfig,
     out: &mpsc::Sender<FetchItem>,
 ) -> Result<Option<i64>, FetchError> {
-    let (begun, mut backoff) = (Instant::now(), Backoff::up_to(Backoff::LONG));
+    let mut failures = Failures::none();
     loop {
         let range = tokio::select! {
             range = range(reader, config) => range,
             () = out.closed() => return Ok(None),
         };
-        let error = match range {
-            Ok((start, _end)) => return Ok(Some(start)),
-            Err(Stop::Passing(error)) => error,
-            Err(Stop::NoSuchPartition(error)) if begun.elapsed() < UNKNOWN_MAX => error,
-            Err(stop) => return Err(stop.into_error(partition, 0)),
+        let item = match range {
+            Ok((start, _end)) => {
+                if failures.end() {
+                    let _ = out.send(FetchItem::Recovered { partition }).await;
+                }
+                return Ok(Some(start));
+            }
+            Err(stop) => failures.retry(stop, partition, 0)?,
         };
-        tracing::warn!(partition, error, "the log's start is asked for again");
-        if out.send(FetchItem::Retried { partition, error }).await.is_err() {
+        if out.send(item).await.is_err() {
             return Ok(None);
         }
-        backoff.wait().await;
+        failures.wait().await;
     }
 }
 
@@ -310,7 +317,11 @@ async fn read_from<R: PartitionReader>(
                 Some(FetchItem::OpenTransaction { since_offset: Some(offset), .. }) => {
                     cause = format!("a transaction is open from offset {offset} on");
                 }
-                Some(FetchItem::OpenTransaction { .. } | FetchItem::ReadsRaw { .. }) => {}
+                Some(
+                    FetchItem::OpenTransaction { .. }
+                    | FetchItem::ReadsRaw { .. }
+                    | FetchItem::Recovered { .. },
+                ) => {}
                 // Not with `OutOfRange::Fail`, not by `follow` itself, and not while it runs.
                 Some(FetchItem::Gone { .. } | FetchItem::Failed(_)) | None => break,
             }
@@ -341,16 +352,16 @@ async fn follow<R: PartitionReader>(
     out: &mpsc::Sender<FetchItem>,
 ) -> Result<(), FetchError> {
     let mut offset = from;
-    let mut backoff = Backoff::up_to(Backoff::LONG);
     let mut open_transaction = None;
-    let mut unknown_since: Option<Instant> = None;
+    let mut failures = Failures::none();
     let fetching = async {
         loop {
             let item = match step(reader, offset, config).await {
                 Ok(chunk) => {
-                    backoff = Backoff::up_to(Backoff::LONG);
-                    unknown_since = None;
                     let mut news = Vec::new();
+                    if failures.end() {
+                        news.push(FetchItem::Recovered { partition });
+                    }
                     if let Some(why) = chunk.raw_because {
                         tracing::warn!(partition, offset, why, "rskafka can't read on: the raw reader does");
                         news.push(FetchItem::ReadsRaw { partition, why });
@@ -380,20 +391,14 @@ async fn follow<R: PartitionReader>(
                     offset = start;
                     FetchItem::Gone { partition, from, to, resume_at: start }
                 }
-                Err(Stop::Passing(error)) => retried(partition, offset, error),
-                Err(Stop::NoSuchPartition(error))
-                    if unknown_since.get_or_insert_with(Instant::now).elapsed() < UNKNOWN_MAX =>
-                {
-                    retried(partition, offset, error)
-                }
-                Err(stop) => return Err(stop.into_error(partition, offset)),
+                Err(stop) => failures.retry(stop, partition, offset)?,
             };
-            let failed = matches!(item, FetchItem::Retried { .. });
+            let is_retry = matches!(item, FetchItem::Retried { .. });
             if out.send(item).await.is_err() {
                 return Ok(());
             }
-            if failed {
-                backoff.wait().await;
+            if is_retry {
+                failures.wait().await;
             }
         }
     };
@@ -403,9 +408,49 @@ async fn follow<R: PartitionReader>(
     }
 }
 
-fn retried(partition: i32, offset: i64, error: String) -> FetchItem {
-    tracing::warn!(partition, offset, error, "a fetch goes again");
-    FetchItem::Retried { partition, error }
+/// Failed attempts since the last one that succeeded.
+struct Failures {
+    backoff: Backoff,
+    has_failed: bool,
+    /// When the partition was first said to be unknown, if that is what was said last.
+    unknown_since: Option<Instant>,
+}
+
+impl Failures {
+    fn none() -> Self {
+        Self { backoff: Backoff::up_to(Backoff::LONG), has_failed: false, unknown_since: None }
+    }
+
+    /// An attempt succeeded; whether any had failed.
+    fn end(&mut self) -> bool {
+        std::mem::replace(self, Self::none()).has_failed
+    }
+
+    /// What to say of a failure after which another attempt follows.
+    ///
+    /// # Errors
+    /// A failure after which none does.
+    fn retry(&mut self, stop: Stop, partition: i32, offset: i64) -> Result<FetchItem, FetchError> {
+        let error = match stop {
+            Stop::Passing(error) => {
+                self.unknown_since = None;
+                error
+            }
+            Stop::NoSuchPartition(error)
+                if self.unknown_since.get_or_insert_with(Instant::now).elapsed() < UNKNOWN_MAX =>
+            {
+                error
+            }
+            stop => return Err(stop.into_error(partition, offset)),
+        };
+        self.has_failed = true;
+        tracing::warn!(partition, offset, error, "a fetch goes again");
+        Ok(FetchItem::Retried { partition, error })
+    }
+
+    async fn wait(&mut self) {
+        self.backoff.wait().await;
+    }
 }
 
 /// Why a fetch brought nothing, the log's range known.

@@ -58,6 +58,8 @@ pub(super) trait PartitionReader: Send {
 pub(super) struct LeaderReader {
     rskafka: Option<Link>,
     raw: RawReader,
+    /// Why it took over, until that was told.
+    raw_because: Option<String>,
     partition: i32,
 }
 
@@ -68,6 +70,7 @@ impl LeaderReader {
         Self {
             rskafka: (choice == ReaderChoice::RskafkaFirst).then(rskafka),
             raw: RawReader::new(bootstrap, topic, partition),
+            raw_because: None,
             partition,
         }
     }
@@ -75,12 +78,11 @@ impl LeaderReader {
 
 impl PartitionReader for LeaderReader {
     async fn fetch(&mut self, offset: i64, config: &FetchConfig) -> Result<Chunk, FetchAttemptError> {
-        let mut raw_because = None;
         if let Some(link) = &mut self.rskafka {
             match fetch_by_rskafka(link, self.partition, offset, config).await {
                 Err(FetchAttemptError::NotDecoded(why)) => {
                     self.rskafka = None;
-                    raw_because = Some(why);
+                    self.raw_because = Some(why);
                 }
                 fetched => return fetched,
             }
@@ -92,7 +94,7 @@ impl PartitionReader for LeaderReader {
             records: read.records,
             next_offset: read.next_offset,
             open_transaction: held_back.then_some(read.last_stable_offset),
-            raw_because,
+            raw_because: self.raw_because.take(),
         })
     }
 
@@ -142,6 +144,12 @@ fn classify(error: &Error) -> FetchAttemptError {
         Error::ServerError { protocol_error: error @ ProtocolError::TopicAuthorizationFailed, .. } => {
             E::Refused(error.to_string())
         }
+        // What only a later version of Fetch may bring, and what is damaged where it lies: the raw reader sees for itself.
+        Error::ServerError {
+            protocol_error:
+                error @ (ProtocolError::UnsupportedCompressionType | ProtocolError::CorruptMessage),
+            ..
+        } => E::NotDecoded(error.to_string()),
         // An answer that came whole and can't be taken apart, or whose dates are none.
         error @ (Error::Request(
             RequestError::ReadError(_)
@@ -158,6 +166,7 @@ impl From<RawError> for FetchAttemptError {
         match error {
             RawError::OutOfRange => Self::OutOfRange,
             RawError::Unreadable(error) => Self::NotDecoded(error.to_string()),
+            error @ RawError::Corrupt(_) => Self::NotDecoded(error.to_string()),
             RawError::NoSuchPartition(code) => Self::NoSuchPartition(code.to_string()),
             RawError::Refused(code) => Self::Refused(code.to_string()),
             error @ (RawError::Passing(_) | RawError::TooLarge(_) | RawError::Timestamp(_)) => {

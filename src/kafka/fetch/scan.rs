@@ -72,7 +72,11 @@ pub async fn scan(
                 Some(FetchItem::Retried { error, .. }) => cause = error,
                 // What lies behind the last stable offset can't be shown yet.
                 Some(FetchItem::OpenTransaction { since_offset: Some(_), .. }) => return Ok(()),
-                Some(FetchItem::OpenTransaction { .. } | FetchItem::ReadsRaw { .. }) => {}
+                Some(
+                    FetchItem::OpenTransaction { .. }
+                    | FetchItem::ReadsRaw { .. }
+                    | FetchItem::Recovered { .. },
+                ) => {}
                 Some(FetchItem::Failed(error)) => return Err(error),
             }
         }

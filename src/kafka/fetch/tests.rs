@@ -120,8 +120,9 @@ async fn every_record_comes_once_and_in_order_through_any_trouble() {
     let (offsets, others, ended) =
         follow_for(&mut source, 5, FetchConfig::default(), Duration::from_secs(30)).await;
     assert_eq!(offsets, (5..20).collect::<Vec<_>>());
-    assert_eq!(others.len(), 4, "each failed attempt is reported: {others:?}");
-    assert!(others.iter().all(|item| matches!(item, FetchItem::Retried { partition: PARTITION, .. })));
+    let count = |wanted: fn(&FetchItem) -> bool| others.iter().filter(|item| wanted(item)).count();
+    assert_eq!(count(|item| matches!(item, FetchItem::Retried { .. })), 4, "each failed attempt: {others:?}");
+    assert_eq!(count(|item| matches!(item, FetchItem::Recovered { .. })), 1, "and their end: {others:?}");
     assert!(ended.is_none(), "an idle partition is waited on");
 }
 
@@ -248,7 +249,7 @@ async fn a_partition_may_be_unknown_for_half_a_minute() {
     let mut source = InMemory::new(0, 3).answering([unknown(), unknown()]);
     let (offsets, others, ended) =
         follow_for(&mut source, 0, FetchConfig::default(), Duration::from_secs(5)).await;
-    assert_eq!((offsets, others.len(), ended), (vec![0, 1, 2], 2, None), "it became known");
+    assert_eq!((offsets, others.len(), ended), (vec![0, 1, 2], 3, None), "it became known: {others:?}");
     let mut source = InMemory::new(0, 3).answering(vec![unknown(); 10_000]);
     let begun = Instant::now();
     let (_, _, ended) = follow_for(&mut source, 0, FetchConfig::default(), Duration::from_secs(60)).await;

@@ -129,12 +129,14 @@ impl Joiner {
         let mut topics: Vec<String> = subscribers.iter().flat_map(|s| &s.topics).cloned().collect();
         topics.sort_unstable();
         topics.dedup();
-        let counts: BTreeMap<String, i32> =
-            self.describe(&topics).await?.into_iter().map(|(name, seen)| (name, seen.partitions)).collect();
+        let seen = self.describe(&topics).await?;
+        self.watch.judge(&self.topic, &seen).map_err(Setback::Fatal)?;
         // A broker that has just started may not know it yet; assigning nothing of it would silence the group.
-        if !counts.contains_key(&self.topic) {
+        if !seen.contains_key(&self.topic) {
             return Err(Setback::Again(format!("the leader can't see topic `{}`", self.topic)));
         }
+        let counts: BTreeMap<String, i32> =
+            seen.into_iter().map(|(name, seen)| (name, seen.partitions)).collect();
         let assignment = range(&subscribers, &counts);
         self.watch.assigned(counts);
         tracing::debug!(group = self.config.group_id, ?assignment, "assigned as leader");

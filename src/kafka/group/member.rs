@@ -101,7 +101,7 @@ impl Member {
         let begin = Instant::now();
         let mut backoff = Backoff::up_to(Backoff::SHORT);
         loop {
-            let why = match self.round(begin).await {
+            let why = match self.round().await {
                 Ok(assignment) => return Ok(assignment),
                 Err(Setback::Named(member_id)) => {
                     // At once, unless the coordinator names a member that already had a name.
@@ -132,8 +132,8 @@ impl Member {
         }
     }
 
-    async fn round(&mut self, begin: Instant) -> Result<Assignment, Setback> {
-        self.see_topic(begin).await?;
+    async fn round(&mut self) -> Result<Assignment, Setback> {
+        self.see_topic().await?;
         let joined = self.joiner.join(&self.member_id).await?;
         // From here on the coordinator expects heartbeats, also while the leader takes its time to assign.
         self.begin(joined.member_id.to_string(), joined.generation_id);
@@ -148,7 +148,7 @@ impl Member {
     }
 
     /// Makes sure once that the topic exists: the group protocol itself would only assign nothing.
-    async fn see_topic(&mut self, begin: Instant) -> Result<(), Setback> {
+    async fn see_topic(&mut self) -> Result<(), Setback> {
         if self.joiner.watch.has_seen() {
             return Ok(());
         }
@@ -158,7 +158,7 @@ impl Member {
             return Ok(());
         }
         // One that was created a moment ago may not have reached every broker.
-        if begin.elapsed() < self.joiner.config.request_timeout {
+        if self.joiner.watch.missing_for() < self.joiner.config.request_timeout {
             return Err(Setback::Again(format!("topic `{topic}` is not known yet")));
         }
         Err(Setback::Fatal(GroupError::NoTopic { topic }))

@@ -45,6 +45,12 @@ impl TopicWatch {
     /// It is there.
     pub(super) fn seen(&mut self, id: Uuid) {
         self.id = Some(id);
+        self.missing_since = None;
+    }
+
+    /// For how long it has been missing, now included.
+    pub(super) fn missing_for(&mut self) -> Duration {
+        self.missing_since.get_or_insert_with(Instant::now).elapsed()
     }
 
     /// A generation begins, which another member may lead.
@@ -59,21 +65,29 @@ impl TopicWatch {
     }
 
     /// What this look says: true if the group should rebalance.
-    fn judge(&mut self, topic: &str, seen: &BTreeMap<String, SeenTopic>) -> Result<bool, GroupError> {
+    ///
+    /// # Errors
+    /// [`GroupError::NoTopic`] after half a minute, [`GroupError::TopicReplaced`].
+    pub(super) fn judge(
+        &mut self,
+        topic: &str,
+        seen: &BTreeMap<String, SeenTopic>,
+    ) -> Result<bool, GroupError> {
         let Some(own) = seen.get(topic) else {
-            let since = *self.missing_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < MISSING_MAX {
+            if self.missing_for() < MISSING_MAX {
                 return Ok(false);
             }
             return Err(GroupError::NoTopic { topic: topic.to_owned() });
         };
         self.missing_since = None;
-        if self.id.is_some_and(|id| id != own.id) {
+        // A broker that gives no id says nothing of it.
+        if self.id.is_some_and(|id| !id.is_nil() && !own.id.is_nil() && id != own.id) {
             return Err(GroupError::TopicReplaced { topic: topic.to_owned() });
         }
-        let other =
-            |(name, count): (&String, &i32)| seen.get(name).is_some_and(|seen| seen.partitions != *count);
-        Ok(self.assigned.as_ref().is_some_and(|assigned| assigned.iter().any(other)))
+        // Never fewer: a broker that is behind still shows the old number.
+        let grew =
+            |(name, count): (&String, &i32)| seen.get(name).is_some_and(|seen| seen.partitions > *count);
+        Ok(self.assigned.as_ref().is_some_and(|assigned| assigned.iter().any(grew)))
     }
 }
 
@@ -130,12 +144,14 @@ mod tests {
         assert_eq!(watch(Some(3)).judge("t", &seen(1, 3)), Ok(false));
         assert_eq!(watch(Some(3)).judge("t", &seen(1, 6)), Ok(true));
         assert_eq!(watch(None).judge("t", &seen(1, 6)), Ok(false));
+        assert_eq!(watch(Some(6)).judge("t", &seen(1, 3)), Ok(false), "a broker that is behind");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_topic_that_was_made_again_is_another_one() {
         let replaced = watch(None).judge("t", &seen(2, 3)).unwrap_err();
         assert!(replaced.to_string().contains("made again"), "{replaced}");
+        assert_eq!(watch(None).judge("t", &seen(0, 3)), Ok(false), "a broker that gives no ids");
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,6 +32,9 @@ pub(crate) enum RawError {
     /// A batch that nobody can read.
     #[error(transparent)]
     Unreadable(#[from] BatchError),
+    /// The broker finds the batch damaged where it lies.
+    #[error("the broker finds the record batch damaged ({0})")]
+    Corrupt(KafkaCode),
     /// The record is larger than the topic allows.
     #[error("the record is larger than the topic allows ({0})")]
     TooLarge(KafkaCode),
@@ -57,6 +60,8 @@ impl From<KafkaCode> for RawError {
             E::MessageTooLarge | E::RecordListTooLarge => Self::TooLarge(code),
             E::InvalidTimestamp => Self::Timestamp(code),
             E::UnknownTopicOrPartition => Self::NoSuchPartition(code),
+            // A broker that does not know what is wrong with it; Kafka's own clients try again.
+            E::UnknownServerError => Self::Passing(code.to_string()),
             _ if code.is_retriable() => Self::Passing(code.to_string()),
             _ => Self::Refused(code),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_protocol::messages::fetch_response::{FetchResponse, PartitionData};
@@ -16,8 +17,8 @@ use crate::kafka::conn::code::KafkaCode;
 use crate::kafka::fetch::FetchConfig;
 use crate::kafka::{Fetched, Origin};
 
-/// The first version that knows transactions; rskafka fetches with it as well.
-const FETCH: i16 = 4;
+/// The first version that brings batches in zstd is 10: topics that are set to it are refused below.
+const FETCH: i16 = 11;
 const READ_COMMITTED: i8 = 1;
 
 /// What a fetch brought.
@@ -92,8 +93,12 @@ fn only_partition(response: FetchResponse) -> Result<PartitionData, RawError> {
     KafkaCode::check(response.error_code)?;
     let partition = response.responses.into_iter().flat_map(|topic| topic.partitions).next();
     let partition = partition.ok_or_else(|| RawError::Passing("the answer has no partition".to_owned()))?;
-    KafkaCode::check(partition.error_code)?;
-    Ok(partition)
+    match KafkaCode::of(partition.error_code) {
+        // Of a fetch it is no accident of the way, as it is of a produce.
+        Some(code) if code.kind() == ResponseError::CorruptMessage => Err(RawError::Corrupt(code)),
+        Some(code) => Err(code.into()),
+        None => Ok(partition),
+    }
 }
 
 fn read(offset: i64, data: PartitionData, partition: i32) -> Result<Read, RawError> {
@@ -102,7 +107,11 @@ fn read(offset: i64, data: PartitionData, partition: i32) -> Result<Read, RawErr
         .into_iter()
         .map(|t| AbortedTransaction { producer_id: t.producer_id.0, first_offset: t.first_offset })
         .collect();
-    let batches = batches(data.records.as_deref().unwrap_or_default())?;
+    let bytes = data.records.as_deref().unwrap_or_default();
+    let batches = batches(bytes)?;
+    if batches.is_empty() && !bytes.is_empty() {
+        return Err(RawError::Passing("the first record batch came cut".to_owned()));
+    }
     let (records, next_offset) = committed(batches, aborted, offset);
     let records = records
         .into_iter()
