@@ -96,41 +96,33 @@ impl FetchLoops {
         probe: &dyn Probe,
         wind_down: &CancellationToken,
     ) -> Result<(), ConsumerError> {
-        let worked = self.take_all(mode, tracker, consumer, probe, wind_down).await;
+        let worked = async {
+            while !wind_down.is_cancelled() {
+                if let Some((index, record)) = self.at_hand(tracker, consumer, probe)? {
+                    mode.take(&record).await?;
+                    self.partitions[index].step_over(tracker);
+                    continue;
+                }
+                let (waiting, is_busy) = (Instant::now(), mode.is_busy());
+                tokio::select! {
+                    biased;
+                    () = wind_down.cancelled() => {}
+                    finished = mode.finish(), if is_busy => finished?,
+                    (index, item) = self.next_item() => {
+                        self.partitions[index].take(item, tracker, consumer, probe)?;
+                    }
+                }
+                probe.spent(consumer, Activity::Idle, waiting.elapsed());
+            }
+            Ok(())
+        };
+        let worked = worked.await;
         if worked.is_ok() {
             return mode.finish().await;
         }
         // What lies before the message or the batch at fault is brought to its end, unless that takes long: it would come again.
         let _ = tokio::time::timeout(LAST_WORK, mode.finish()).await;
         worked
-    }
-
-    async fn take_all(
-        &mut self,
-        mode: &mut impl Mode,
-        tracker: &Tracker,
-        consumer: &str,
-        probe: &dyn Probe,
-        wind_down: &CancellationToken,
-    ) -> Result<(), ConsumerError> {
-        while !wind_down.is_cancelled() {
-            if let Some((index, record)) = self.at_hand(tracker, consumer, probe)? {
-                mode.take(&record).await?;
-                self.partitions[index].step_over(tracker);
-                continue;
-            }
-            let (waiting, is_busy) = (Instant::now(), mode.is_busy());
-            tokio::select! {
-                biased;
-                () = wind_down.cancelled() => {}
-                finished = mode.finish(), if is_busy => finished?,
-                (index, item) = self.next_item() => {
-                    self.partitions[index].take(item, tracker, consumer, probe)?;
-                }
-            }
-            probe.spent(consumer, Activity::Idle, waiting.elapsed());
-        }
-        Ok(())
     }
 
     /// A message that is at hand, the partitions in turn; refills from the channels without waiting.

@@ -82,7 +82,7 @@ impl Scratch {
 
 /// Whether a variable is one that PostgreSQL, Redis, Kafka or a JVM heeds.
 fn is_foreign(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["PG", "REDIS", "REDISCLI_", "JAVA_", "JDK_", "KAFKA_"];
+    const PREFIXES: [&str; 5] = ["PG", "REDIS", "JAVA_", "JDK_", "KAFKA_"];
     const NAMES: [&str; 3] = ["_JAVA_OPTIONS", "CLASSPATH", "LOG_DIR"];
     // JAVA_HOME says where Java is, which is for the caller to say.
     (PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !matches!(name, "JAVA_HOME" | "KAFKA_HOME"))
