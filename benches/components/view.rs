@@ -20,13 +20,12 @@ const LATEST: u32 = i32::MAX as u32;
 pub(crate) fn bench(criterion: &mut Criterion, session: &Session, bed: &Bed<'_>) {
     let mut group = criterion.benchmark_group("view");
     group.throughput(Throughput::Elements(1));
-    for (name, later) in [("advance", true), ("advance, held already", false)] {
+    for (name, later) in [("put", true), ("put, held already", false)] {
         let mut opened = None;
         session.bench(&mut group, BenchmarkId::new(name, bed.kind()), |b| {
             let view: &dyn StatusView = &**opened.get_or_insert_with(|| open(session, bed));
-            b.to_async(&session.runtime).iter_custom(|iterations| async move {
-                session.need(advance(view, later, iterations).await)
-            });
+            b.to_async(&session.runtime)
+                .iter_custom(|iterations| async move { session.need(put(view, later, iterations).await) });
         });
     }
     group.finish();
@@ -45,7 +44,7 @@ fn open(session: &Session, bed: &Bed<'_>) -> Arc<dyn StatusView> {
     }))
 }
 
-async fn advance(view: &dyn StatusView, later: bool, writes: u64) -> Result<Duration, ViewError> {
+async fn put(view: &dyn StatusView, later: bool, writes: u64) -> Result<Duration, ViewError> {
     let ids: Vec<OrderId> =
         (0..ORDERS).map(|n| OrderId::new(&format!("d-{n:06}")).expect("a valid id")).collect();
     let entry = |n: u64, revision: u32| StatusEntry {
@@ -55,13 +54,13 @@ async fn advance(view: &dyn StatusView, later: bool, writes: u64) -> Result<Dura
     };
     view.clear().await?;
     for n in 0..ORDERS {
-        view.advance(&entry(n, if later { 1 } else { LATEST })).await?;
+        view.put_if_newer(&entry(n, if later { 1 } else { LATEST })).await?;
     }
     let entries: Vec<StatusEntry> = (0..writes).map(|n| entry(n, (n / ORDERS) as u32 + 2)).collect();
     let begun = Instant::now();
     for entry in &entries {
-        let held = view.advance(entry).await?;
-        assert_eq!(held, if later { entry.revision } else { LATEST }, "{}", entry.order_id);
+        let held = view.put_if_newer(entry).await?;
+        assert_eq!(held.revision, if later { entry.revision } else { LATEST }, "{}", entry.order_id);
     }
     Ok(begun.elapsed())
 }

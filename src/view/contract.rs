@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Source, StatusView, Told, ViewError, status};
+use super::{Put, Source, StatusView, Told, ViewError, status};
 use crate::delivery::{Status, StatusEntry};
 use crate::event::{OrderId, Revision};
 use crate::store::DeliveryStore;
@@ -49,12 +49,14 @@ pub async fn a_status_moves_forward_only(view: &dyn StatusView) {
     let order = "contract-forward";
     assert_eq!(held(view, order).await, None);
     // Text would put 10 before 9.
-    for (written, expected) in
+    let mut was_there = false;
+    for (written, revision) in
         [(2, 2), (1, 2), (2, 2), (9, 9), (10, 10), (9, 10), (i32::MAX as u32, i32::MAX as u32)]
     {
-        let now = view.advance(&entry(order, written)).await.expect("the view is written");
-        assert_eq!(now, expected, "after revision {written}");
-        assert_eq!(held(view, order).await, Some(entry(order, expected)));
+        let put = view.put_if_newer(&entry(order, written)).await.expect("the view is written");
+        assert_eq!(put, Put { revision, was_there }, "after revision {written}");
+        was_there = true;
+        assert_eq!(held(view, order).await, Some(entry(order, revision)));
     }
 }
 
@@ -62,7 +64,7 @@ pub async fn a_status_moves_forward_only(view: &dyn StatusView) {
 pub async fn many_statuses_come_in_the_order_asked_for(view: &dyn StatusView) {
     let order = |n: u32| format!("contract-many-주문-{n}");
     for n in (0..30).step_by(3) {
-        view.advance(&entry(&order(n), n + 1)).await.expect("the view is written");
+        view.put_if_newer(&entry(&order(n), n + 1)).await.expect("the view is written");
     }
     let asked: Vec<u32> = (0..1_203).rev().chain([3]).collect();
     let ids: Vec<OrderId> = asked.iter().map(|n| id(&order(*n))).collect();
@@ -101,8 +103,8 @@ pub async fn writes_at_once_never_go_back(views: &[Arc<dyn StatusView>]) {
                 for revision in 1..=LAST {
                     // Each writer in another order: every second one backwards.
                     let revision = if nth % 2 == 0 { revision } else { LAST + 1 - revision };
-                    let now = view.advance(&entry(order, revision)).await.expect("the view is written");
-                    assert!(now >= revision, "{now} after {revision}");
+                    let put = view.put_if_newer(&entry(order, revision)).await.expect("the view is written");
+                    assert!(put.revision >= revision, "{} after {revision}", put.revision);
                     tokio::task::yield_now().await;
                 }
             })
@@ -132,9 +134,9 @@ pub async fn writes_at_once_never_go_back(views: &[Arc<dyn StatusView>]) {
 /// Clearing one view leaves another prefix alone. Wants both for itself.
 pub async fn clear_forgets_its_own_prefix(view: &dyn StatusView, other: &dyn StatusView) {
     for n in 0..2_500 {
-        view.advance(&entry(&format!("contract-clear-{n}"), 1)).await.expect("the view is written");
+        view.put_if_newer(&entry(&format!("contract-clear-{n}"), 1)).await.expect("the view is written");
     }
-    other.advance(&entry("contract-clear-0", 7)).await.expect("the other view is written");
+    other.put_if_newer(&entry("contract-clear-0", 7)).await.expect("the other view is written");
     view.clear().await.expect("the view is cleared");
     let ids: Vec<OrderId> = (0..2_500).map(|n| id(&format!("contract-clear-{n}"))).collect();
     let left = view.get(&ids).await.expect("the view is read");
@@ -146,7 +148,7 @@ pub async fn clear_forgets_its_own_prefix(view: &dyn StatusView, other: &dyn Sta
 /// While the view is away a call ends within `bound` as unavailable, and a status is still told, from the store.
 pub async fn a_call_ends_as_unavailable_within(view: &dyn StatusView, order: &str, bound: Duration) {
     let start = Instant::now();
-    let got = view.advance(&entry(order, 1)).await;
+    let got = view.put_if_newer(&entry(order, 1)).await;
     let took = start.elapsed();
     assert!(matches!(got, Err(ViewError::Unavailable(_))), "after {took:?}: {got:?}");
     assert!(took < bound, "it took {took:?}, allowed were {bound:?}");
@@ -162,8 +164,8 @@ pub async fn a_call_ends_as_unavailable_within(view: &dyn StatusView, order: &st
 pub async fn a_write_succeeds_within(view: &dyn StatusView, order: &str, bound: Duration) {
     let start = Instant::now();
     loop {
-        match view.advance(&entry(order, 1)).await {
-            Ok(now) => return assert_eq!(now, 1),
+        match view.put_if_newer(&entry(order, 1)).await {
+            Ok(put) => return assert_eq!(put.revision, 1),
             Err(ViewError::Unavailable(_)) if start.elapsed() < bound => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 
 use super::memory::MemoryView;
-use super::{StatusView, ViewError, status};
+use super::{Put, StatusView, ViewError, publish, status};
 use crate::delivery::{Delivery, Fold, StatusEntry};
 use crate::event::{OrderId, Revision};
 use crate::kafka::Origin;
@@ -76,9 +76,9 @@ struct TurnView<V>(V);
 
 #[async_trait]
 impl<V: StatusView> StatusView for TurnView<V> {
-    async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError> {
+    async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
         turn().await;
-        self.0.advance(entry).await
+        self.0.put_if_newer(entry).await
     }
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
         turn().await;
@@ -95,9 +95,9 @@ struct LastWriteWins(Mutex<Option<StatusEntry>>);
 
 #[async_trait]
 impl StatusView for LastWriteWins {
-    async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError> {
-        *self.0.lock().unwrap() = Some(entry.clone());
-        Ok(entry.revision)
+    async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
+        let before = self.0.lock().unwrap().replace(entry.clone());
+        Ok(Put { revision: entry.revision, was_there: before.is_some() })
     }
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
         Ok(vec![self.0.lock().unwrap().clone(); order_ids.len()])
@@ -108,6 +108,23 @@ impl StatusView for LastWriteWins {
     }
 }
 
+/// A view that does not say when it had lost an order.
+#[derive(Default)]
+struct SilentLoss(MemoryView);
+
+#[async_trait]
+impl StatusView for SilentLoss {
+    async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
+        Ok(Put { was_there: true, ..self.0.put_if_newer(entry).await? })
+    }
+    async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
+        self.0.get(order_ids).await
+    }
+    async fn clear(&self) -> Result<(), ViewError> {
+        self.0.clear().await
+    }
+}
+
 /// Who takes part.
 #[derive(Clone, Debug)]
 enum Actor {
@@ -115,13 +132,22 @@ enum Actor {
     Writer(Vec<Revision>),
     /// Someone who asks for the status this many times.
     Reader(usize),
+    /// The view loses all it has, after so many turns.
+    Loss(usize),
 }
 
 type Running<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Plays one interleaving, then everyone to the end. `Err` says what went back.
+/// Plays one interleaving, then everyone to the end. `Err` says what went back, or that the view ended with an old status.
+///
+/// Where the view loses what it has, it goes back; the order is at revision 1 already then, in row and view.
 fn play<V: StatusView>(view: V, actors: &[Actor], turns: &[prop::sample::Index]) -> Result<(), String> {
     let (store, view) = (TurnStore::default(), TurnView(view));
+    let lossy = actors.iter().any(|actor| matches!(actor, Actor::Loss(_)));
+    if lossy {
+        let first = at_once(store.apply(&fold(ORDER, 1, 1), origin(1))).unwrap();
+        at_once(view.put_if_newer(&first.row.unwrap())).unwrap();
+    }
     let visible = Mutex::new(0);
     let broken = Mutex::new(None);
     let mut running: Vec<Running<'_>> = actors
@@ -129,6 +155,15 @@ fn play<V: StatusView>(view: V, actors: &[Actor], turns: &[prop::sample::Index])
         .map(|actor| match actor {
             Actor::Writer(revisions) => Box::pin(write(&view, &store, revisions, &visible)) as Running<'_>,
             Actor::Reader(times) => Box::pin(read(&view, &store, *times, &visible, &broken)),
+            Actor::Loss(after) => {
+                let view = &view;
+                Box::pin(async move {
+                    for _ in 0..*after {
+                        turn().await;
+                    }
+                    view.clear().await.unwrap();
+                })
+            }
         })
         .collect();
     let mut seen = 0;
@@ -141,16 +176,20 @@ fn play<V: StatusView>(view: V, actors: &[Actor], turns: &[prop::sample::Index])
         }
         let now =
             at_once(view.0.get(&[event(ORDER, 1).order_id])).unwrap()[0].as_ref().map_or(0, |e| e.revision);
-        if now < seen {
+        if now < seen && !lossy {
             return Err(format!("the view went back from {seen} to {now}"));
         }
         seen = now;
-        if let Some(what) = broken.lock().unwrap().take() {
+        if let Some(what) = broken.lock().unwrap().take().filter(|_| !lossy) {
             return Err(what);
         }
     }
     let stored = at_once(store.0.deliveries()).unwrap().first().map_or(0, |row| row.revision);
-    if seen == stored { Ok(()) } else { Err(format!("the view ended at {seen}, the store at {stored}")) }
+    if seen == stored || (lossy && seen == 0) {
+        Ok(())
+    } else {
+        Err(format!("the view ended at {seen}, the store at {stored}"))
+    }
 }
 
 async fn write<V: StatusView>(
@@ -163,8 +202,11 @@ async fn write<V: StatusView>(
         let outcome = store.apply(&fold(ORDER, *revision, *revision), origin(*revision)).await.unwrap();
         // An ignored redelivery writes the view too: the first delivery may have stopped before it did.
         if let Some(row) = outcome.row {
-            let in_view = view.advance(&row).await.unwrap();
-            assert!(in_view >= row.revision);
+            let written = row.revision;
+            let put = |entry: StatusEntry| async move { view.put_if_newer(&entry).await };
+            let now = || async { Ok(store.delivery(&event(ORDER, 1).order_id).await.unwrap()) };
+            let in_view = publish(row, put, now).await.unwrap();
+            assert!(in_view >= written);
             let mut visible = visible.lock().unwrap();
             *visible = (*visible).max(in_view);
         }
@@ -202,6 +244,36 @@ proptest! {
     ) {
         prop_assert_eq!(play(MemoryView::default(), &actors, &turns), Ok(()));
     }
+}
+
+proptest! {
+    #[test]
+    fn a_view_that_came_back_empty_ends_empty_or_as_the_store(
+        actors in actors(),
+        losses in prop::collection::vec((0..12_usize).prop_map(Actor::Loss), 1..3),
+        turns in prop::collection::vec(any::<prop::sample::Index>(), 0..80),
+    ) {
+        let actors: Vec<Actor> = actors.into_iter().chain(losses).collect();
+        prop_assert_eq!(play(MemoryView::default(), &actors, &turns), Ok(()));
+    }
+}
+
+/// The same play finds out a view that does not say what it lost: a worker writes revision 2, late, where revision 3 was lost.
+#[test]
+fn a_loss_that_is_not_said_is_found_out() {
+    let actors = [Actor::Writer(vec![2]), Actor::Writer(vec![2, 3]), Actor::Loss(3)];
+    let found = Mutex::new(BTreeSet::new());
+    proptest::test_runner::TestRunner::deterministic()
+        .run(&prop::collection::vec(any::<prop::sample::Index>(), 24), |turns| {
+            prop_assert_eq!(play(MemoryView::default(), &actors, &turns), Ok(()));
+            if let Err(what) = play(SilentLoss::default(), &actors, &turns) {
+                found.lock().unwrap().insert(what);
+            }
+            Ok(())
+        })
+        .unwrap();
+    let found = found.into_inner().unwrap();
+    assert!(found.contains("the view ended at 2, the store at 3"), "{found:?}");
 }
 
 /// The same play finds out a view without the guard: a reader refills revision 1 after a writer wrote revision 2.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{StatusView, ViewError};
+use super::{Put, StatusView, ViewError};
 use crate::delivery::StatusEntry;
-use crate::event::{OrderId, Revision};
+use crate::event::OrderId;
 
 /// Statuses in memory, compare-and-set under one lock that is held for a look-up at most. A clone shares them.
 ///
@@ -34,17 +34,17 @@ impl MemoryView {
 
 #[async_trait]
 impl StatusView for MemoryView {
-    async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError> {
+    async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
         let mut entries = self.entries();
         // Not the entry API: it wants a key of its own, and the order is known already in all but the first event.
         let Some(held) = entries.get_mut(&entry.order_id) else {
             entries.insert(entry.order_id.clone(), entry.clone());
-            return Ok(entry.revision);
+            return Ok(Put { revision: entry.revision, was_there: false });
         };
         if held.revision < entry.revision {
             held.clone_from(entry);
         }
-        Ok(held.revision)
+        Ok(Put { revision: held.revision, was_there: true })
     }
 
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
@@ -77,7 +77,7 @@ mod tests {
     #[tokio::test]
     async fn a_clone_shares_the_statuses_and_a_new_one_has_none() {
         let view = MemoryView::new();
-        view.clone().advance(&entry("o-1", 2)).await.unwrap();
+        view.clone().put_if_newer(&entry("o-1", 2)).await.unwrap();
         let asked = [entry("o-1", 2).order_id];
         assert_eq!(view.get(&asked).await.unwrap(), [Some(entry("o-1", 2))]);
         assert_eq!(MemoryView::new().get(&asked).await.unwrap(), [None]);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::delivery::StatusEntry;
+use crate::delivery::{Delivery, StatusEntry};
 use crate::event::{OrderId, Revision};
 use crate::store::{DeliveryStore, StoreError};
 
@@ -24,11 +24,28 @@ pub enum ViewError {
     Unusable(String),
 }
 
+/// What a write found, and what it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// The revision now in the view.
+    pub revision: Revision,
+    /// Whether the view knew the order before.
+    pub was_there: bool,
+}
+
+impl Put {
+    /// Whether the view had lost the order, which was at an earlier revision before: then what was written may be old as well, and the
+    /// row has to be looked at again.
+    pub fn had_lost_it(self) -> bool {
+        !self.was_there && self.revision > 1
+    }
+}
+
 /// The status of deliveries where it can be queried at once. A cache: what is lost is rebuilt from the store.
 #[async_trait]
 pub trait StatusView: Send + Sync + 'static {
-    /// Writes `entry` unless the view holds the same or a later revision; returns the revision now in the view.
-    async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError>;
+    /// Writes `entry` unless the view holds the same or a later revision.
+    async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError>;
 
     /// What the view holds for each of `order_ids`, in their order.
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError>;
@@ -86,8 +103,41 @@ pub async fn status(
     };
     let entry = delivery.status_entry();
     // A view that has just failed would make the caller wait for its time-out once more.
-    if !away && let Err(error) = view.advance(&entry).await {
-        tracing::debug!(%error, order = %order_id, "the view was not refilled");
+    if !away {
+        let put =
+            |entry: StatusEntry| async move { view.put_if_newer(&entry).await.map_err(|e| e.to_string()) };
+        let row = || async move { store.delivery(order_id).await.map_err(|e| e.to_string()) };
+        if let Err(error) = publish(entry.clone(), put, row).await {
+            tracing::debug!(error, order = %order_id, "the view was not refilled");
+        }
     }
     Ok(Some(Told { entry, by: Source::Store }))
+}
+
+/// Brings an order's row into the view: `put` writes a status there, `row` asks the store anew. Returns the revision then in the view.
+///
+/// A view that had lost the order takes whatever comes, and what comes may be late: of a worker that was frozen, of a reader that asked the
+/// store before the loss. So a write that finds the order lost is followed by one of the row as it is by then.
+///
+/// # Errors
+/// Those of `put` and `row`.
+pub async fn publish<E, Written, Row>(
+    mut entry: StatusEntry,
+    put: impl Fn(StatusEntry) -> Written,
+    row: impl Fn() -> Row,
+) -> Result<Revision, E>
+where
+    Written: Future<Output = Result<Put, E>>,
+    Row: Future<Output = Result<Option<Delivery>, E>>,
+{
+    loop {
+        let written = put(entry.clone()).await?;
+        if !written.had_lost_it() {
+            return Ok(written.revision);
+        }
+        match row().await? {
+            Some(row) if row.revision > entry.revision => entry = row.status_entry(),
+            _ => return Ok(written.revision),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use payment_delivery::view::redis::ADVANCE;
+use payment_delivery::view::redis::PUT_IF_NEWER;
 
 use super::Shared;
 use super::keys::KeyError;
@@ -22,7 +22,7 @@ pub(super) struct Script {
 
 impl Default for Script {
     fn default() -> Self {
-        Self { sha1: redis::Script::new(ADVANCE).get_hash().to_owned() }
+        Self { sha1: redis::Script::new(PUT_IF_NEWER).get_hash().to_owned() }
     }
 }
 
@@ -45,13 +45,13 @@ pub(super) fn run(shared: &Shared, id: u64, words: &[&[u8]], replies: &mut Repli
             shared.loaded.store(false, Ordering::Release);
             replies.simple("OK");
         }
-        (b"SCRIPT", b"LOAD", [_, _, text]) if *text == ADVANCE.as_bytes() => {
+        (b"SCRIPT", b"LOAD", [_, _, text]) if *text == PUT_IF_NEWER.as_bytes() => {
             shared.loaded.store(true, Ordering::Release);
             replies.bulk(Some(shared.script.sha1.as_bytes()));
         }
-        (b"EVAL", _, [_, text, b"1", key, rest @ ..]) if *text == ADVANCE.as_bytes() => {
+        (b"EVAL", _, [_, text, b"1", key, rest @ ..]) if *text == PUT_IF_NEWER.as_bytes() => {
             shared.loaded.store(true, Ordering::Release);
-            advance(shared, key, rest, replies);
+            put_if_newer(shared, key, rest, replies);
         }
         (b"SCRIPT", b"LOAD", _) | (b"EVAL", ..) => {
             replies.error("ERR this server knows no script but the view's own");
@@ -60,7 +60,7 @@ pub(super) fn run(shared: &Shared, id: u64, words: &[&[u8]], replies: &mut Repli
             if sha1.eq_ignore_ascii_case(shared.script.sha1.as_bytes())
                 && shared.loaded.load(Ordering::Acquire) =>
         {
-            advance(shared, key, rest, replies);
+            put_if_newer(shared, key, rest, replies);
         }
         (b"EVALSHA", ..) => replies.error("NOSCRIPT No matching script. Please use EVAL."),
         (b"HSET", _, [_, key, pairs @ ..]) if !pairs.is_empty() && pairs.len() % 2 == 0 => {
@@ -92,16 +92,20 @@ pub(super) fn run(shared: &Shared, id: u64, words: &[&[u8]], replies: &mut Repli
     }
 }
 
-/// What `advance.lua` does, in its words.
-fn advance(shared: &Shared, key: &[u8], arguments: &[&[u8]], replies: &mut Replies) {
+/// What `put_if_newer.lua` does, in its words.
+fn put_if_newer(shared: &Shared, key: &[u8], arguments: &[&[u8]], replies: &mut Replies) {
     let [revision, status] = arguments else {
         return replies.error("ERR the view's script takes a revision and a status");
     };
     let Some(revision) = number(revision) else {
         return replies.error("ERR the view's script takes a whole number as its revision");
     };
-    match shared.keys().advance(key, revision, status) {
-        Ok(now) => replies.integer(now),
+    match shared.keys().put_if_newer(key, revision, status) {
+        Ok((now, was_there)) => {
+            replies.array(2);
+            replies.integer(now);
+            replies.integer(was_there.into());
+        }
         Err(error) => refused(&error, key, replies),
     }
 }

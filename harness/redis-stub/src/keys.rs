@@ -46,20 +46,27 @@ pub(super) enum KeyError {
 }
 
 impl Keys {
-    /// The view's script: writes `revision` and `status` unless the key holds the same or a later revision, and returns
-    /// the revision that is there now.
-    pub(super) fn advance(&mut self, key: &[u8], revision: u64, status: &[u8]) -> Result<u64, KeyError> {
+    /// The view's script: writes `revision` and `status` unless the key holds the same or a later revision; returns the revision that is
+    /// there now, and whether one was there before.
+    pub(super) fn put_if_newer(
+        &mut self,
+        key: &[u8],
+        revision: u64,
+        status: &[u8],
+    ) -> Result<(u64, bool), KeyError> {
         let fields = self.hash(key)?;
-        if let Some(held) = field(fields, REVISION) {
+        let held = field(fields, REVISION);
+        let was_there = held.is_some();
+        if let Some(held) = held {
             let held = std::str::from_utf8(held).ok().and_then(|held| held.parse().ok());
             let held: u64 = held.ok_or(KeyError::NoRevision)?;
             if held >= revision {
-                return Ok(held);
+                return Ok((held, was_there));
             }
         }
         put(fields, REVISION, revision.to_string().as_bytes());
         put(fields, STATUS, status);
-        Ok(revision)
+        Ok((revision, was_there))
     }
 
     /// Sets fields of a hash; how many of them are new.
@@ -146,7 +153,7 @@ mod tests {
     fn a_scan_tells_every_key_once_while_others_come_and_go() {
         let mut keys = Keys::default();
         for n in 0..100 {
-            keys.advance(format!("a{n}").as_bytes(), 1, b"PAID").unwrap();
+            keys.put_if_newer(format!("a{n}").as_bytes(), 1, b"PAID").unwrap();
         }
         let (mut cursor, mut told) = (0, Vec::new());
         loop {

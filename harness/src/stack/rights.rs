@@ -8,7 +8,7 @@ use std::time::Duration;
 use payment_delivery::consumer::dead_letter_topic;
 use payment_delivery::delivery::Status;
 use payment_delivery::kafka::admin::{Admin, Operation};
-use payment_delivery::view::redis::{ADVANCE, RedisServer};
+use payment_delivery::view::redis::{PUT_IF_NEWER, RedisServer};
 use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -138,12 +138,12 @@ async fn try_key(connection: &mut MultiplexedConnection, key: &str) -> RedisResu
     // One step of a scan, which looks at a key or a few.
     redis::cmd("SCAN").arg(0).arg("MATCH").arg(key).arg("COUNT").arg(1).exec_async(connection).await?;
     redis::cmd("HMGET").arg(key).arg("revision").arg("status").exec_async(connection).await?;
-    let script = redis::Script::new(ADVANCE);
-    let mut advance = script.key(key);
-    advance.arg(1).arg(Status::at(1).as_str());
-    let advanced: RedisResult<u32> = advance.invoke_async(connection).await;
+    let script = redis::Script::new(PUT_IF_NEWER);
+    let mut put = script.key(key);
+    put.arg(1).arg(Status::at(1).as_str());
+    let written: RedisResult<(u32, bool)> = put.invoke_async(connection).await;
     redis::cmd("UNLINK").arg(key).exec_async(connection).await?;
-    advanced.map(drop)
+    written.map(drop)
 }
 
 #[cfg(test)]

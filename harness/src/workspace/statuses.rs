@@ -98,7 +98,7 @@ impl Statuses {
             Self::Memory(view) => {
                 view.evict(order_id);
                 let status = Status::at(revision);
-                view.advance(&StatusEntry { order_id: order_id.clone(), revision, status }).await?;
+                view.put_if_newer(&StatusEntry { order_id: order_id.clone(), revision, status }).await?;
                 Ok(())
             }
         }

@@ -18,7 +18,7 @@ use payment_delivery::store::payments::PaymentLog;
 use payment_delivery::store::sqlite::{SqliteOptions, SqliteStore};
 use payment_delivery::store::{DeliveryStore, Outcome, Parked, StoreError};
 use payment_delivery::view::memory::MemoryView;
-use payment_delivery::view::{StatusView, ViewError};
+use payment_delivery::view::{Put, StatusView, ViewError};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -283,8 +283,8 @@ impl PaymentLog for Switched<SqliteStore> {
 
 #[async_trait]
 impl StatusView for Switched<MemoryView> {
-    async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError> {
-        self.view()?.advance(entry).await
+    async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
+        self.view()?.put_if_newer(entry).await
     }
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
         self.view()?.get(order_ids).await

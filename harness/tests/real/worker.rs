@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use libtest_mimic::Failed;
 use payment_delivery::consumer::ProcessorDeps;
 use payment_delivery::delivery::StatusEntry;
-use payment_delivery::event::{OrderId, Revision};
+use payment_delivery::event::OrderId;
 use payment_delivery::store::DeliveryStore;
-use payment_delivery::view::{StatusView, ViewError};
+use payment_delivery::view::{Put, StatusView, ViewError};
 use serde_json::json;
 
 use crate::Case;
@@ -29,7 +29,7 @@ struct Hanging {
 
 #[async_trait]
 impl StatusView for Hanging {
-    async fn advance(&self, _entry: &StatusEntry) -> Result<Revision, ViewError> {
+    async fn put_if_newer(&self, _entry: &StatusEntry) -> Result<Put, ViewError> {
         self.reached.store(true, Ordering::Release);
         std::future::pending().await
     }

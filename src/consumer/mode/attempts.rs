@@ -18,6 +18,16 @@ pub(super) enum Attempted<T> {
     Refused(String),
 }
 
+impl<T> Attempted<T> {
+    /// Of a call that no message can be at fault for: a refusal is one of the set-up.
+    pub(super) fn needed(self, consumer: &str, component: Component) -> Result<T, ConsumerError> {
+        match self {
+            Self::Done(done) => Ok(done),
+            Self::Refused(why) => Err(ConsumerError::SetUp { consumer: consumer.to_owned(), component, why }),
+        }
+    }
+}
+
 /// Calls until the call succeeds or the message itself is refused.
 ///
 /// # Errors

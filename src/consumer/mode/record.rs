@@ -25,6 +25,7 @@ use crate::kafka::{Fetched, Origin};
 use crate::probe::{Activity, Seen};
 use crate::store::{Effect, Outcome};
 use crate::timer::Delay;
+use crate::view::publish;
 
 /// A view write, and what follows it, under way.
 type ViewWrite = Pin<Box<dyn Future<Output = Result<(), ConsumerError>> + Send>>;
@@ -133,20 +134,20 @@ impl RecordMode {
     /// Owns what it needs, since it outlives the message in hand.
     fn write_view(&self, row: StatusEntry, revision: u32, origin: Origin) -> ViewWrite {
         let (consumer, tracker) = (Arc::clone(&self.consumer), Arc::clone(&self.tracker));
-        let ProcessorDeps { view, probe, .. } = self.deps.clone();
+        let ProcessorDeps { store, view, probe } = self.deps.clone();
         Box::pin(async move {
-            let write = attempts(&consumer, &*probe, Component::View, || view.advance(&row)).await?;
-            let in_view = match write {
-                Attempted::Done(in_view) => in_view,
-                Attempted::Refused(why) => {
-                    return Err(ConsumerError::SetUp {
-                        consumer: consumer.to_string(),
-                        component: Component::View,
-                        why,
-                    });
-                }
+            let order_id = row.order_id.clone();
+            let (who, watching, view) = (&*consumer, &*probe, &*view);
+            let put = |row: StatusEntry| async move {
+                let put = attempts(who, watching, Component::View, || view.put_if_newer(&row)).await?;
+                put.needed(who, Component::View)
             };
-            let seen = Seen { consumer: &consumer, order_id: &row.order_id, revision, origin };
+            let now = || async {
+                let row = attempts(who, watching, Component::Store, || store.delivery(&order_id)).await?;
+                row.needed(who, Component::Store)
+            };
+            let in_view = publish(row, put, now).await?;
+            let seen = Seen { consumer: &consumer, order_id: &order_id, revision, origin };
             probe.visible(seen, in_view);
             tracker.complete(origin.partition, origin.offset);
             Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{RedisTimeouts, RedisView};
 use crate::frozen::Frozen;
 use crate::view::contract::{a_call_ends_as_unavailable_within, a_write_succeeds_within, entry};
-use crate::view::{StatusView, ViewError};
+use crate::view::{Put, StatusView, ViewError};
 
 /// A check of one server.
 pub type Check = for<'a> fn(&'a str) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -57,7 +57,8 @@ pub async fn a_forgotten_script_is_loaded_again(url: &str) {
     let view = connected(url, "contract:script:").await;
     for revision in [1, 2] {
         run(url, "SCRIPT FLUSH SYNC").await;
-        assert_eq!(view.advance(&entry("o-1", revision)).await.expect("the view is written"), revision);
+        let put = view.put_if_newer(&entry("o-1", revision)).await.expect("the view is written");
+        assert_eq!(put, Put { revision, was_there: revision > 1 });
     }
     view.clear().await.expect("the view is cleared");
 }
@@ -66,11 +67,11 @@ pub async fn a_forgotten_script_is_loaded_again(url: &str) {
 pub async fn a_key_of_another_kind_is_unusable(url: &str) {
     let view = connected(url, "contract:kind:").await;
     run(url, "SET contract:kind:delivery:o-1 text").await;
-    unusable(view.advance(&entry("o-1", 1)).await, "WRONGTYPE");
+    unusable(view.put_if_newer(&entry("o-1", 1)).await, "WRONGTYPE");
     unusable(view.get(&[entry("o-1", 1).order_id]).await, "WRONGTYPE");
 
     run(url, "HSET contract:kind:delivery:o-2 revision many status AMENDED").await;
-    unusable(view.advance(&entry("o-2", 1)).await, "WRONGTYPE");
+    unusable(view.put_if_newer(&entry("o-2", 1)).await, "WRONGTYPE");
     unusable(view.get(&[entry("o-2", 1).order_id]).await, "");
 
     run(url, "HSET contract:kind:delivery:o-3 revision 1 status LOST").await;
@@ -84,7 +85,7 @@ pub async fn a_missing_right_or_login_is_unusable(url: &str) {
     let as_user = |login: &str| url.replacen("redis://", &format!("redis://{login}@"), 1);
     let reader = connected(&as_user("contract-reader:secret"), "contract:right:").await;
     assert_eq!(reader.get(&[entry("o-1", 1).order_id]).await.expect("reading is allowed"), [None]);
-    unusable(reader.advance(&entry("o-1", 1)).await, "");
+    unusable(reader.put_if_newer(&entry("o-1", 1)).await, "");
 
     let wrong = as_user("contract-reader:wrong");
     unusable(RedisView::connect(&wrong, "", RedisTimeouts::default()).await.map(drop), "");

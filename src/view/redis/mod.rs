@@ -1,10 +1,11 @@
 //! Statuses in Redis: a hash `<prefix>delivery:<order id>` with the fields `revision` and `status`.
 //!
-//! Every write is `advance.lua`, compare-and-set on the revision, so it does not matter how late or how often a
+//! Every write is `put_if_newer.lua`, compare-and-set on the revision, so it does not matter how late or how often a
 //! write arrives, a write given up by its caller included.
 //!
-//! One limit: where Redis itself loses a key (restart, eviction), a reader that took the row from the store before the
-//! loss and refills after it can put an older revision there, until the order's next write.
+//! Where Redis itself loses a key (restart, eviction), a write that comes late can put an old status there. So a write says whether the key
+//! was there, and whoever finds none looks at the row again ([`Put::had_lost_it`]). One limit: of a worker, an order's first revision
+//! finds none in any case, and is not looked at again; one that was frozen over the loss can leave it there until the order's next write.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use redis::Script;
 
 use crate::delivery::{Status, StatusEntry};
 use crate::event::{OrderId, Revision};
-use crate::view::{StatusView, ViewError};
+use crate::view::{Put, StatusView, ViewError};
 
 mod connection;
 #[cfg(any(test, feature = "contract-tests"))]
@@ -32,7 +33,7 @@ const GET_CHUNK: usize = 500;
 const SCAN_COUNT: usize = 1_000;
 
 /// The Lua of every write. Its one key is the delivery's hash; its arguments are revision and status.
-pub const ADVANCE: &str = include_str!("advance.lua");
+pub const PUT_IF_NEWER: &str = include_str!("put_if_newer.lua");
 
 /// How long a [`RedisView`] waits.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +57,7 @@ type Opening = Pin<Box<dyn Future<Output = Result<RedisView, ViewError>> + Send>
 pub struct RedisView {
     connection: Reconnecting,
     prefix: String,
-    advance: Script,
+    put_if_newer: Script,
 }
 
 impl RedisView {
@@ -80,7 +81,7 @@ impl RedisView {
             let view = Self {
                 connection: Reconnecting::new(client, timeouts),
                 prefix,
-                advance: Script::new(ADVANCE),
+                put_if_newer: Script::new(PUT_IF_NEWER),
             };
             view.connection
                 .call(|mut connection| async move { redis::cmd("PING").exec_async(&mut connection).await })
@@ -114,11 +115,15 @@ impl RedisView {
 
 #[async_trait]
 impl StatusView for RedisView {
-    async fn advance(&self, entry: &StatusEntry) -> Result<Revision, ViewError> {
-        let mut script = self.advance.key(self.key(&entry.order_id));
+    async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
+        let mut script = self.put_if_newer.key(self.key(&entry.order_id));
         script.arg(entry.revision).arg(entry.status.as_str());
         // EVALSHA; the client loads the script and repeats where the server answers NOSCRIPT.
-        self.connection.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+        let (revision, was_there) = self
+            .connection
+            .call(|mut connection| async move { script.invoke_async(&mut connection).await })
+            .await?;
+        Ok(Put { revision, was_there })
     }
 
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {

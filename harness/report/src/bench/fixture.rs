@@ -39,7 +39,7 @@ pub fn embedded() -> Benched {
             part("embedded broker/produce then fetch/3 partitions, 300 B", 20_160, 555_623.0),
             part("partitioner/order ids", 10_000, 239.7e6),
             part("store/next revision/embedded", 1, 23_953.0),
-            part("view/advance/embedded", 1, 19.1e6),
+            part("view/put/embedded", 1, 19.1e6),
         ],
     }
 }

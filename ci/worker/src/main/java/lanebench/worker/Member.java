@@ -119,8 +119,8 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
             Event event = Event.decode(record.value());
             Status status = store.apply(event, record.partition(), record.offset());
             // A redelivery writes the view too: whoever had the message before may have died between row and view.
-            if (status != null) {
-                view.advance(status);
+            while (status != null && view.putIfNewer(status)) {
+                status = store.newerThan(status);
             }
         } catch (Rejected fault) {
             deadLetters.send(record, fault.getMessage());

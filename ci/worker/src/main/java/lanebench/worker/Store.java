@@ -43,6 +43,8 @@ final class Store implements AutoCloseable {
 
     private static final String LOCK = "SELECT revision, has_parked FROM deliveries WHERE order_id = ? FOR UPDATE";
 
+    private static final String NEWER = "SELECT revision FROM deliveries WHERE order_id = ? AND revision > ?";
+
     private static final String PARK = """
         INSERT INTO parked_events
           (order_id, first, last, amount_minor, currency, address, log_partition, log_offset)
@@ -122,6 +124,14 @@ final class Store implements AutoCloseable {
                 throw new Rejected("the store refused the message with SQLSTATE " + state);
             }
             throw failed;
+        }
+    }
+
+    /** @return the status of the row as it is now, or null where that is no newer than this one */
+    Status newerThan(Status status) throws SQLException {
+        try (PreparedStatement statement = prepared(NEWER, status.orderId(), status.revision());
+            ResultSet found = statement.executeQuery()) {
+            return found.next() ? new Status(status.orderId(), found.getInt(1)) : null;
         }
     }
 

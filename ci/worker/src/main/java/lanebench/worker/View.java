@@ -10,39 +10,45 @@ import redis.clients.jedis.exceptions.JedisNoScriptException;
 final class View implements AutoCloseable {
     private static final int TIMEOUT_MS = 2_000;
 
-    private static final String ADVANCE = """
+    /** Returns 1 if there was a status before, else 0. */
+    private static final String PUT_IF_NEWER = """
         local held = tonumber(redis.call('HGET', KEYS[1], 'revision') or '0')
-        if held >= tonumber(ARGV[1]) then
-          return held
+        if held < tonumber(ARGV[1]) then
+          redis.call('HSET', KEYS[1], 'revision', ARGV[1], 'status', ARGV[2])
         end
-        redis.call('HSET', KEYS[1], 'revision', ARGV[1], 'status', ARGV[2])
-        return tonumber(ARGV[1])
+        return held > 0 and 1 or 0
         """;
 
     private final URI url;
     private final String prefix;
     private Jedis connection;
-    private String advance;
+    private String putIfNewer;
 
     View(String url, String prefix) {
         this.url = URI.create(url);
         this.prefix = prefix;
     }
 
-    /** Returns when the view holds this revision or a later one. After a failure the next call connects anew. */
-    void advance(Status status) {
+    /**
+     * Returns when the view holds this revision or a later one. After a failure the next call connects anew.
+     *
+     * @return whether the view had lost the order, so that this status, if it comes late, may be an old one
+     */
+    boolean putIfNewer(Status status) {
         try {
             if (connection == null) {
                 connection = new Jedis(url, TIMEOUT_MS, TIMEOUT_MS);
-                advance = connection.scriptLoad(ADVANCE);
+                putIfNewer = connection.scriptLoad(PUT_IF_NEWER);
             }
             List<String> key = List.of(prefix + "delivery:" + status.orderId());
             List<String> to = List.of(Integer.toString(status.revision()), status.text());
+            Object wasThere;
             try {
-                connection.evalsha(advance, key, to);
+                wasThere = connection.evalsha(putIfNewer, key, to);
             } catch (JedisNoScriptException forgotten) {
-                connection.eval(ADVANCE, key, to);
+                wasThere = connection.eval(PUT_IF_NEWER, key, to);
             }
+            return status.revision() > 1 && Long.valueOf(0).equals(wasThere);
         } catch (JedisException failed) {
             close();
             throw failed;
