@@ -13,17 +13,17 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::deliveries::order_id;
 use super::problem::Problem;
-use crate::event::{PaymentEvent, Revision};
-use crate::kafka::fetch::{ScanBounds, scan};
-use crate::kafka::{Fetched, partitioner};
+use crate::event::{OrderId, PaymentEvent, Revision};
+use crate::kafka::fetch::RangeBounds;
+use crate::kafka::{Fetched, Origin, partitioner};
 
 /// Events on a page, unless the client says otherwise.
 const LIMIT_DEFAULT: u16 = 100;
 /// Events on a page at most.
 const LIMIT_MAX: u16 = 1000;
 /// What one request may look at.
-const BOUNDS: ScanBounds =
-    ScanBounds { records: 200_000, bytes: 64 * 1024 * 1024, within: Duration::from_secs(3) };
+const BOUNDS: RangeBounds =
+    RangeBounds { records: 200_000, bytes: 64 * 1024 * 1024, within: Duration::from_secs(3) };
 
 /// How much, and from where.
 #[derive(Deserialize, IntoParams)]
@@ -36,6 +36,28 @@ pub(super) struct Page {
     /// Go on behind this offset: `next` of the page before.
     #[param(minimum = 0)]
     after: Option<i64>,
+    /// Look from this offset on; 0 for all of the partition. If neither this nor `after` is given, the page begins where the order's first
+    /// payment lies, if that was accepted here, else where the log does.
+    #[param(minimum = 0)]
+    from: Option<i64>,
+    /// Look in this partition; if left out, in the one that the order's key has now.
+    #[param(minimum = 0)]
+    partition: Option<i32>,
+}
+
+/// Where a message lies.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+pub(super) struct Place {
+    /// The partition.
+    partition: i32,
+    /// The offset in it.
+    offset: i64,
+}
+
+impl From<Origin> for Place {
+    fn from(Origin { partition, offset }: Origin) -> Self {
+        Self { partition, offset }
+    }
 }
 
 /// A page of an order's messages, in the order of the log.
@@ -48,8 +70,14 @@ pub(super) struct Events {
     /// The topic.
     #[schema(example = "payment-completed")]
     topic: String,
-    /// The partition of the order's key.
+    /// The partition that was looked in.
     partition: i32,
+    /// Where the order's first payment lies, if it was accepted by a service with this database. In another partition than `partition`
+    /// where the topic has got more partitions since: the order's events before that are in that one.
+    #[schema(required)]
+    first_payment: Option<Place>,
+    /// The offset from which on this page was looked for.
+    from: i64,
     /// The order's messages.
     events: Vec<Entry>,
     /// Give it as `after` to go on; null where the log's end was reached. A page may be empty and yet have one: then
@@ -144,22 +172,32 @@ pub(super) async fn events(
     query: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Events>, Problem> {
     let order_id = order_id(path)?;
-    let Query(Page { limit, after }) =
+    let Query(Page { limit, after, from, partition }) =
         query.map_err(|rejected| Problem::parameter("query", rejected.body_text()))?;
     let limit = limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::parameter("limit", format!("must be between 1 and {LIMIT_MAX}")));
     }
-    if after.is_some_and(|after| after < 0) {
-        return Err(Problem::parameter("after", "must be an offset, 0 or more"));
+    for (name, asked) in [("after", after), ("from", from), ("partition", partition.map(i64::from))] {
+        if asked.is_some_and(|asked| asked < 0) {
+            return Err(Problem::parameter(name, "must be 0 or more"));
+        }
+    }
+    if after.is_some() && from.is_some() {
+        return Err(Problem::parameter("from", "either this or `after`"));
     }
     let unavailable = |error: &dyn std::fmt::Display| Problem::unavailable(error.to_string());
     let ends = app.watch.admin().end_offsets(&app.topic).await.map_err(|error| unavailable(&error))?;
-    let count = u32::try_from(app.partitions).ok().and_then(NonZero::new);
+    let count = u32::try_from(app.sender.partitions()).ok().and_then(NonZero::new);
     let key = order_id.as_str().as_bytes();
-    let partition = count.map_or(0, |count| partitioner::partition_for_key(key, count));
-    let end_offset = ends.get(&partition).copied().unwrap_or_default();
-    let from = after.map_or(0, |after| after.saturating_add(1));
+    let of_key = || count.map_or(0, |count| partitioner::partition_for_key(key, count));
+    let partition = partition.unwrap_or_else(of_key);
+    let Some(end_offset) = ends.get(&partition).copied() else {
+        return Err(Problem::parameter("partition", format!("the topic has no partition {partition}")));
+    };
+    let first_payment = first_payment(&app, &order_id).await;
+    let known = first_payment.filter(|place| place.partition == partition).map(|place| place.offset);
+    let from = after.map(|after| after.saturating_add(1)).or(from).or(known).unwrap_or(0);
     let mut events = Vec::new();
     let reached = if from < end_offset {
         let each = |fetched: Fetched| {
@@ -168,12 +206,23 @@ pub(super) async fn events(
             }
             if events.len() < usize::from(limit) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let scanned = scan(&app.bootstrap, &app.topic, partition, from, end_offset, BOUNDS, each).await;
-        scanned.map_err(|error| unavailable(&error))?
+        let looked = app.log.look(partition, from..end_offset, BOUNDS, each).await;
+        looked.map_err(|error| unavailable(&error))?
     } else {
         end_offset
     };
     let next = (reached < end_offset).then(|| reached - 1);
     let (order_id, topic) = (order_id.to_string(), app.topic.clone());
-    Ok(Json(Events { order_id, topic, partition, events, next, end_offset }))
+    Ok(Json(Events { order_id, topic, partition, first_payment, from, events, next, end_offset }))
+}
+
+/// Where the order's first payment lies, as far as this service's tables know. A database that is away costs only the short cut.
+async fn first_payment(app: &App, order_id: &OrderId) -> Option<Place> {
+    match app.payments.look(order_id, None, Some(1)).await {
+        Ok(found) => found.at.filter(|payment| payment.topic == app.topic)?.origin.map(Place::from),
+        Err(error) => {
+            tracing::debug!(%error, order = %order_id, "where the order begins is not known");
+            None
+        }
+    }
 }

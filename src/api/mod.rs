@@ -32,6 +32,7 @@ use utoipa_axum::routes;
 
 use crate::intake::{Intake, IntakeConfig, KafkaSender, OpenError};
 use crate::kafka::admin::{Admin, AdminError};
+use crate::kafka::fetch::LogRanges;
 use crate::kafka::producer::ProducerConfig;
 use crate::store::DeliveryStore;
 use crate::store::payments::PaymentLog;
@@ -112,9 +113,11 @@ pub enum ApiError {
 pub(crate) type App = Arc<Shared>;
 
 pub(crate) struct Shared {
-    bootstrap: Vec<String>,
     topic: String,
-    partitions: i32,
+    /// Where payments go, which knows how many partitions there are.
+    sender: Arc<KafkaSender>,
+    /// What lies in the log.
+    log: LogRanges,
     intake: Arc<Intake>,
     payments: Arc<dyn PaymentLog>,
     store: Arc<dyn DeliveryStore>,
@@ -158,14 +161,14 @@ async fn serve(
     }
     let partitions = admin.describe_topic(&topic).await?.len() as i32;
     let resend_after = producer.delivery_timeout + RESEND_MARGIN;
-    let sender = KafkaSender::new(bootstrap.clone(), topic.clone(), partitions, producer);
+    let sender = Arc::new(KafkaSender::new(bootstrap.clone(), topic.clone(), partitions, producer));
     let config = IntakeConfig { topic: topic.clone(), instance, resend_after };
-    let intake = Intake::open(Arc::clone(&payments), Arc::new(sender), config).await?;
+    let intake = Intake::open(Arc::clone(&payments), Arc::clone(&sender) as _, config).await?;
     let app = Arc::new(Shared {
         watch: Watch::new(admin, topic.clone(), group),
-        bootstrap,
+        log: LogRanges::new(bootstrap, topic.clone()),
         topic,
-        partitions,
+        sender,
         intake: Arc::clone(&intake),
         payments,
         store,
@@ -182,11 +185,18 @@ async fn serve(
         let (intake, swept) = (Arc::clone(&intake), swept.clone());
         async move { intake.keep_sending(swept).await }
     });
+    let following = tokio::spawn({
+        let (app, swept) = (Arc::clone(&app), swept.clone());
+        async move { swept.run_until_cancelled(app.sender.follow_topic(app.watch.admin())).await }
+    });
     let served = server::serve(listener, router(app), &limits, &stop).await;
     let drained = intake.drain(limits.drain).await;
     swept.cancel();
     if let Err(error) = sweeping.await {
         tracing::error!(%error, "the search for pending payments ended by itself");
+    }
+    if let Err(error) = following.await {
+        tracing::error!(%error, "the look at the topic's partitions ended by itself");
     }
     if served && drained { Ok(()) } else { Err(ApiError::NotDrained { within: limits.drain }) }
 }

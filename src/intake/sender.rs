@@ -1,12 +1,19 @@
-//! Where messages are sent: a producer that is replaced when it has failed.
+//! Where messages are sent: a producer that is replaced when it has failed, and when the topic has got more partitions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, oneshot};
+use tokio::time::sleep;
 
-use crate::kafka::producer::{Ack, ProduceError, Producer, ProducerConfig, SendError};
+use crate::kafka::admin::Admin;
+use crate::kafka::producer::{Ack, ProduceError, Producer, ProducerConfig, ProducerError, SendError};
 use crate::kafka::{Message, Origin};
+
+/// Between two looks at how many partitions the topic has, as consumers look.
+const LOOK_EVERY: Duration = Duration::from_secs(25);
 
 /// Sends messages of one topic, each to the partition of its key, and says where they lie.
 #[async_trait]
@@ -29,7 +36,7 @@ type Completion = oneshot::Sender<Result<Ack, ProduceError>>;
 pub struct KafkaSender {
     bootstrap: Vec<String>,
     topic: String,
-    partitions: i32,
+    partitions: AtomicI32,
     config: ProducerConfig,
     current: Mutex<Option<Arc<Producer<Completion>>>>,
 }
@@ -37,7 +44,39 @@ pub struct KafkaSender {
 impl KafkaSender {
     /// Names where messages go; nothing is connected yet.
     pub fn new(bootstrap: Vec<String>, topic: String, partitions: i32, config: ProducerConfig) -> Self {
-        Self { bootstrap, topic, partitions, config, current: Mutex::new(None) }
+        Self { bootstrap, topic, partitions: partitions.into(), config, current: Mutex::new(None) }
+    }
+
+    /// How many partitions messages are sent to.
+    pub fn partitions(&self) -> i32 {
+        self.partitions.load(Ordering::Relaxed)
+    }
+
+    /// Looks every 25 s whether the topic has got more partitions, and from then on sends to all of them. Never returns.
+    pub async fn follow_topic(&self, admin: &Admin) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            match admin.describe_topic(&self.topic).await {
+                Ok(partitions) => self.grown(partitions.len() as i32).await,
+                Err(error) => tracing::debug!(%error, "the topic could not be looked at"),
+            }
+        }
+    }
+
+    /// The topic has so many partitions. What the producer in use holds still goes where it was to go: an order has no more than that
+    /// one message in flight.
+    async fn grown(&self, partitions: i32) {
+        let mut current = self.current.lock().await;
+        let before = self.partitions.fetch_max(partitions, Ordering::Relaxed);
+        if partitions > before {
+            tracing::warn!(
+                topic = self.topic,
+                partitions,
+                before,
+                "the topic has more partitions: of an order whose key moved, later events lie in another partition"
+            );
+            *current = None;
+        }
     }
 
     /// The producer in use, connected if there is none.
@@ -47,9 +86,17 @@ impl KafkaSender {
             return Ok(Arc::clone(producer));
         }
         let made =
-            Producer::connect(&self.bootstrap, &self.topic, self.partitions, self.config.clone()).await;
-        let made = Arc::new(made.map_err(|error| error.to_string())?);
-        Ok(Arc::clone(current.insert(made)))
+            Producer::connect(&self.bootstrap, &self.topic, self.partitions(), self.config.clone()).await;
+        let made = match made {
+            // It has grown since the last look.
+            Err(ProducerError::Partitions { found, .. }) if found as i32 > self.partitions() => {
+                drop(current);
+                self.grown(found as i32).await;
+                return Box::pin(self.producer()).await;
+            }
+            made => made.map_err(|error| error.to_string())?,
+        };
+        Ok(Arc::clone(current.insert(Arc::new(made))))
     }
 
     /// Takes a producer that failed out of use, unless that has happened.

@@ -16,22 +16,22 @@
 //! Records of a transaction that was aborted are dropped. One case is left open: where a partition's first transaction is an aborted
 //! one that is longer than one fetch, rskafka hands its first records out before it meets the marker; [`ReaderChoice::Raw`] never does.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
 
-use self::reader::{Chunk, FetchAttemptError, LeaderReader, PartitionReader};
+use self::follow::{earliest, follow};
+use self::reader::LeaderReader;
 use super::Fetched;
-use crate::failure::Backoff;
 
+mod attempt;
+mod follow;
+mod range;
 mod reader;
-mod scan;
 #[cfg(test)]
 mod tests;
 
-pub use scan::{ScanBounds, scan};
+pub use range::{LogRanges, RangeBounds, read_all};
 
 /// How a partition is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,9 +193,6 @@ pub enum FetchError {
     },
 }
 
-/// How long a partition may be unknown to the brokers: one that was created a moment ago has not reached all of them.
-const UNKNOWN_MAX: Duration = Duration::from_secs(30);
-
 /// Where a fetch loop starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
@@ -243,273 +240,5 @@ impl Fetcher {
             },
         };
         follow(&mut self.reader, self.partition, from, &self.config, out).await
-    }
-}
-
-/// The log's first offset, asked for until a broker says it; `None` once nobody waits for it.
-async fn earliest<R: PartitionReader>(
-    reader: &mut R,
-    partition: i32,
-    config: &FetchConfig,
-    out: &mpsc::Sender<FetchItem>,
-) -> Result<Option<i64>, FetchError> {
-    let mut failures = Failures::none();
-    loop {
-        let range = tokio::select! {
-            range = range(reader, config) => range,
-            () = out.closed() => return Ok(None),
-        };
-        let item = match range {
-            Ok((start, _end)) => {
-                if failures.end() {
-                    let _ = out.send(FetchItem::Recovered { partition }).await;
-                }
-                return Ok(Some(start));
-            }
-            Err(stop) => failures.retry(stop, partition, 0)?,
-        };
-        if out.send(item).await.is_err() {
-            return Ok(None);
-        }
-        failures.wait().await;
-    }
-}
-
-/// All messages of `partition` from offset `from` up to, not including, `to`.
-///
-/// # Errors
-/// [`FetchError::OutOfRange`] if `from` is not in the log, [`FetchError::TimedOut`] if `to` wasn't reached `within`
-/// the time given, be it that no broker answers or that the log ends before it.
-pub async fn read_all(
-    bootstrap: &[String],
-    topic: &str,
-    partition: i32,
-    from: i64,
-    to: i64,
-    within: Duration,
-) -> Result<Vec<Fetched>, FetchError> {
-    let mut reader = LeaderReader::new(bootstrap, topic, partition, ReaderChoice::Raw);
-    // Without its type: the reader's futures are large, and callers nest this one deep in theirs.
-    let reading: Pin<Box<dyn Future<Output = _> + Send + '_>> =
-        Box::pin(read_from(&mut reader, partition, from, to, within));
-    reading.await
-}
-
-async fn read_from<R: PartitionReader>(
-    reader: &mut R,
-    partition: i32,
-    from: i64,
-    to: i64,
-    within: Duration,
-) -> Result<Vec<Fetched>, FetchError> {
-    let mut read: Vec<Fetched> = Vec::new();
-    let mut reached = from;
-    let mut cause = "the log may end there".to_owned();
-    let (sender, mut receiver) = mpsc::channel(2);
-    let collect = async {
-        while reached < to {
-            match receiver.recv().await {
-                Some(FetchItem::Batch { records, next_offset, .. }) => {
-                    reached = next_offset;
-                    read.extend(records.into_iter().filter(|fetched| fetched.origin.offset < to));
-                }
-                Some(FetchItem::Retried { error, .. }) => cause = error,
-                Some(FetchItem::OpenTransaction { since_offset: Some(offset), .. }) => {
-                    cause = format!("a transaction is open from offset {offset} on");
-                }
-                Some(
-                    FetchItem::OpenTransaction { .. }
-                    | FetchItem::ReadsRaw { .. }
-                    | FetchItem::Recovered { .. },
-                ) => {}
-                // Not with `OutOfRange::Fail`, not by `follow` itself, and not while it runs.
-                Some(FetchItem::Gone { .. } | FetchItem::Failed(_)) | None => break,
-            }
-        }
-    };
-    let config = FetchConfig::default();
-    let outcome = timeout(within, async {
-        tokio::select! {
-            ended = follow(reader, partition, from, &config, &sender) => ended,
-            () = collect => Ok(()),
-        }
-    });
-    match outcome.await {
-        Ok(Ok(())) => Ok(read),
-        Ok(Err(error)) => Err(error),
-        Err(_) => {
-            Err(FetchError::TimedOut { partition, reached: reached.min(to), to, waited: within, cause })
-        }
-    }
-}
-
-/// The loop itself, over any reader.
-async fn follow<R: PartitionReader>(
-    reader: &mut R,
-    partition: i32,
-    from: i64,
-    config: &FetchConfig,
-    out: &mpsc::Sender<FetchItem>,
-) -> Result<(), FetchError> {
-    let mut offset = from;
-    let mut open_transaction = None;
-    let mut failures = Failures::none();
-    let fetching = async {
-        loop {
-            let item = match step(reader, offset, config).await {
-                Ok(chunk) => {
-                    let mut news = Vec::new();
-                    if failures.end() {
-                        news.push(FetchItem::Recovered { partition });
-                    }
-                    if let Some(why) = chunk.raw_because {
-                        tracing::warn!(partition, offset, why, "rskafka can't read on: the raw reader does");
-                        news.push(FetchItem::ReadsRaw { partition, why });
-                    }
-                    let batch = FetchItem::Batch {
-                        partition,
-                        records: chunk.records,
-                        next_offset: chunk.next_offset,
-                    };
-                    if chunk.next_offset > offset {
-                        offset = chunk.next_offset;
-                        news.push(batch);
-                    }
-                    if chunk.open_transaction != open_transaction {
-                        open_transaction = chunk.open_transaction;
-                        news.push(FetchItem::OpenTransaction { partition, since_offset: open_transaction });
-                    }
-                    for item in news {
-                        if out.send(item).await.is_err() {
-                            return Ok(());
-                        }
-                    }
-                    continue;
-                }
-                Err(Stop::OutOfRange { start, end }) if config.on_out_of_range == OutOfRange::Earliest => {
-                    let (from, to) = if offset < start { (offset, start) } else { (end, offset) };
-                    offset = start;
-                    FetchItem::Gone { partition, from, to, resume_at: start }
-                }
-                Err(stop) => failures.retry(stop, partition, offset)?,
-            };
-            let is_retry = matches!(item, FetchItem::Retried { .. });
-            if out.send(item).await.is_err() {
-                return Ok(());
-            }
-            if is_retry {
-                failures.wait().await;
-            }
-        }
-    };
-    tokio::select! {
-        ended = fetching => ended,
-        () = out.closed() => Ok(()), // also in the middle of a long poll
-    }
-}
-
-/// Failed attempts since the last one that succeeded.
-struct Failures {
-    backoff: Backoff,
-    has_failed: bool,
-    /// When the partition was first said to be unknown, if that is what was said last.
-    unknown_since: Option<Instant>,
-}
-
-impl Failures {
-    fn none() -> Self {
-        Self { backoff: Backoff::up_to(Backoff::LONG), has_failed: false, unknown_since: None }
-    }
-
-    /// An attempt succeeded; whether any had failed.
-    fn end(&mut self) -> bool {
-        std::mem::replace(self, Self::none()).has_failed
-    }
-
-    /// What to say of a failure after which another attempt follows.
-    ///
-    /// # Errors
-    /// A failure after which none does.
-    fn retry(&mut self, stop: Stop, partition: i32, offset: i64) -> Result<FetchItem, FetchError> {
-        let error = match stop {
-            Stop::Passing(error) => {
-                self.unknown_since = None;
-                error
-            }
-            Stop::NoSuchPartition(error)
-                if self.unknown_since.get_or_insert_with(Instant::now).elapsed() < UNKNOWN_MAX =>
-            {
-                error
-            }
-            stop => return Err(stop.into_error(partition, offset)),
-        };
-        self.has_failed = true;
-        tracing::warn!(partition, offset, error, "a fetch goes again");
-        Ok(FetchItem::Retried { partition, error })
-    }
-
-    async fn wait(&mut self) {
-        self.backoff.wait().await;
-    }
-}
-
-/// Why a fetch brought nothing, the log's range known.
-enum Stop {
-    OutOfRange { start: i64, end: i64 },
-    Unreadable(String),
-    NoSuchPartition(String),
-    Refused(String),
-    Passing(String),
-}
-
-impl Stop {
-    fn into_error(self, partition: i32, offset: i64) -> FetchError {
-        match self {
-            Self::OutOfRange { start, end } => FetchError::OutOfRange { partition, offset, start, end },
-            Self::Unreadable(why) | Self::Passing(why) => FetchError::Unreadable { partition, offset, why },
-            Self::NoSuchPartition(why) => FetchError::NoSuchPartition { partition, why },
-            Self::Refused(why) => FetchError::Refused { partition, why },
-        }
-    }
-}
-
-/// One bounded attempt to fetch, and to learn the range if the offset is outside.
-async fn step<R: PartitionReader>(reader: &mut R, offset: i64, config: &FetchConfig) -> Result<Chunk, Stop> {
-    let limit = config.max_wait + config.request_timeout;
-    let fetched = timeout(limit, reader.fetch(offset, config)).await.map_err(|_| no_answer(limit))?;
-    match fetched {
-        Ok(chunk) => Ok(chunk),
-        Err(FetchAttemptError::OutOfRange) => {
-            let (start, end) = range(reader, config).await?;
-            if (start..=end).contains(&offset) {
-                // A new leader that had not caught up yet; going back to the start for that would be wrong.
-                return Err(Stop::Passing(format!("offset {offset} was out of range and is no more")));
-            }
-            Err(Stop::OutOfRange { start, end })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn range<R: PartitionReader>(reader: &mut R, config: &FetchConfig) -> Result<(i64, i64), Stop> {
-    let limit = config.request_timeout;
-    let asked = timeout(limit, reader.range(config)).await.map_err(|_| no_answer(limit))?;
-    Ok(asked?)
-}
-
-fn no_answer(limit: Duration) -> Stop {
-    Stop::Passing(format!("no answer within {limit:?}"))
-}
-
-impl From<FetchAttemptError> for Stop {
-    fn from(error: FetchAttemptError) -> Self {
-        match error {
-            FetchAttemptError::NotDecoded(why) => Self::Unreadable(why),
-            FetchAttemptError::NoSuchPartition(why) => Self::NoSuchPartition(why),
-            FetchAttemptError::Refused(why) => Self::Refused(why),
-            FetchAttemptError::Passing(why) => Self::Passing(why),
-            // Of a range there is none: the next attempt asks anew.
-            FetchAttemptError::OutOfRange => Self::Passing("the offset was out of range".to_owned()),
-        }
     }
 }

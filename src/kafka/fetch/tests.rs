@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::future::pending;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::range::read_from;
+use super::reader::{Chunk, FetchAttemptError, PartitionReader};
 use super::*;
 use crate::kafka::{Message, Origin};
 
@@ -184,21 +186,21 @@ async fn a_full_channel_stops_the_loop_and_a_dropped_one_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn read_all_brings_exactly_the_range() {
     let mut source = InMemory::new(2, 50).answering([Answer::Failure]);
-    let read = read_from(&mut source, PARTITION, 4, 12, Duration::from_secs(5)).await.unwrap();
+    let read = read_from(&mut source, PARTITION, 4..12, Duration::from_secs(5)).await.unwrap();
     assert_eq!(read, (4..12).map(record).collect::<Vec<_>>());
-    assert_eq!(read_from(&mut source, PARTITION, 9, 9, Duration::from_secs(5)).await, Ok(Vec::new()));
+    assert_eq!(read_from(&mut source, PARTITION, 9..9, Duration::from_secs(5)).await, Ok(Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn read_all_says_how_far_it_came() {
     let mut source = InMemory::new(0, 10).answering([Answer::Failure]);
-    let error = read_from(&mut source, PARTITION, 0, 11, Duration::from_secs(5)).await.unwrap_err();
+    let error = read_from(&mut source, PARTITION, 0..11, Duration::from_secs(5)).await.unwrap_err();
     let cause = "the broker is away".to_owned();
     let waited = Duration::from_secs(5);
     assert_eq!(error, FetchError::TimedOut { partition: PARTITION, reached: 10, to: 11, waited, cause });
 
     let error =
-        read_from(&mut InMemory::new(5, 10), PARTITION, 0, 7, Duration::from_secs(5)).await.unwrap_err();
+        read_from(&mut InMemory::new(5, 10), PARTITION, 0..7, Duration::from_secs(5)).await.unwrap_err();
     assert!(matches!(error, FetchError::OutOfRange { offset: 0, start: 5, end: 10, .. }));
 }
 

@@ -1,0 +1,101 @@
+//! The loop that follows a partition, over any reader.
+
+use tokio::sync::mpsc;
+
+use super::attempt::{Failures, Stop, range, step};
+use super::reader::PartitionReader;
+use super::{FetchConfig, FetchError, FetchItem, OutOfRange};
+
+/// The log's first offset, asked for until a broker says it; `None` once nobody waits for it.
+pub(super) async fn earliest<R: PartitionReader>(
+    reader: &mut R,
+    partition: i32,
+    config: &FetchConfig,
+    out: &mpsc::Sender<FetchItem>,
+) -> Result<Option<i64>, FetchError> {
+    let mut failures = Failures::none();
+    loop {
+        let range = tokio::select! {
+            range = range(reader, config) => range,
+            () = out.closed() => return Ok(None),
+        };
+        let item = match range {
+            Ok((start, _end)) => {
+                if failures.end() {
+                    let _ = out.send(FetchItem::Recovered { partition }).await;
+                }
+                return Ok(Some(start));
+            }
+            Err(stop) => failures.retry(stop, partition, 0)?,
+        };
+        if out.send(item).await.is_err() {
+            return Ok(None);
+        }
+        failures.wait().await;
+    }
+}
+
+/// Fetches from an offset on, until nobody takes what comes or the partition can't be read on.
+pub(super) async fn follow<R: PartitionReader>(
+    reader: &mut R,
+    partition: i32,
+    from: i64,
+    config: &FetchConfig,
+    out: &mpsc::Sender<FetchItem>,
+) -> Result<(), FetchError> {
+    let mut offset = from;
+    let mut open_transaction = None;
+    let mut failures = Failures::none();
+    let fetching = async {
+        loop {
+            let item = match step(reader, offset, config).await {
+                Ok(chunk) => {
+                    let mut news = Vec::new();
+                    if failures.end() {
+                        news.push(FetchItem::Recovered { partition });
+                    }
+                    if let Some(why) = chunk.raw_because {
+                        tracing::warn!(partition, offset, why, "rskafka can't read on: the raw reader does");
+                        news.push(FetchItem::ReadsRaw { partition, why });
+                    }
+                    let batch = FetchItem::Batch {
+                        partition,
+                        records: chunk.records,
+                        next_offset: chunk.next_offset,
+                    };
+                    if chunk.next_offset > offset {
+                        offset = chunk.next_offset;
+                        news.push(batch);
+                    }
+                    if chunk.open_transaction != open_transaction {
+                        open_transaction = chunk.open_transaction;
+                        news.push(FetchItem::OpenTransaction { partition, since_offset: open_transaction });
+                    }
+                    for item in news {
+                        if out.send(item).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    continue;
+                }
+                Err(Stop::OutOfRange { start, end }) if config.on_out_of_range == OutOfRange::Earliest => {
+                    let (from, to) = if offset < start { (offset, start) } else { (end, offset) };
+                    offset = start;
+                    FetchItem::Gone { partition, from, to, resume_at: start }
+                }
+                Err(stop) => failures.retry(stop, partition, offset)?,
+            };
+            let is_retry = matches!(item, FetchItem::Retried { .. });
+            if out.send(item).await.is_err() {
+                return Ok(());
+            }
+            if is_retry {
+                failures.wait().await;
+            }
+        }
+    };
+    tokio::select! {
+        ended = fetching => ended,
+        () = out.closed() => Ok(()), // also in the middle of a long poll
+    }
+}
