@@ -26,6 +26,14 @@ pub(super) struct ConsumerState {
     open_transactions: Vec<OpenTransaction>,
 }
 
+impl ConsumerState {
+    /// Forgets what was seen of all partitions but these.
+    fn forget_unless(&mut self, keep: impl Fn(i32) -> bool) {
+        self.raw_partitions.retain(|raw| keep(raw.partition));
+        self.open_transactions.retain(|open| keep(open.partition));
+    }
+}
+
 /// A component that does not answer a consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -64,7 +72,7 @@ pub(super) struct OpenTransaction {
 }
 
 /// An open transaction that is older is a complaint: a producer that is at work always has one.
-const TRANSACTION_MS: u64 = 10_000;
+const TRANSACTION_MS: u64 = 4_000;
 
 /// The consumers of this process, by name.
 #[derive(Debug, Default)]
@@ -93,7 +101,8 @@ impl Consumers {
         let of = |(name, state): (&String, &ConsumerState)| {
             let retrying = state.retrying.iter().map(|r| {
                 let Retrying { component, since_ms, attempts, error } = r;
-                format!("{name} tries the {component} again since {since_ms} ms of Unix time, {attempts} times so far: {error}")
+                let seconds = now_ms.saturating_sub(*since_ms) / 1000;
+                format!("{name} has been trying the {component} again for {seconds} s, {attempts} times so far: {error}")
             });
             let is_old = |open: &&OpenTransaction| now_ms.saturating_sub(open.since_ms) >= TRANSACTION_MS;
             let open = state.open_transactions.iter().filter(is_old).map(|open| {
@@ -108,8 +117,7 @@ impl Consumers {
     pub(super) fn assigned(&self, consumer: &str, partitions: &[i32]) {
         self.change(consumer, |state| {
             state.partitions = partitions.to_vec();
-            state.raw_partitions.retain(|raw| partitions.contains(&raw.partition));
-            state.open_transactions.retain(|open| partitions.contains(&open.partition));
+            state.forget_unless(|partition| partitions.contains(&partition));
         });
     }
 
@@ -156,10 +164,7 @@ impl Consumers {
     }
 
     pub(super) fn fetch_started(&self, consumer: &str, partition: i32) {
-        self.change(consumer, |state| {
-            state.raw_partitions.retain(|raw| raw.partition != partition);
-            state.open_transactions.retain(|open| open.partition != partition);
-        });
+        self.change(consumer, |state| state.forget_unless(|known| known != partition));
     }
 
     fn change(&self, consumer: &str, change: impl FnOnce(&mut ConsumerState)) {
@@ -198,7 +203,7 @@ mod tests {
             state.retrying.iter().map(|r| (r.component, r.attempts, r.error.as_str())).collect();
         assert_eq!(told, [("store", 2, "still away"), ("view", 1, "slow")]);
         assert_eq!(consumers.retrying(Component::Store), 1);
-        assert!(consumers.complaints()[0].contains("tries the store again"));
+        assert!(consumers.complaints()[0].contains("has been trying the store again for 0 s, 2 times"));
         consumers.recovered("c", Component::Store);
         consumers.recovered("c", Component::View);
         assert!(consumers.complaints().is_empty());

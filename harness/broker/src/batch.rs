@@ -78,6 +78,67 @@ pub(super) fn check(bytes: &[u8]) -> Result<Header, Refusal> {
     Ok(header)
 }
 
+/// A batch as it lies in a log of Kafka: what its header says, unchecked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Recorded {
+    /// Offset of its first record.
+    pub(super) base: i64,
+    /// Offset of its last record, also where compaction has emptied it.
+    pub(super) last: i64,
+    pub(super) header: Header,
+    /// Whose transaction it belongs to.
+    pub(super) transaction: Option<i64>,
+    pub(super) marker: Option<Marker>,
+}
+
+/// What ends a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marker {
+    Commit,
+    Abort,
+}
+
+/// The first of the batches that lie one behind another, and the bytes behind it; `None` if there is no whole one.
+pub(super) fn recorded(log: &[u8]) -> Option<(Recorded, &[u8], &[u8])> {
+    let length = usize::try_from(i32::from_be_bytes(log.get(8..12)?.try_into().ok()?)).ok()?;
+    let (bytes, rest) = log.split_at_checked(length.checked_add(PREFIX_BYTES)?)?;
+    if bytes.len() < HEADER_BYTES {
+        return None;
+    }
+    let attributes = i16_at(bytes, 21);
+    let is = |bit: i16| attributes & bit != 0;
+    let header = Header {
+        count: i32_at(bytes, 57),
+        base_timestamp: i64_at(bytes, 27),
+        max_timestamp: i64_at(bytes, 35),
+        compressed: is(COMPRESSION_BITS),
+    };
+    let base = i64_at(bytes, 0);
+    let recorded = Recorded {
+        base,
+        last: base + i64::from(i32_at(bytes, 23)),
+        header,
+        transaction: is(TRANSACTIONAL_BIT).then(|| i64_at(bytes, 43)),
+        marker: is(CONTROL_BIT).then(|| marker(bytes)).flatten(),
+    };
+    Some((recorded, bytes, rest))
+}
+
+/// The end of a transaction, by the key of a marker's one record: version and type, two bytes each.
+fn marker(bytes: &[u8]) -> Option<Marker> {
+    let mut record = bytes.get(HEADER_BYTES..)?;
+    varint(&mut record)?; // length
+    record = record.get(1..)?; // attributes
+    for _ in ["timestamp", "offset", "length of the key"] {
+        varint(&mut record)?;
+    }
+    match i16::from_be_bytes(record.get(2..4)?.try_into().ok()?) {
+        0 => Some(Marker::Abort),
+        1 => Some(Marker::Commit),
+        _ => None,
+    }
+}
+
 /// A copy of the batch with its place in the log.
 pub(super) fn placed(bytes: &[u8], base_offset: i64, leader_epoch: i32) -> Bytes {
     // A copy, since a slice would keep the whole request alive, and the log's size is counted.

@@ -31,6 +31,11 @@ pub enum BrokerError {
         /// The node, from 1.
         node: i32,
     },
+    /// What was to be put into a log is no log.
+    #[error(
+        "these bytes can't be put there: they are no record batches, their offsets are taken, or the logs are full"
+    )]
+    NoLog,
     /// There is no such partition.
     #[error("the embedded cluster has no partition {partition} of topic `{topic}`")]
     UnknownPartition {

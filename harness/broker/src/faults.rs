@@ -44,6 +44,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// Puts record batches behind what is in a partition's log, as they lie in a log of Kafka: at their own offsets and unchecked, so
+    /// that there may be what no producer can send here. Markers of transactions, batches that compaction has emptied, damaged ones.
+    ///
+    /// # Errors
+    /// [`BrokerError::UnknownPartition`]; [`BrokerError::NoLog`] for bytes that are no batches, or whose offsets are taken.
+    pub fn put_log(&self, topic: &str, partition: i32, batches: &[u8]) -> Result<(), BrokerError> {
+        let found = self.shared.topics().get(topic);
+        let found = found.as_deref().and_then(|topic| topic.partition(partition));
+        let unknown = || BrokerError::UnknownPartition { topic: topic.to_owned(), partition };
+        let partition = found.ok_or_else(unknown)?;
+        partition.lock().log.put(batches).map_err(|_| BrokerError::NoLog)?;
+        partition.changed.notify_waiters();
+        Ok(())
+    }
+
     /// Stops a node: its port is closed, its leaderships go to in-sync replicas, and the groups it coordinated to other
     /// nodes. A partition without another replica has no leader until the node is back. Nothing is lost: the logs are
     /// shared. Returns when its connections are closed; a node that is stopped already stays so.

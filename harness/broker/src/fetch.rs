@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest};
-use kafka_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, FetchResponse, FetchableTopicResponse, PartitionData,
+};
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
@@ -80,25 +82,25 @@ async fn any(notices: &mut [Pin<Box<Notified<'_>>>]) {
 
 fn look(node: &Node, request: &FetchRequest, topics: &[Option<Arc<Topic>>]) -> Look {
     let mut left = usize::try_from(request.max_bytes).unwrap_or(0).min(ANSWER_MAX_BYTES);
+    let committed_only = request.isolation_level != 0;
     let mut look = Look { responses: Vec::with_capacity(topics.len()), bytes: 0, failed: false };
     for (asked, topic) in request.topics.iter().zip(topics) {
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for wanted in &asked.partitions {
             // The first batch of the answer is sent even if it is too large, or its reader would never go on.
             let read = match topic {
-                Some(topic) => read(topic, node, wanted, left, look.bytes == 0),
+                Some(topic) => read(topic, node, wanted, (left, look.bytes == 0), committed_only),
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
             let data = PartitionData::default().with_partition_index(wanted.partition);
-            let committed_only = request.isolation_level != 0;
             partitions.push(match read {
                 Ok(read) => {
                     left = left.saturating_sub(read.records.len());
                     look.bytes += read.records.len();
                     data.with_high_watermark(read.end)
-                        .with_last_stable_offset(read.end)
+                        .with_last_stable_offset(read.stable_end)
                         .with_log_start_offset(read.start)
-                        .with_aborted_transactions(committed_only.then(Vec::new))
+                        .with_aborted_transactions(committed_only.then_some(read.aborted))
                         .with_records(Some(read.records))
                 }
                 Err(error) => {
@@ -119,25 +121,34 @@ struct Read {
     records: Bytes,
     start: i64,
     end: i64,
+    stable_end: i64,
+    aborted: Vec<AbortedTransaction>,
 }
 
 fn read(
     topic: &Topic,
     node: &Node,
     wanted: &FetchPartition,
-    left: usize,
-    at_least_one: bool,
+    (left, at_least_one): (usize, bool),
+    committed_only: bool,
 ) -> Result<Read, ResponseError> {
     let partition = topic.partition(wanted.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
     let state = partition.led_by(node.id, wanted.current_leader_epoch)?;
     let max_bytes = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(left);
-    let batches = state
-        .log
-        .read(wanted.fetch_offset, max_bytes, at_least_one)
+    let log = &state.log;
+    let (start, end, stable_end) = (log.start(), log.end(), log.stable_end());
+    let until = if committed_only { stable_end } else { end };
+    let batches = log
+        .read(wanted.fetch_offset, until, max_bytes, at_least_one)
         .map_err(|_| ResponseError::OffsetOutOfRange)?;
-    let (start, end) = (state.log.start(), state.log.end());
+    let aborted = log.aborted_from(wanted.fetch_offset).map(|aborted| {
+        AbortedTransaction::default()
+            .with_producer_id(aborted.producer_id.into())
+            .with_first_offset(aborted.first)
+    });
+    let aborted = aborted.collect();
     drop(state);
-    Ok(Read { records: joined(batches), start, end })
+    Ok(Read { records: joined(batches), start, end, stable_end, aborted })
 }
 
 /// One batch is passed on as it lies in the log; several are put behind one another.

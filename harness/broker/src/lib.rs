@@ -46,7 +46,7 @@
 //!
 //! No durability: what is stopped is gone. No replication: all nodes share one log a partition, replicas and in-sync sets are
 //! simulated, and every record is at once below the high watermark. No transactions, and no state of idempotent producers
-//! (InitProducerId is not served). No retention by time or size: the logs of all topics share
+//! (InitProducerId is not served); a log that was recorded elsewhere may hold both ([`Cluster::put_log`]). No retention by time or size: the logs of all topics share
 //! [`ClusterOptions::max_log_bytes`], and what would exceed it is refused with `KAFKA_STORAGE_ERROR`. Committed offsets do
 //! not expire. No new-protocol groups (KIP-848), no ACLs, no TLS, no quotas. Batches are never decompressed: a lookup by
 //! time that ends in a compressed batch answers with the batch's first record. Timestamps are the producer's (`CreateTime`).

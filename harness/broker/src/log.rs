@@ -1,11 +1,12 @@
 //! The log of one partition: batches in memory, found by offset or time. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use super::batch::{self, Header};
+use super::batch::{self, Header, Marker, Recorded};
 
 /// What all logs of a cluster may hold together.
 #[derive(Debug)]
@@ -70,12 +71,36 @@ pub(super) struct Log {
     start: i64,
     end: i64,
     bytes: usize,
+    transactions: Transactions,
     budget: Arc<Budget>,
 }
 
+/// The transactions of batches that were recorded elsewhere: producers of this cluster have none.
+#[derive(Debug, Default)]
+struct Transactions {
+    /// Where each open one begins, by producer.
+    open: BTreeMap<i64, i64>,
+    aborted: Vec<Aborted>,
+}
+
+/// A transaction that was aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Aborted {
+    pub(super) producer_id: i64,
+    /// The offset of its first record.
+    pub(super) first: i64,
+    /// The offset of its marker.
+    last: i64,
+}
+
+/// Batches that can't follow what is in the log: no whole batch, or offsets that are there already.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoLog;
+
 impl Log {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { entries: Vec::new(), start: 0, end: 0, bytes: 0, budget }
+        let transactions = Transactions::default();
+        Self { entries: Vec::new(), start: 0, end: 0, bytes: 0, transactions, budget }
     }
 
     /// The first offset that can be read.
@@ -101,11 +126,39 @@ impl Log {
         Ok(base)
     }
 
-    /// Whole batches from the one that holds `offset` on, up to `max_bytes` together; with `at_least_one`, the first
+    /// Puts recorded batches behind what is there, each at its own offset and unchecked.
+    pub(super) fn put(&mut self, mut recorded: &[u8]) -> Result<(), NoLog> {
+        while !recorded.is_empty() {
+            let (found, bytes, rest) = batch::recorded(recorded).ok_or(NoLog)?;
+            if found.base < self.end || found.last < found.base || !self.budget.take(bytes.len()) {
+                return Err(NoLog);
+            }
+            self.transactions.take(&found);
+            self.end = found.last + 1;
+            self.bytes += bytes.len();
+            let (base, last, header) = (found.base, found.last, found.header);
+            self.entries.push(Entry { base, last, header, bytes: Bytes::copy_from_slice(bytes) });
+            recorded = rest;
+        }
+        Ok(())
+    }
+
+    /// Where the first open transaction begins: what lies from there on is not committed yet. The log's end if none is open.
+    pub(super) fn stable_end(&self) -> i64 {
+        self.transactions.open.values().copied().min().unwrap_or(self.end)
+    }
+
+    /// Aborted transactions that reach to `offset` or beyond.
+    pub(super) fn aborted_from(&self, offset: i64) -> impl Iterator<Item = Aborted> {
+        self.transactions.aborted.iter().filter(move |aborted| aborted.last >= offset).copied()
+    }
+
+    /// Whole batches from the one that holds `offset` on, up to `max_bytes` together and not beyond `end`; with `at_least_one`, the first
     /// even if it alone is larger, so that a reader can always go on.
     pub(super) fn read(
         &self,
         offset: i64,
+        end: i64,
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Vec<Bytes>, OutOfRange> {
@@ -115,7 +168,7 @@ impl Log {
         let first = self.entries.partition_point(|entry| entry.last < offset);
         let mut batches: Vec<Bytes> = Vec::new();
         let mut total = 0;
-        for entry in &self.entries[first..] {
+        for entry in self.entries[first..].iter().take_while(|entry| entry.last < end) {
             total += entry.bytes.len();
             if total > max_bytes && !(at_least_one && batches.is_empty()) {
                 break;
@@ -163,6 +216,20 @@ impl Log {
     pub(super) fn clear(&mut self) {
         self.entries = Vec::new();
         self.budget.give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+impl Transactions {
+    fn take(&mut self, batch: &Recorded) {
+        let Some(producer_id) = batch.transaction else { return };
+        let Some(marker) = batch.marker else {
+            self.open.entry(producer_id).or_insert(batch.base);
+            return;
+        };
+        let first = self.open.remove(&producer_id);
+        if let Some(first) = first.filter(|_| marker == Marker::Abort) {
+            self.aborted.push(Aborted { producer_id, first, last: batch.last });
+        }
     }
 }
 

@@ -1,17 +1,20 @@
 //! Logs on stderr: which are shown, and how often the same one is.
 //!
 //! `LANEBENCH_LOG` says which: a level (`warn`, `debug`), or levels by target
-//! (`warn,payment_delivery::kafka=debug`). Without it a command shows what it is told to show.
+//! (`warn,payment_delivery::kafka=debug`). Without it a command shows what it is told to show. What runs for long and unattended can say
+//! all that it has to say as JSON, an object a line.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::{Args, ValueEnum};
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -25,8 +28,26 @@ const QUIET: Duration = Duration::from_secs(10);
 /// What is told apart at the most; beyond it all of it is forgotten, so that memory stays bounded.
 const MOST: usize = 1_024;
 
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// A line to read.
+    #[default]
+    Text,
+    /// An object a line, for whatever collects logs.
+    Json,
+}
+
+/// The flag of commands that run for long and unattended.
+#[derive(Args)]
+pub(super) struct LogFlags {
+    /// How stderr is written: lines to read, or an object a line
+    #[arg(long = "log-format", env = "LANEBENCH_LOG_FORMAT", value_enum, default_value_t)]
+    pub(super) format: LogFormat,
+}
+
 /// Sends logs to stderr. `default` is what is shown where the environment says nothing.
-pub(super) fn init(default: LevelFilter) {
+pub(super) fn init(default: LevelFilter, format: LogFormat) {
     let asked = std::env::var("LANEBENCH_LOG").ok().filter(|text| !text.trim().is_empty());
     let (targets, fault) = match asked.as_deref().map(str::parse::<Targets>) {
         None => (Targets::new().with_default(default), None),
@@ -37,19 +58,36 @@ pub(super) fn init(default: LevelFilter) {
     let targets = targets.with_target("sqlx_postgres::options", LevelFilter::OFF);
     let colour =
         std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .event_format(Sparing::new(Format::default()));
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Text => layer
+            .with_ansi(colour)
+            .event_format(Sparing::new(Format::default(), |n| {
+                format!("  ({n} more like it since the last one shown)")
+            }))
+            .boxed(),
+        LogFormat::Json => {
+            super::out::tell_as_json();
+            let format = Format::default().json();
+            layer.json().with_ansi(false).event_format(Sparing::new(format, left_out_as_json)).boxed()
+        }
+    };
     tracing_subscriber::registry().with(targets).with(layer).init();
     if let Some(error) = fault {
         super::out::tell(&format!("warning: LANEBENCH_LOG is not understood and not heeded: {error}"));
     }
 }
 
+/// That so many were left out.
+fn left_out_as_json(left_out: u64) -> String {
+    super::out::json_line("WARN", &format!("{left_out} more like the one before since the last one shown"))
+}
+
 /// A format that leaves out what was said a moment ago, and tells how much it left out.
 struct Sparing<F> {
     inner: F,
+    /// The line that says so.
+    tell: fn(u64) -> String,
     said: Mutex<HashMap<Subject, Said>>,
 }
 
@@ -67,8 +105,8 @@ struct Said {
 }
 
 impl<F> Sparing<F> {
-    fn new(inner: F) -> Self {
-        Self { inner, said: Mutex::default() }
+    fn new(inner: F, tell: fn(u64) -> String) -> Self {
+        Self { inner, tell, said: Mutex::default() }
     }
 
     /// Whether to say it now, and if so how many like it were left out since the last; `None` to leave it out.
@@ -111,7 +149,7 @@ where
         };
         self.inner.format_event(context, writer.by_ref(), event)?;
         if left_out > 0 {
-            writeln!(writer, "  ({left_out} more like it since the last one shown)")?;
+            writeln!(writer, "{}", (self.tell)(left_out))?;
         }
         Ok(())
     }
@@ -155,10 +193,17 @@ mod tests {
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(move || writer.clone())
             .with_ansi(false)
-            .event_format(Sparing::new(Format::default()));
+            .event_format(Sparing::new(Format::default(), |_| String::new()));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
         let bytes = kept.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_was_left_out_is_an_object_as_well() {
+        let line: serde_json::Value = serde_json::from_str(&left_out_as_json(7)).unwrap();
+        assert_eq!((&line["level"], &line["target"]), (&"WARN".into(), &"lanebench".into()));
+        assert!(line["fields"]["message"].as_str().unwrap().starts_with("7 more"), "{line}");
     }
 
     #[test]
@@ -178,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_was_left_out_is_counted_when_it_is_said_again() {
-        let sparing = Sparing::new(());
+        let sparing = Sparing::new((), |_| String::new());
         let (subject, begin) = (
             |about: &str| Subject {
                 callsite: {

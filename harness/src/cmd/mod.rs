@@ -92,6 +92,14 @@ impl Command {
             _ => LevelFilter::OFF,
         }
     }
+
+    fn log_format(&self) -> logs::LogFormat {
+        match self {
+            Self::Serve(args) => args.logs.format,
+            Self::Worker(args) => args.logs.format,
+            _ => logs::LogFormat::Text,
+        }
+    }
 }
 
 /// Parses, dispatches, prints the error.
@@ -100,7 +108,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
-    logs::init(cli.command.logs());
+    logs::init(cli.command.logs(), cli.command.log_format());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -68,9 +69,33 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Whether stderr gets an object a line.
+static TELLS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From here on [`tell`] writes objects, as logs in JSON are.
+pub(super) fn tell_as_json() {
+    TELLS_JSON.store(true, Ordering::Relaxed);
+}
+
 /// A line on stderr. That nobody reads it any more, as behind `2>&1 | head`, is no reason to end a run.
 pub(super) fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    if TELLS_JSON.load(Ordering::Relaxed) {
+        let level = match text {
+            text if text.starts_with("error:") => "ERROR",
+            text if text.starts_with("warning:") => "WARN",
+            _ => "INFO",
+        };
+        let _ = writeln!(std::io::stderr(), "{}", json_line(level, text.trim()));
+    } else {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+/// A line of a log in JSON, with the fields that the others have.
+pub(super) fn json_line(level: &str, message: &str) -> String {
+    let line = serde_json::json!({"timestamp": jiff::Timestamp::now().to_string(), "level": level,
+                                  "fields": {"message": message}, "target": "lanebench"});
+    line.to_string()
 }
 
 /// Keeps the logs of a stack's containers beside a result that failed, and says where.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::console::Console;
 use super::exit::Exit;
 use super::interrupt;
+use super::logs::LogFlags;
 use super::out::{UsageError, print, tell};
 use super::place::PlaceFlags;
 use super::secret::from_environment_or;
@@ -76,6 +77,8 @@ pub struct ServeArgs {
     /// Listen beyond loopback without a token
     #[arg(long)]
     no_auth: bool,
+    #[command(flatten)]
+    pub(super) logs: LogFlags,
     #[command(flatten)]
     limits: LimitFlags,
     /// Ask a service that listens there whether it is ready, and exit with 0 or 1

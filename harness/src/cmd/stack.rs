@@ -251,10 +251,13 @@ impl Row {
         let (nodes, bootstrap) = (facts.nodes, bootstrap.join(","));
         let topics =
             format!("{nodes} {noun}, by {bootstrap}; topics and groups {prefix}_* may be made and removed");
+        let evicts = facts.view.evicts().map_or(String::new(), |(policy, bytes)| {
+            format!("; it evicts keys once it holds {bytes} bytes ({policy}): a run may miss statuses")
+        });
         [
             (&facts.kafka, "the broker", topics),
             (&facts.store, "the store", format!("a schema {prefix}_* may be made and removed")),
-            (&facts.view, "the view", format!("keys {prefix}_* may be read, scripted and removed")),
+            (&facts.view, "the view", format!("keys {prefix}_* may be read, scripted and removed{evicts}")),
         ]
         .into_iter()
         .map(|(part, purpose, detail)| Self {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
 use super::interrupt;
+use super::logs::LogFlags;
 use super::out::{UsageError, tell};
 use super::secret::Secret;
 use super::servers::ServerFlags;
@@ -48,6 +49,8 @@ pub struct WorkerArgs {
     consumers: NonZeroU16,
     #[command(flatten)]
     servers: ServerFlags,
+    #[command(flatten)]
+    pub(super) logs: LogFlags,
     /// PostgreSQL schema of the tables [default: payment_delivery]
     #[arg(long, env = "LANEBENCH_SCHEMA")]
     schema: Option<String>,

@@ -119,7 +119,7 @@ pub(super) async fn ask_redis(server: &RedisServer, rule: &str) -> Result<PartFa
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(|v| v.trim().to_owned()))
         };
         let mut settings = BTreeMap::new();
-        for name in ["aof_enabled", "maxmemory_policy"] {
+        for name in ["aof_enabled", "maxmemory", "maxmemory_policy"] {
             settings.extend(line(name).map(|value| (name.to_owned(), value)));
         }
         Ok(PartFacts { name: "redis", version: line("redis_version"), settings })

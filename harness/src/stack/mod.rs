@@ -232,6 +232,15 @@ pub struct PartFacts {
     pub settings: BTreeMap<String, String>,
 }
 
+impl PartFacts {
+    /// Redis's policy and its bound in bytes, where it evicts keys once it is full.
+    pub(crate) fn evicts(&self) -> Option<(&str, &str)> {
+        let policy = self.settings.get("maxmemory_policy").filter(|policy| *policy != "noeviction")?;
+        let bound = self.settings.get("maxmemory").filter(|bytes| *bytes != "0")?;
+        Some((policy, bound))
+    }
+}
+
 /// How far a start is; its `Display` is one line for a spinner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {

@@ -54,6 +54,7 @@ pub(super) async fn check(
     let orders: Vec<OrderId> = orders.into_iter().collect();
     // The view first: asked for what it lacks, the API fills it from the row.
     let shown = trial.view().get(&orders).await?;
+    let view_evicted = trial.evicted().await?;
     let answers = match api {
         Some(client) => Some(service::ask(client, &orders).await?),
         None => None,
@@ -73,6 +74,7 @@ pub(super) async fn check(
         parked: site.store().parked().await?,
         dead_letters: dead_letters(site, trial).await?,
         view: orders.into_iter().zip(shown).collect(),
+        view_evicted,
         api: answers,
         keyed,
         allow_parked: false,

@@ -87,6 +87,7 @@ impl RunWorkspace {
     pub(crate) async fn trial(&self, name: &str, contender: &Contender) -> Result<TrialWorkspace, RunError> {
         let topic = format!("{}.{name}.payment-completed", self.run_id);
         let statuses = Statuses::open(&self.target.backing, format!("{}:{name}:", self.run_id)).await?;
+        let evicted_before = statuses.evicted().await?;
         let trial = TrialWorkspace {
             bootstrap: self.target.bootstrap.clone(),
             group: format!("{}.{name}.deliveries", self.run_id),
@@ -94,6 +95,7 @@ impl RunWorkspace {
             partitions: contender.lanes.partitions,
             rows: Arc::clone(&self.rows),
             statuses,
+            evicted_before,
         };
         if self.admin.group_members(&trial.group).await?.state != NEVER_JOINED {
             return Err(RunError::Taken { what: format!("group {}", trial.group) });
@@ -182,6 +184,8 @@ pub(crate) struct TrialWorkspace {
     pub(crate) rows: Arc<Rows>,
     /// The trial's statuses.
     pub(crate) statuses: Statuses,
+    /// Keys that their server had evicted before.
+    evicted_before: u64,
 }
 
 impl TrialWorkspace {
@@ -200,6 +204,11 @@ impl TrialWorkspace {
         variables.extend(self.rows.contract());
         variables.extend(self.statuses.contract()?);
         Ok(variables)
+    }
+
+    /// Keys that the statuses' server has evicted since the trial began, whoever's they were.
+    pub(crate) async fn evicted(&self) -> Result<u64, RunError> {
+        Ok(self.statuses.evicted().await?.saturating_sub(self.evicted_before))
     }
 
     /// The harness's own way to the statuses, for the checks.

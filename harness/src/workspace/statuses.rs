@@ -54,6 +54,14 @@ impl Statuses {
         }
     }
 
+    /// Keys that the server has evicted since its start; none where it doesn't say, or there is no server.
+    pub(crate) async fn evicted(&self) -> Result<u64, ViewError> {
+        match self {
+            Self::Redis { own, .. } => Ok(own.evicted_keys().await?.unwrap_or(0)),
+            Self::Memory(_) => Ok(0),
+        }
+    }
+
     /// A consumer's: on a server a connection of its own.
     pub(crate) async fn consumer(&self) -> Result<Arc<dyn StatusView>, ViewError> {
         match self {

@@ -17,7 +17,7 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &m
                     itself(index, row, findings);
                 }
                 verification.views_checked += 1;
-                if let Some(message) = disagreement(order, row, entry) {
+                if let Some(message) = disagreement(index, order, row, entry) {
                     verification.view_mismatches += 1;
                     let (revision, origin) = match (row, entry) {
                         (Some(row), _) => (row.revision, Some(row.origin)),
@@ -73,13 +73,23 @@ fn itself(index: &Index<'_>, row: &Delivery, findings: &mut Findings) {
 }
 
 /// What is wrong between row and view, if anything.
-fn disagreement(order: &Order<'_>, row: Option<&Delivery>, entry: Option<&StatusEntry>) -> Option<String> {
+fn disagreement(
+    index: &Index<'_>,
+    order: &Order<'_>,
+    row: Option<&Delivery>,
+    entry: Option<&StatusEntry>,
+) -> Option<String> {
     let id = order.id;
     match (row, entry) {
         (None, None) => None,
         (None, Some(entry)) => {
             Some(format!("the view shows order {id} at revision {}, but there is no row", entry.revision))
         }
+        (Some(row), None) if index.evidence.view_evicted > 0 => Some(format!(
+            "the row of order {id} stands at revision {}, but the view shows nothing: its server evicted {} keys meanwhile, since \
+             it is full; raise its `maxmemory`, or set `maxmemory-policy noeviction`",
+            row.revision, index.evidence.view_evicted
+        )),
         (Some(row), None) => Some(format!(
             "the row of order {id} stands at revision {}, but the view shows nothing, although every applied event \
              was reported visible",

@@ -30,6 +30,8 @@ pub struct Evidence {
     pub dead_letters: Vec<DeadLetter>,
     /// What the view answered for every order that was sent or that has a row.
     pub view: Vec<(OrderId, Option<StatusEntry>)>,
+    /// Keys that the view's server evicted meanwhile to make room, whoever's they were.
+    pub view_evicted: u64,
     /// What the REST API answered, where events were sent through it.
     pub api: Option<ApiAnswers>,
     /// Whether records carry their order id as key; only then can Kafka keep an order's events in order.

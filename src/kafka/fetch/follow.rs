@@ -1,10 +1,16 @@
 //! The loop that follows a partition, over any reader.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::attempt::{Failures, Stop, range, step};
 use super::reader::PartitionReader;
 use super::{FetchConfig, FetchError, FetchItem, OutOfRange};
+
+/// A transaction that is open for longer is warned of: a producer that is at work always has one.
+const TRANSACTION_MAX: Duration = Duration::from_secs(3);
 
 /// The log's first offset, asked for until a broker says it; `None` once nobody waits for it.
 pub(super) async fn earliest<R: PartitionReader>(
@@ -44,7 +50,7 @@ pub(super) async fn follow<R: PartitionReader>(
     out: &mpsc::Sender<FetchItem>,
 ) -> Result<(), FetchError> {
     let mut offset = from;
-    let mut open_transaction = None;
+    let (mut open_transaction, mut open_since) = (None, Instant::now());
     let mut failures = Failures::none();
     let fetching = async {
         loop {
@@ -68,8 +74,17 @@ pub(super) async fn follow<R: PartitionReader>(
                         news.push(batch);
                     }
                     if chunk.open_transaction != open_transaction {
-                        open_transaction = chunk.open_transaction;
+                        (open_transaction, open_since) = (chunk.open_transaction, Instant::now());
                         news.push(FetchItem::OpenTransaction { partition, since_offset: open_transaction });
+                    }
+                    if let Some(since_offset) =
+                        open_transaction.filter(|_| open_since.elapsed() >= TRANSACTION_MAX)
+                    {
+                        tracing::warn!(
+                            partition,
+                            since_offset,
+                            "an open transaction hides what lies behind it"
+                        );
                     }
                     for item in news {
                         if out.send(item).await.is_err() {

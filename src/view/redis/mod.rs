@@ -95,16 +95,27 @@ impl RedisView {
     /// # Errors
     /// [`ViewError`] as for any call.
     pub async fn server_version(&self) -> Result<String, ViewError> {
+        let version = self.info("server", "redis_version").await?;
+        version.ok_or_else(|| ViewError::Unusable("INFO server names no redis_version".into()))
+    }
+
+    /// How many keys the server has evicted since its start, to make room; `None` if it doesn't say.
+    ///
+    /// # Errors
+    /// [`ViewError`] as for any call.
+    pub async fn evicted_keys(&self) -> Result<Option<u64>, ViewError> {
+        Ok(self.info("stats", "evicted_keys").await?.and_then(|keys| keys.parse().ok()))
+    }
+
+    async fn info(&self, section: &str, name: &str) -> Result<Option<String>, ViewError> {
         let info: String = self
             .connection
             .call(|mut connection| async move {
-                redis::cmd("INFO").arg("server").query_async(&mut connection).await
+                redis::cmd("INFO").arg(section).query_async(&mut connection).await
             })
             .await?;
-        info.lines()
-            .find_map(|line| line.strip_prefix("redis_version:"))
-            .map(|version| version.trim().to_owned())
-            .ok_or_else(|| ViewError::Unusable("INFO server names no redis_version".into()))
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Ok(value.map(|value| value.trim().to_owned()))
     }
 
     /// The key under which the status of an order is kept.

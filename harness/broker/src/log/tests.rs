@@ -98,7 +98,7 @@ proptest! {
         log.delete_before(start).unwrap();
         prop_assert_eq!((log.start(), log.end()), (start, end));
         for offset in -1..=end + 1 {
-            let read = log.read(offset, max_bytes, true);
+            let read = log.read(offset, i64::MAX, max_bytes, true);
             if !(start..=end).contains(&offset) {
                 prop_assert_eq!(read.unwrap_err(), OutOfRange);
                 continue;
@@ -112,7 +112,7 @@ proptest! {
             prop_assert!(from <= offset && (offset == end) == records.is_empty());
             prop_assert!(records.is_empty() || records.last().unwrap().0 >= offset);
             prop_assert_eq!(&records[..], &model[from as usize..][..records.len()]);
-            let all = contents(&log.read(offset, usize::MAX, false).unwrap());
+            let all = contents(&log.read(offset, i64::MAX, usize::MAX, false).unwrap());
             prop_assert_eq!(all.last(), model[offset as usize..].last());
         }
         for time in 0..60 {

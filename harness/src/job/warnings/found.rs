@@ -46,6 +46,10 @@ pub(crate) fn beforehand(options: &Options, facts: &Facts, cores: usize, kept_to
     } else if facts.store.settings.get("data_directory").is_some_and(|medium| medium.contains("tmpfs")) {
         found.push(WarningKind::FsyncOff { why: "its data directory lies in memory, on tmpfs".into() });
     }
+    found.extend(facts.view.evicts().map(|(policy, max_bytes)| WarningKind::ViewEvicts {
+        policy: policy.into(),
+        max_bytes: max_bytes.into(),
+    }));
     // In a gate by intent, and said in its record.
     let granted = std::thread::available_parallelism().map_or(cores, usize::from);
     if granted < cores && !kept_to_cpus {

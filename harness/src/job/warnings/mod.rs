@@ -69,6 +69,13 @@ pub enum WarningKind {
         /// Why that is known.
         why: String,
     },
+    /// Redis may drop statuses.
+    ViewEvicts {
+        /// Its `maxmemory-policy`.
+        policy: String,
+        /// Its `maxmemory`, in bytes.
+        max_bytes: String,
+    },
     /// Part of the work is modelled.
     ModelledWork {
         /// Whose.
@@ -156,6 +163,7 @@ impl WarningKind {
             Self::C1Brokers => ("c1-brokers", 1),
             Self::FsyncOff { .. } => ("fsync-off", 1),
             Self::CpuQuota { .. } => ("cpu-quota", 1),
+            Self::ViewEvicts { .. } => ("view-evicts", 1),
             Self::SharedBottleneck { .. } => ("shared-bottleneck", 2),
             Self::ShortDrain { .. } => ("short-drain", 2),
             Self::FewSamples { .. } => ("few-samples", 2),
@@ -238,6 +246,11 @@ impl fmt::Display for WarningKind {
                     "PostgreSQL does not wait for the disk ({why}): commits cost less than durable ones do."
                 )
             }
+            Self::ViewEvicts { policy, max_bytes } => write!(
+                f,
+                "Redis evicts keys once it holds {max_bytes} bytes (`maxmemory-policy {policy}`): a status that it dropped is missing \
+                 where the checks look for it. Set `maxmemory-policy noeviction`."
+            ),
             Self::ModelledWork { configs, service_time_ms } => write!(
                 f,
                 "Each event of {} includes a simulated call of {service_time_ms:.1} ms (`--service-time`): throughput and \
