@@ -7,9 +7,12 @@
 //! | message | the message itself is at fault | the message goes to the dead-letter topic |
 //! | set-up | a missing right, table or topic, a wrong password | the consumer ends with the error |
 
+use std::pin::pin;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+use tokio::time::{Instant, timeout};
 
 use crate::store::StoreError;
 use crate::view::ViewError;
@@ -107,6 +110,21 @@ impl Backoff {
     /// Waits for [`Self::step`].
     pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(self.step()).await;
+    }
+}
+
+/// How long a call may go unanswered before a warning says so. The call goes on; its own time-out ends it.
+pub(crate) const SILENCE: Duration = Duration::from_millis(500);
+
+/// What `call` comes to. While it stays unanswered, `tell` hears every `silence` for how many milliseconds, so that nothing hangs unsaid.
+pub(crate) async fn unanswered<T>(silence: Duration, call: impl Future<Output = T>, tell: impl Fn(u64)) -> T {
+    let begun = Instant::now();
+    let mut call = pin!(call);
+    loop {
+        match timeout(silence, call.as_mut()).await {
+            Ok(answer) => return answer,
+            Err(_) => tell(begun.elapsed().as_millis() as u64),
+        }
     }
 }
 

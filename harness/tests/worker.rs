@@ -11,6 +11,11 @@ use tokio::time::{Instant, sleep};
 
 #[path = "worker/bed.rs"]
 mod bed;
+#[path = "common/mod.rs"]
+#[allow(dead_code, reason = "it is for targets that need running brokers, of which this is none")]
+mod common;
+#[path = "worker/records.rs"]
+mod records;
 #[path = "worker/refused.rs"]
 mod refused;
 

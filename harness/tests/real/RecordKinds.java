@@ -12,7 +12,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * Writes each kind of record that Kafka allows to each partition of a topic, and a good event behind each, with Kafka's own producer. Prints
  * a line a record: its kind, partition and offset. The test that runs it says what has to become of each kind.
  *
- * <p>java -cp 'libs/*' RecordKinds.java BOOTSTRAP TOPIC PARTITIONS
+ * <p>java -cp 'libs/*' RecordKinds.java BOOTSTRAP TOPIC PARTITIONS [small], the latter without records of 1 MB
  */
 public final class RecordKinds {
     private static final long FAR_AHEAD_MS = 9_000_000_000_000_000L; // the year 287,168, which is no date to many libraries
@@ -24,6 +24,7 @@ public final class RecordKinds {
         bootstrap = args[0];
         topic = args[1];
         int partitions = Integer.parseInt(args[2]);
+        boolean large = args.length < 4;
         try (var plain = producer(Map.of());
                 var gzip = producer(Map.of("compression.type", "gzip"));
                 var snappy = producer(Map.of("compression.type", "snappy"));
@@ -57,8 +58,10 @@ public final class RecordKinds {
                 send(zstd, p, "undecodable-zstd", bytes("{ no event either"));
                 sendAt(plain, p, "undecodable-far-ahead", bytes("{ no event"), FAR_AHEAD_MS);
                 send(plain, p, "tombstone", null);
-                send(plain, p, "large", "x".repeat(1_040_000).getBytes(StandardCharsets.UTF_8));
-                send(plain, p, "largest", "x".repeat(1_048_440).getBytes(StandardCharsets.UTF_8));
+                if (large) {
+                    send(plain, p, "large", "x".repeat(1_040_000).getBytes(StandardCharsets.UTF_8));
+                    send(plain, p, "largest", "x".repeat(1_048_440).getBytes(StandardCharsets.UTF_8));
+                }
                 send(plain, p, "refused-by-the-store", bytes(json("refused-" + p, 1, "a NUL \\u0000")));
                 keyless(plain, p, "without-key");
                 send(plain, p, "gap", event("gap", p, 3));

@@ -1,16 +1,11 @@
 //! Whatever Kafka's own producer may put into a topic: what becomes of each kind of record, on each partition.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
-use payment_delivery::consumer::dead_letter_topic;
-use payment_delivery::consumer::mode::dead_letter::{CUT_HEADER, TIMESTAMP_HEADER, origin_and_reason};
-use payment_delivery::kafka::fetch::read_all;
-use payment_delivery::kafka::{Fetched, Header, Message, Origin};
 use payment_delivery::store::DeliveryStore;
 use serde_json::json;
 
@@ -18,58 +13,15 @@ use crate::Case;
 use crate::bed::{Bed, Diary, Field, check, evidence, until};
 use crate::common::kafka_tool;
 
-pub(crate) const CASES: &[Case] = &[("every kind of record is worked off on every partition", every_kind)];
+#[path = "../common/records.rs"]
+mod kinds;
 
-const WITHIN: Duration = Duration::from_secs(20);
+use kinds::{FATES, Place, Written};
 
-/// What has to become of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// Its event is in a row.
-    Applied,
-    /// It leaves no trace: its transaction was aborted.
-    Never,
-    /// It waits in the store for what comes before it.
-    Parked,
-    /// It is in the dead-letter topic as it was.
-    DeadLettered,
-    /// The same, but for its timestamp, which that topic refuses.
-    DeadLetteredNow,
-    /// The same, but cut, since that topic takes nothing so large.
-    DeadLetteredCut,
-}
-
-/// By the kinds of `RecordKinds.java`.
-const FATES: &[(&str, Fate)] = &[
-    ("good", Fate::Applied),
-    ("plain", Fate::Applied),
-    ("gzip", Fate::Applied),
-    ("snappy", Fate::Applied),
-    ("lz4", Fate::Applied),
-    ("zstd", Fate::Applied),
-    ("not-idempotent", Fate::Applied),
-    ("null-header", Fate::Applied),
-    ("repeated-header", Fate::Applied),
-    ("timestamp-0", Fate::Applied),
-    ("timestamp-far-ahead", Fate::Applied),
-    ("committed", Fate::Applied),
-    ("aborted", Fate::Never),
-    ("undecodable", Fate::DeadLettered),
-    ("undecodable-zstd", Fate::DeadLettered),
-    ("undecodable-far-ahead", Fate::DeadLetteredNow),
-    ("tombstone", Fate::DeadLettered),
-    ("large", Fate::DeadLettered),
-    ("largest", Fate::DeadLetteredCut),
-    ("refused-by-the-store", Fate::DeadLettered),
-    ("without-key", Fate::DeadLettered),
-    ("gap", Fate::Parked),
+pub(crate) const CASES: &[Case] = &[
+    ("every kind of record is worked off on every partition", every_kind),
+    ("a batch that compaction has emptied is stepped over", emptied),
 ];
-
-/// A record that was written.
-struct Written {
-    kind: String,
-    origin: Origin,
-}
 
 fn every_kind(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
@@ -99,7 +51,9 @@ fn every_kind(bed: &Bed) -> Result<(), Failed> {
             for consumer in running {
                 consumer.stop().await?;
             }
-            let fates = fates(&field, &store, &written).await?;
+            let place = Place { bootstrap: &field.endpoints.bootstrap, admin: &field.admin, topic: &field.topic };
+            let fate_of = |kind: &str| FATES.iter().find(|(known, _)| *known == kind).map(|(_, fate)| *fate);
+            let fates = kinds::fates(&place, &store, &written, fate_of).await?;
             figures.push(json!({"partitions": partitions, "consumers": consumers, "topic_codec": codec, "records": written.len(),
                 "fates": fates, "good_delivered_within_ms": delivered_after.as_millis() as u64, "lag": 0}));
         }
@@ -107,111 +61,38 @@ fn every_kind(bed: &Bed) -> Result<(), Failed> {
     })
 }
 
+/// Compaction removes the record of a producer that it still knows, and leaves its batch, without any.
+fn emptied(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let settings =
+            [("cleanup.policy", "compact"), ("segment.ms", "1000"), ("min.cleanable.dirty.ratio", "0.001")];
+        let field = bed.field_of(1, 1, &settings).await?;
+        let written = run(&field, "EmptiedBatch.java", &[]).await?;
+        let consumer = field.consumer(field.config("one"), field.parts(Arc::new(Diary::default())).await?);
+        field.worked_off(Duration::from_secs(10)).await?;
+        consumer.stop().await?;
+        let rows = field.store().await?.deliveries().await?;
+        let applied: Vec<_> = rows.iter().map(|row| (row.origin.offset, row.applied)).collect();
+        let kept: Vec<_> = written.iter().map(|written| (written.origin.offset, 1)).collect();
+        check(kept.first().is_some_and(|(offset, _)| *offset > 0), "the first record should be gone")?;
+        check(applied == kept, format!("{applied:?} are applied, {kept:?} are in the log"))?;
+        evidence("emptied-batch", &json!({"records_left": kept.len(), "applied": applied.len(), "lag": 0}))
+    })
+}
+
 /// Runs Kafka's own producer.
 async fn write(field: &Field, partitions: i32) -> Result<Vec<Written>, Failed> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/RecordKinds.java");
+    run(field, "RecordKinds.java", &[&partitions.to_string()]).await
+}
+
+/// What a program of ours on Kafka's own client wrote.
+async fn run(field: &Field, program: &str, arguments: &[&str]) -> Result<Vec<Written>, Failed> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(program);
     let program = program.to_string_lossy().into_owned();
-    let arguments = [&field.endpoints.bootstrap.join(","), &field.topic, &partitions.to_string()];
-    let output = kafka_tool(&program, &arguments.map(String::as_str))?.stdin(Stdio::null()).output().await?;
+    let bootstrap = field.endpoints.bootstrap.join(",");
+    let arguments = [&[bootstrap.as_str(), &field.topic], arguments].concat();
+    let mut program = kafka_tool(&program, &arguments)?;
+    let output = program.stdin(Stdio::null()).stderr(Stdio::piped()).output().await?;
     check(output.status.success(), String::from_utf8_lossy(&output.stderr))?;
-    let written = |line: &str| -> Option<Written> {
-        let mut words = line.split(' ');
-        let (kind, partition, offset) = (words.next()?, words.next()?, words.next()?);
-        let origin = Origin { partition: partition.parse().ok()?, offset: offset.parse().ok()? };
-        Some(Written { kind: kind.to_owned(), origin })
-    };
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(written).collect())
-}
-
-/// How many records had which fate; fails for one that had another than its own.
-async fn fates(
-    field: &Field,
-    store: &impl DeliveryStore,
-    written: &[Written],
-) -> Result<BTreeMap<String, usize>, Failed> {
-    let letters = letters(field).await?;
-    let applied: BTreeMap<String, u32> =
-        store.deliveries().await?.into_iter().map(|row| (row.order_id.to_string(), row.applied)).collect();
-    let parked: BTreeSet<Origin> = store.parked().await?.into_iter().map(|parked| parked.origin).collect();
-    let (mut counts, mut events) = (BTreeMap::new(), 0);
-    for Written { kind, origin } in written {
-        let known = FATES.iter().find(|(name, _)| name == kind);
-        let (_, fate) = known.ok_or_else(|| format!("{kind} has no fate"))?;
-        let letter = letters.get(origin);
-        check(letter.is_some() == is_dead_lettered(*fate), format!("{kind} at {origin}: {letter:?}"))?;
-        check(
-            parked.contains(origin) == (*fate == Fate::Parked),
-            format!("{kind} at {origin}, parked: {parked:?}"),
-        )?;
-        if let Some(letter) = letter {
-            let original = original(field, *origin).await?;
-            same(*fate, &original, &letter.message).map_err(|what| format!("{kind} at {origin}: {what}"))?;
-        }
-        if *fate == Fate::Applied {
-            events += 1;
-            let order = format!("{kind}-{}", origin.partition);
-            check(kind == "good" || applied.contains_key(&order), format!("{order} is not applied"))?;
-        }
-        *counts.entry(format!("{fate:?}")).or_insert(0) += 1;
-    }
-    // And nothing else was: an event of an aborted transaction, or one twice.
-    let total: u32 = applied.values().sum();
-    check(total == events, format!("{total} events are applied, {events} were to be: {applied:?}"))?;
-    let (kept, due) = (letters.len(), written.iter().filter(|w| is_dead(w)).count());
-    check(kept == due, format!("{kept} letters, not {due}"))?;
-    Ok(counts)
-}
-
-fn is_dead_lettered(fate: Fate) -> bool {
-    matches!(fate, Fate::DeadLettered | Fate::DeadLetteredNow | Fate::DeadLetteredCut)
-}
-
-fn is_dead(written: &Written) -> bool {
-    FATES.iter().any(|(kind, fate)| *kind == written.kind && is_dead_lettered(*fate))
-}
-
-/// The dead letters, by where they came from.
-async fn letters(field: &Field) -> Result<BTreeMap<Origin, Fetched>, Failed> {
-    let topic = dead_letter_topic(&field.topic);
-    let mut letters = BTreeMap::new();
-    for (partition, end) in field.admin.end_offsets(&topic).await? {
-        for letter in read_all(&field.endpoints.bootstrap, &topic, partition, 0, end, WITHIN).await? {
-            let (origin, _) = origin_and_reason(&letter).ok_or("a letter without its origin")?;
-            letters.insert(origin, letter);
-        }
-    }
-    Ok(letters)
-}
-
-/// The record as it lies in the topic.
-async fn original(field: &Field, origin: Origin) -> Result<Message, Failed> {
-    let Origin { partition, offset } = origin;
-    let read =
-        read_all(&field.endpoints.bootstrap, &field.topic, partition, offset, offset + 1, WITHIN).await?;
-    Ok(read.into_iter().next().ok_or("the record is gone")?.message)
-}
-
-/// Whether a letter is the record, with our headers behind its own.
-fn same(fate: Fate, original: &Message, letter: &Message) -> Result<(), String> {
-    let own: Vec<&Header> = letter.headers.iter().take(original.headers.len()).collect();
-    if letter.key != original.key || !own.iter().copied().eq(original.headers.iter()) {
-        return Err(format!("key or headers differ: {letter:?}"));
-    }
-    let (value, was) = (letter.value.as_deref(), original.value.as_deref());
-    let is_cut = fate == Fate::DeadLetteredCut;
-    let is_kept = match (value, was) {
-        (Some(value), Some(was)) if is_cut => value.len() < was.len() && was.starts_with(value),
-        (value, was) => value == was,
-    };
-    let is_now = fate == Fate::DeadLetteredNow;
-    let kept_time = letter.timestamp_ms == original.timestamp_ms;
-    let told = |name: &str| letter.headers.last(name).is_some();
-    if !is_kept || told(CUT_HEADER) != is_cut || kept_time == is_now || told(TIMESTAMP_HEADER) != is_now {
-        return Err(format!(
-            "value or timestamp differ: {} bytes of {:?}",
-            value.map_or(0, <[u8]>::len),
-            was.map(<[u8]>::len)
-        ));
-    }
-    Ok(())
+    Ok(kinds::written(&String::from_utf8_lossy(&output.stdout)))
 }

@@ -48,9 +48,14 @@ impl Bed {
 
     /// With a dead-letter topic of `letters` partitions.
     pub(crate) async fn with_letters(letters: i32) -> Self {
+        Self::of(PARTITIONS, letters).await
+    }
+
+    /// The same, and so many partitions of the topic.
+    pub(crate) async fn of(partitions: i32, letters: i32) -> Self {
         let cluster = Cluster::start(ClusterOptions::default()).await.unwrap();
         let admin = Admin::connect(&cluster.bootstrap(), PATIENCE).await.unwrap();
-        admin.create_topic(TOPIC, PARTITIONS, 1, &[]).await.unwrap();
+        admin.create_topic(TOPIC, partitions, 1, &[]).await.unwrap();
         admin.create_topic(&dead_letter_topic(TOPIC), letters, 1, &[]).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let store =
@@ -59,6 +64,15 @@ impl Bed {
         let statuses = StatusServer::start().await.unwrap();
         let view = RedisView::connect(&statuses.url(), PREFIX, RedisTimeouts::default()).await.unwrap();
         Self { admin, store, view, cluster, statuses, directory }
+    }
+
+    pub(crate) fn bootstrap(&self) -> Vec<String> {
+        self.cluster.bootstrap()
+    }
+
+    /// Puts batches into a partition's log, as they lie in one of Kafka.
+    pub(crate) fn put_log(&self, partition: i32, batches: &[u8]) {
+        self.cluster.put_log(TOPIC, partition, batches).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

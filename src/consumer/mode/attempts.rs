@@ -1,14 +1,8 @@
 //! Attempts at a component until one succeeds, told of and never silent.
 
-use std::pin::pin;
-use std::time::{Duration, Instant};
-
 use crate::consumer::ConsumerError;
-use crate::failure::{Backoff, Classified, Component, FailureClass};
+use crate::failure::{Backoff, Classified, Component, FailureClass, SILENCE, unanswered};
 use crate::probe::{Probe, retried};
-
-/// How long a call may go unanswered before a warning says so. The call goes on; its own time-out ends it.
-const SILENCE: Duration = Duration::from_millis(500);
 
 /// What attempts came to.
 pub(super) enum Attempted<T> {
@@ -41,7 +35,10 @@ pub(super) async fn attempts<T, E: Classified, F: Future<Output = Result<T, E>>>
     let mut backoff = Backoff::up_to(Backoff::LONG);
     let mut failed = false;
     loop {
-        let error = match answer(consumer, component, call()).await {
+        let tell = |waited_ms| {
+            tracing::warn!(consumer, component = component.as_str(), waited_ms, "no answer yet");
+        };
+        let error = match unanswered(SILENCE, call(), tell).await {
             Ok(done) => {
                 if failed {
                     probe.recovered(consumer, component);
@@ -63,21 +60,6 @@ pub(super) async fn attempts<T, E: Classified, F: Future<Output = Result<T, E>>>
                 failed = true;
                 retried(probe, consumer, component, &error.to_string());
                 backoff.wait().await;
-            }
-        }
-    }
-}
-
-/// What `call` comes to. A call that stays unanswered is warned of, so that no partition hangs in silence.
-async fn answer<T>(consumer: &str, component: Component, call: impl Future<Output = T>) -> T {
-    let begun = Instant::now();
-    let mut call = pin!(call);
-    loop {
-        match tokio::time::timeout(SILENCE, call.as_mut()).await {
-            Ok(answer) => return answer,
-            Err(_) => {
-                let waited_ms = begun.elapsed().as_millis() as u64;
-                tracing::warn!(consumer, component = component.as_str(), waited_ms, "no answer yet");
             }
         }
     }

@@ -54,7 +54,7 @@ pub(super) async fn follow<R: PartitionReader>(
     let mut failures = Failures::none();
     let fetching = async {
         loop {
-            let item = match step(reader, offset, config).await {
+            let item = match step(reader, partition, offset, config).await {
                 Ok(chunk) => {
                     let mut news = Vec::new();
                     if failures.end() {

@@ -166,7 +166,7 @@ async fn read_range<R: PartitionReader>(
     let takes_what_is_there = config.on_out_of_range == OutOfRange::Earliest;
     let mut failures = Failures::none();
     while progress.reached < to {
-        let chunk = match step(reader, progress.reached, config).await {
+        let chunk = match step(reader, partition, progress.reached, config).await {
             Ok(chunk) => chunk,
             // The log was cut at its end: there is no more of what is looked for.
             Err(Stop::OutOfRange { start, .. }) if takes_what_is_there => {
