@@ -179,3 +179,29 @@ fn of(what: What) -> Option<lanebench::measure::run_file::Place> {
         _ => None,
     }
 }
+
+/// The only broker that leads the dead-letter topic is away: what is at fault is waited with, said, and set aside once it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_topic_that_is_away_is_said_and_waited_for() {
+    let bed = Bed::on_three_nodes().await;
+    let mut worker = bed.start("one", &["--consumers", "1"]);
+    worker.until("all partitions", |records| !owned(records).is_empty()).await;
+    let node = bed.stop_leader_of_letters().await;
+    let poison = bed.poison().await;
+    bed.produce(ORDERS, 1..=1).await;
+    sleep(Duration::from_secs(3)).await;
+    worker.follow();
+    assert_eq!(count(&worker.records), 0, "nothing overtakes what is at fault");
+    bed.start_node(node).await;
+    worker.until("the good events behind it", |records| count(records) == ORDERS).await;
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(worker.ended().await, Some(0));
+    assert_eq!(bed.letters().await, poison);
+    let told = worker.told().await;
+    let said = |line: &str| {
+        line.contains("WARN") && line.contains("component=\"broker\"") && line.contains("dead-letter")
+    };
+    assert!(told.lines().any(said), "{told}");
+    bed.holds(ORDERS, 1).await;
+    bed.stop().await;
+}

@@ -1,23 +1,20 @@
 //! `lanebench serve` as processes on the real components: killed in a burst, and two of them at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::store::payments::PaymentLog as _;
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::Case;
 use crate::bed::{Bed, Field, check, evidence, until};
+use crate::served::{Served, client};
 
 pub(crate) const CASES: &[Case] = &[
     ("a service that is killed in a burst delivers every payment that it acknowledged", killed_in_a_burst),
@@ -34,8 +31,8 @@ const KILL_AFTER: usize = 500;
 fn killed_in_a_burst(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let field = Arc::new(bed.field(3).await?);
-        let address = free_address()?;
-        let first = started(&field, &address).await?;
+        let first = Served::start(&field).await?;
+        let address = first.address.clone();
         let acknowledged = Arc::new(AtomicUsize::new(0));
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
@@ -46,7 +43,7 @@ fn killed_in_a_burst(bed: &Bed) -> Result<(), Failed> {
             Ok(acknowledged.load(Ordering::Relaxed) >= KILL_AFTER)
         })
         .await?;
-        kill(Pid::from_raw(first.id().ok_or("it has ended")? as i32), Signal::SIGKILL)?;
+        first.signal(Signal::SIGKILL)?;
         // What each client had acknowledged, and where it was when the service went away.
         let (mut acked, mut cut) = (Vec::new(), Vec::new());
         while let Some(client) = clients.join_next().await {
@@ -57,7 +54,7 @@ fn killed_in_a_burst(bed: &Bed) -> Result<(), Failed> {
         check(!cut.is_empty(), "it should have been killed in the middle")?;
         let left = pending(&field).await?;
 
-        let second = started(&field, &address).await?;
+        let second = Served::at(&field, &address).await?;
         // Every client asks again, with the key that it had.
         let mut again = BTreeSet::new();
         for (client, n) in cut {
@@ -89,9 +86,8 @@ fn killed_in_a_burst(bed: &Bed) -> Result<(), Failed> {
         for order in rows.keys() {
             in_order(&address, order).await?;
         }
-        let (stopped, parked) = (stop(second).await?, field.store().await?.parked().await?);
-        check(stopped == Some(0), format!("it should stop gracefully: {stopped:?}"))?;
-        check(parked.is_empty(), "nothing should be parked")?;
+        second.stop().await?;
+        check(field.store().await?.parked().await?.is_empty(), "nothing should be parked")?;
         evidence(
             "service-killed",
             &json!({"acknowledged_before_the_kill": acked.len(), "pending_after_the_kill": left,
@@ -104,14 +100,13 @@ fn two_at_once(bed: &Bed) -> Result<(), Failed> {
     const PAYMENTS: usize = 60;
     bed.run(async {
         let field = bed.field(3).await?;
-        let addresses = [free_address()?, free_address()?];
-        let services = [started(&field, &addresses[0]).await?, started(&field, &addresses[1]).await?];
+        let services = [Served::start(&field).await?, Served::start(&field).await?];
         let client = client()?;
         let mut clients = JoinSet::new();
         for n in 0..PAYMENTS {
             let body =
                 json!({"orderId": "shared", "amountMinor": n + 1, "currency": "JPY", "address": "東京都"});
-            let request = client.post(format!("http://{}/payments", addresses[n % 2])).json(&body);
+            let request = client.post(format!("http://{}/payments", services[n % 2].address)).json(&body);
             clients.spawn(async move { request.send().await?.json::<Value>().await });
         }
         let mut revisions = BTreeSet::new();
@@ -121,12 +116,12 @@ fn two_at_once(bed: &Bed) -> Result<(), Failed> {
             check(revisions.insert(revision), format!("revision {revision} was given twice"))?;
         }
         check(revisions == (1..=PAYMENTS as u64).collect(), format!("{revisions:?}"))?;
-        for address in &addresses {
-            in_order(address, "shared").await?;
+        for service in &services {
+            in_order(&service.address, "shared").await?;
         }
         field.worked_off(Duration::from_secs(30)).await?;
         for service in services {
-            check(stop(service).await? == Some(0), "it should stop gracefully")?;
+            service.stop().await?;
         }
         Ok(())
     })
@@ -198,46 +193,4 @@ async fn in_order(address: &str, order: &str) -> Result<(), Failed> {
 /// Payments that were written and not placed yet.
 async fn pending(field: &Field) -> Result<usize, Failed> {
     Ok(field.store().await?.pending("nobody", i64::MAX, "", 1000).await?.len())
-}
-
-fn client() -> Result<reqwest::Client, Failed> {
-    Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(15)).build()?)
-}
-
-/// An address that was free a moment ago.
-fn free_address() -> Result<String, Failed> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
-}
-
-/// A service that is ready.
-async fn started(field: &Field, address: &str) -> Result<Child, Failed> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lanebench"))
-        .args(["serve", "--stack", "external", "--listen", address])
-        .env("LANEBENCH_BOOTSTRAP", field.endpoints.bootstrap.join(","))
-        .env("LANEBENCH_DATABASE_URL", &field.endpoints.database_url)
-        .env("LANEBENCH_REDIS_URL", &field.endpoints.redis_url)
-        .env("LANEBENCH_TOPIC", &field.topic)
-        .env("LANEBENCH_GROUP", &field.group)
-        .env("LANEBENCH_SCHEMA", &field.name)
-        .env("LANEBENCH_KEY_PREFIX", format!("{}:", field.name))
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let client = client()?;
-    until(Duration::from_secs(60), "the service is not ready", async || {
-        if let Some(status) = child.try_wait()? {
-            return Err(format!("the service ended: {status}").into());
-        }
-        let answer = client.get(format!("http://{address}/readyz")).send().await;
-        Ok(answer.is_ok_and(|answer| answer.status() == 200))
-    })
-    .await?;
-    Ok(child)
-}
-
-async fn stop(mut service: Child) -> Result<Option<i32>, Failed> {
-    kill(Pid::from_raw(service.id().ok_or("it has ended")? as i32), Signal::SIGTERM)?;
-    let ended = tokio::time::timeout(Duration::from_secs(30), service.wait()).await;
-    Ok(ended.map_err(|_| "it goes on")??.code())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::bounded;
-pub(crate) use crate::common::{check, until};
+pub(crate) use crate::common::{check, evidence, until};
 
 /// The stack.
 pub(crate) struct Bed {
@@ -164,7 +163,8 @@ impl Field {
         let ends = self.admin.end_offsets(&self.topic).await?;
         until(within, "the group has not committed the whole log", async || {
             let committed = self.admin.group_offsets(&self.group, &self.topic).await?;
-            Ok(ends.iter().all(|(p, end)| *end == 0 || committed.get(p) == Some(end)))
+            // More where a marker came behind.
+            Ok(ends.iter().all(|(p, end)| *end == 0 || committed.get(p) >= Some(end)))
         })
         .await
     }
@@ -273,14 +273,4 @@ impl Diary {
     pub(crate) fn count(&self) -> usize {
         self.fetched.lock().expect("no panic").len()
     }
-}
-
-/// Keeps a test's figures for docs/evidence, where `LANEBENCH_EVIDENCE` names a directory.
-pub(crate) fn evidence(name: &str, figures: &serde_json::Value) -> Result<(), Failed> {
-    if let Some(directory) = std::env::var_os("LANEBENCH_EVIDENCE").map(PathBuf::from) {
-        std::fs::create_dir_all(&directory)?;
-        let text = serde_json::to_string_pretty(figures)?;
-        std::fs::write(directory.join(format!("{name}.json")), text + "\n")?;
-    }
-    Ok(())
 }

@@ -15,12 +15,15 @@ mod compare;
 mod contracts;
 mod controls;
 mod external;
+mod failures;
 mod group;
 mod interrupt;
 mod outside;
 mod process;
 mod records;
+mod served;
 mod tools;
+mod topics;
 mod trouble;
 mod worker;
 
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
         api::CASES,
         trouble::CASES,
         records::CASES,
+        topics::CASES,
+        failures::CASES,
         compare::CASES,
         controls::CASES,
         bottleneck::CASES,

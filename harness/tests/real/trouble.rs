@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     ("an offset that is gone ends the consumer, unless told otherwise", out_of_range),
 ];
 
-async fn send(field: &Field, message: Message) -> Result<Origin, Failed> {
+pub(crate) async fn send(field: &Field, message: Message) -> Result<Origin, Failed> {
     let producer = field.producer().await?;
     let (done, outcome) = oneshot::channel();
     producer.send(message, done).await?;

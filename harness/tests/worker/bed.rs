@@ -53,9 +53,19 @@ impl Bed {
 
     /// The same, and so many partitions of the topic.
     pub(crate) async fn of(partitions: i32, letters: i32) -> Self {
-        let cluster = Cluster::start(ClusterOptions::default()).await.unwrap();
+        Self::on(ClusterOptions::default(), partitions, letters).await
+    }
+
+    /// On three nodes, of which one alone has the dead letters.
+    pub(crate) async fn on_three_nodes() -> Self {
+        Self::on(ClusterOptions { nodes: 3, ..ClusterOptions::default() }, PARTITIONS, 1).await
+    }
+
+    async fn on(options: ClusterOptions, partitions: i32, letters: i32) -> Self {
+        let replication = options.nodes as i16;
+        let cluster = Cluster::start(options).await.unwrap();
         let admin = Admin::connect(&cluster.bootstrap(), PATIENCE).await.unwrap();
-        admin.create_topic(TOPIC, partitions, 1, &[]).await.unwrap();
+        admin.create_topic(TOPIC, partitions, replication, &[]).await.unwrap();
         admin.create_topic(&dead_letter_topic(TOPIC), letters, 1, &[]).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
         let store =
@@ -126,6 +136,18 @@ impl Bed {
     /// How many dead letters there are.
     pub(crate) async fn letters(&self) -> i64 {
         self.admin.end_offsets(&dead_letter_topic(TOPIC)).await.unwrap().values().sum()
+    }
+
+    /// Stops the node that leads the dead-letter topic's first partition; which it is.
+    pub(crate) async fn stop_leader_of_letters(&self) -> i32 {
+        let partitions = self.admin.describe_topic(&dead_letter_topic(TOPIC)).await.unwrap();
+        let node = partitions[0].leader.unwrap();
+        self.cluster.stop_node(node).await.unwrap();
+        node
+    }
+
+    pub(crate) async fn start_node(&self, node: i32) {
+        self.cluster.start_node(node).await.unwrap();
     }
 
     /// A worker that isn't started yet. Its run file is `name`.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Mutex;
 
-use super::attempts::{Attempted, attempts};
+use super::attempts::attempts;
 use crate::consumer::ConsumerError;
 use crate::failure::{Classified, Component, FailureClass};
 use crate::kafka::fetch::{FetchError, read_all};
@@ -103,12 +103,8 @@ impl DeadLetters {
         fetched: &Fetched,
         reason: &str,
     ) -> Result<(), ConsumerError> {
-        match attempts(consumer, probe, Component::Broker, || self.attempt(fetched, reason)).await? {
-            Attempted::Done(()) => Ok(()),
-            Attempted::Refused(why) => {
-                Err(ConsumerError::SetUp { consumer: consumer.to_owned(), component: Component::Broker, why })
-            }
-        }
+        let attempts = attempts(consumer, probe, Component::Broker, || self.attempt(fetched, reason));
+        attempts.await?.needed(consumer, Component::Broker)
     }
 
     async fn attempt(&self, fetched: &Fetched, reason: &str) -> Result<(), LetterError> {
@@ -162,8 +158,9 @@ impl DeadLetters {
 
     /// What an error of the dead-letter topic means.
     fn classify(&self, error: RawError, unknown_for: Duration) -> LetterError {
-        let set_up =
-            |why| LetterError(format!("the dead-letter topic {} {why}", self.letters), FailureClass::SetUp);
+        let of =
+            |class, why: String| LetterError(format!("the dead-letter topic {} {why}", self.letters), class);
+        let set_up = |why| of(FailureClass::SetUp, why);
         match error {
             RawError::NoSuchPartition(code) if unknown_for > UNKNOWN => {
                 set_up(format!("is not there ({code}): create it"))
@@ -175,7 +172,7 @@ impl DeadLetters {
             RawError::TooLarge(code) => {
                 set_up(format!("refuses even an empty letter ({code}): raise its max.message.bytes"))
             }
-            error => passing(&error),
+            error => of(FailureClass::Passing, format!("can't be written to: {error}")),
         }
     }
 }
