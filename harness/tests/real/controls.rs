@@ -9,8 +9,12 @@ use serde_json::json;
 use crate::Case;
 use crate::bed::{Bed, check, evidence};
 use crate::compare::run;
+use crate::tools::redis_cli;
 
-pub(crate) const CASES: &[Case] = &[("a reordered record is found", reorder)];
+pub(crate) const CASES: &[Case] = &[
+    ("a reordered record is found", reorder),
+    ("a status that Redis evicted is missed, and Redis named", evicted),
+];
 
 pub(crate) const NIGHTLY: &[Case] = &[
     ("without a key the order of events breaks, and it is said", without_a_key),
@@ -18,6 +22,8 @@ pub(crate) const NIGHTLY: &[Case] = &[
     ("a view set back is found", stale_view),
     ("a duplicate is counted and does no harm", duplicate),
 ];
+
+const ROOM_BYTES: u64 = 500_000;
 
 fn truth(result: &RunResult) -> &Verification {
     &result.configurations[0].trials[0].verification
@@ -73,6 +79,24 @@ fn stale_view(bed: &Bed) -> Result<(), Failed> {
         let result = run(bed, &["--configs", "1p1c", "--inject", "stale-view"], 3).await?;
         named("control-stale-view", &result, "view")?;
         check(truth(&result).view_mismatches == 1, "one view was set back")
+    })
+}
+
+/// Room for some of the trial's statuses, and not for all.
+fn evicted(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let used = redis_cli(bed, &["INFO", "memory"]).await?;
+        let used = used.lines().find_map(|line| line.strip_prefix("used_memory:")).ok_or("no used_memory")?;
+        let limit = (used.trim().parse::<u64>()? + ROOM_BYTES).to_string();
+        redis_cli(bed, &["CONFIG", "SET", "maxmemory", &limit, "maxmemory-policy", "allkeys-random"]).await?;
+        let many = ["--configs", "1p1c", "--events-per-order", "1"];
+        let ended = run(bed, &many, 3).await;
+        redis_cli(bed, &["CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction"]).await?;
+        let result = ended?;
+        let found = named("control-evicted", &result, "view")?;
+        check(found.message.contains("its server evicted"), &found.message)?;
+        let warned = result.warnings.iter().any(|warning| warning.code == "view-evicts");
+        check(warned, format!("{:?}", result.warnings))
     })
 }
 

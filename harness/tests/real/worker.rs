@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use libtest_mimic::Failed;
 use payment_delivery::consumer::ProcessorDeps;
-use payment_delivery::delivery::StatusEntry;
-use payment_delivery::event::OrderId;
+use payment_delivery::delivery::{Status, StatusEntry};
+use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::store::DeliveryStore;
-use payment_delivery::view::{Put, StatusView, ViewError};
+use payment_delivery::view::{Put, StatusView, ViewError, publish};
 use serde_json::json;
 
 use crate::Case;
@@ -19,6 +19,7 @@ use crate::bed::{Bed, Diary, check, evidence, until};
 pub(crate) const CASES: &[Case] = &[
     ("a worker killed between row and view leaves nothing stale behind", killed_between_row_and_view),
     ("a worker stopped gracefully leaves nothing to be redelivered", stopped_gracefully),
+    ("a late status does not stay in a view that came back empty", came_back_empty),
 ];
 
 /// A view whose writes hang, as if the worker had died before they were sent.
@@ -103,6 +104,38 @@ fn stopped_gracefully(bed: &Bed) -> Result<(), Failed> {
         evidence(
             "stopped-gracefully",
             &json!({"events": acked.len(), "delivered_before_stop": at_stop, "redelivered": probe.repeats().len()}),
+        )
+    })
+}
+
+/// The view loses what it has; then a worker that was frozen writes the status that it had in hand.
+fn came_back_empty(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let field = bed.field(1).await?;
+        field.produce(1, 1..=3).await?;
+        let consumer = field.consumer(field.config("one"), field.parts(Arc::new(Diary::default())).await?);
+        field.worked_off(Duration::from_secs(30)).await?;
+        consumer.stop().await?;
+        let (store, view) = (field.store().await?, field.view().await?);
+        let order = OrderId::new("order-0")?;
+        let shown = async || -> Result<Option<Revision>, Failed> {
+            let shown = view.get(std::slice::from_ref(&order)).await?;
+            Ok(shown.into_iter().next().flatten().map(|entry| entry.revision))
+        };
+        view.clear().await?;
+        check(shown().await?.is_none(), "the view should be empty")?;
+        let late = StatusEntry { order_id: order.clone(), revision: 2, status: Status::at(2) };
+        let put = |entry: StatusEntry| {
+            let view = &view;
+            async move { view.put_if_newer(&entry).await.map_err(Failed::from) }
+        };
+        let row = || async { store.delivery(&order).await.map_err(Failed::from) };
+        let in_view = publish(late, put, row).await?;
+        let now = shown().await?;
+        check((in_view, now) == (3, Some(3)), format!("the row is at 3, the view at {now:?}"))?;
+        evidence(
+            "view-came-back-empty",
+            &json!({"row_revision": 3, "late_revision": 2, "view_revision": now}),
         )
     })
 }

@@ -1,13 +1,16 @@
 //! What real Kafka's log holds once its own producer has put every kind of record there, put into the embedded broker's log: what becomes of
 //! each. `ci/fixtures/records` makes the logs.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use payment_delivery::kafka::Origin;
 use payment_delivery::store::DeliveryStore as _;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::bed::{self, Bed, TOPIC};
+use crate::common::evidence;
 
 #[path = "../common/records.rs"]
 mod kinds;
@@ -39,7 +42,8 @@ fn written_in(partition: i32, text: &str) -> Vec<Written> {
 }
 
 /// Puts the log into each partition in turn, with so many consumers at work; what is applied, parked and dead-lettered.
-async fn worked_off(partitions: i32, arguments: &[&str], log: &[u8], text: &str) {
+async fn worked_off(partitions: i32, arguments: &[&str], log: &[u8], text: &str) -> Value {
+    let (mut slowest, mut found) = (Duration::ZERO, BTreeMap::new());
     for partition in 0..partitions {
         let bed = Bed::of(partitions, partitions).await;
         let mut worker = bed.start("one", arguments);
@@ -51,25 +55,30 @@ async fn worked_off(partitions: i32, arguments: &[&str], log: &[u8], text: &str)
             assert!(begun.elapsed() < DELIVERED_WITHIN, "partition {partition} of {partitions} is stuck");
             sleep(Duration::from_millis(20)).await;
         }
+        slowest = slowest.max(begun.elapsed());
         let place = Place { bootstrap: &bed.bootstrap(), admin: &bed.admin, topic: TOPIC };
         let fates = kinds::fates(&place, &bed.store, &written_in(partition, text), fate_of).await;
-        fates.unwrap_or_else(|failed| panic!("partition {partition} of {partitions}: {failed:?}"));
+        found = fates.unwrap_or_else(|failed| panic!("partition {partition} of {partitions}: {failed:?}"));
         worker.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(worker.ended().await, Some(0));
         bed.stop().await;
     }
+    json!({"partitions": partitions, "arguments": arguments.join(" "), "fates_on_each": found, "lag": 0,
+        "worked_off_within_ms": slowest.as_millis() as u64})
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_record_has_its_fate_on_every_partition() {
+    let mut figures = Vec::new();
     for (partitions, arguments) in [
         (1, &["--consumers", "1"][..]),
         (3, &["--consumers", "1"]),
         (3, &["--consumers", "3"]),
         (1, &["--reader", "raw"]),
     ] {
-        worked_off(partitions, arguments, KINDS, KINDS_WRITTEN).await;
+        figures.push(worked_off(partitions, arguments, KINDS, KINDS_WRITTEN).await);
     }
+    evidence("record-kinds-embedded", &json!(figures)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,6 +93,7 @@ fn second_batch(log: &[u8]) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_whose_checksum_is_wrong_ends_the_worker_with_a_named_error() {
+    let mut figures = Vec::new();
     for reader in ["rskafka", "raw"] {
         let bed = Bed::of(1, 1).await;
         let mut worker = bed.start("one", &["--reader", reader]);
@@ -103,7 +113,10 @@ async fn a_batch_whose_checksum_is_wrong_ends_the_worker_with_a_named_error() {
         let committed = bed.admin.group_offsets(bed::GROUP, TOPIC).await.unwrap();
         assert_eq!(committed.get(&0), Some(&1), "and committed, and nothing behind it");
         bed.stop().await;
+        let error = told.lines().find(|line| line.starts_with("error:")).unwrap_or_default();
+        figures.push(json!({"reader": reader, "exit": 1, "error": error, "applied_before": applied.len(), "committed": 1}));
     }
+    evidence("wrong-checksum", &json!(figures)).unwrap();
 }
 
 /// What lies behind an open transaction is not delivered, and is once it has ended.

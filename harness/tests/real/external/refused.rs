@@ -8,10 +8,12 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::{At, SECRET, SECRET_ENCODED, bare, login, redis, refuses, sql};
 use crate::Case;
 use crate::bed::{Bed, check};
+use crate::tools::shown;
 
 pub(super) const CASES: &[Case] = &[
     ("external: PostgreSQL's refusals are told with what changes them", postgres),
     ("external: Redis's refusals are told with what changes them", redis_refuses),
+    ("external: a Redis that is full or evicts is named", full_or_evicting),
     ("external: parts that are away are named in time", away),
     ("external: a worker's refusals are told with what changes them", worker),
 ];
@@ -72,6 +74,20 @@ fn redis_refuses(bed: &Bed) -> Result<(), Failed> {
 
         redis(bed, "ACL DELUSER silent elsewhere halfway").await?;
         Ok(())
+    })
+}
+
+fn full_or_evicting(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let at = At::shared(bed);
+        redis(bed, "CONFIG SET maxmemory 1").await?;
+        let full = at.refused(&["OOM", "raise `maxmemory`"]).await;
+        redis(bed, "CONFIG SET maxmemory 104857600 maxmemory-policy allkeys-lru").await?;
+        let evicting = at.accepted(&[]).await;
+        redis(bed, "CONFIG SET maxmemory 0 maxmemory-policy noeviction").await?;
+        full?;
+        let told = shown(&evicting?);
+        check(told.contains("evicts keys once it holds 104857600 bytes (allkeys-lru)"), told)
     })
 }
 
