@@ -38,6 +38,19 @@ async fn a_payment_is_accepted_delivered_and_found_in_the_log() {
     let told: Vec<_> = events["events"].as_array().unwrap().iter().map(|e| &e["amountMinor"]).collect();
     assert_eq!(told, [&json!(1999), &json!(5)]);
     assert_eq!((&events["next"], &events["endOffset"]), (&Value::Null, &json!(2)));
+    let first = json!({"partition": events["partition"], "offset": 0});
+    assert_eq!((&events["firstPayment"], &events["from"]), (&first, &json!(0)));
+    let second = bed.get("/orders/order%201%2F%C3%A9/events?from=1").await.body;
+    assert_eq!(second["events"].as_array().unwrap().len(), 1, "from the second on: {second}");
+    let partition = i64::from(events["partition"] == json!(0));
+    let elsewhere = bed.get(&format!("/orders/order%201%2F%C3%A9/events?partition={partition}")).await.body;
+    assert_eq!(
+        (&elsewhere["firstPayment"], &elsewhere["events"]),
+        (&first, &json!([])),
+        "in another partition"
+    );
+    let unknown = bed.get("/orders/nobody/events").await.body;
+    assert_eq!((&unknown["firstPayment"], &unknown["from"]), (&Value::Null, &json!(0)));
 
     let pipeline = bed.caught_up().await;
     assert_eq!(pipeline["state"], "Stable");
@@ -95,14 +108,14 @@ async fn payments_of_one_order_at_once_are_numbered_in_the_order_of_the_log() {
     assert_eq!(revisions, (1..=PAYMENTS).collect::<Vec<_>>(), "as the answers have it");
 
     // And as the log has it, seven at a time.
-    let (mut logged, mut after) = (Vec::new(), String::new());
+    let (mut logged, mut from) = (Vec::new(), String::new());
     loop {
-        let page = bed.get(&format!("/orders/o/events?limit=7{after}")).await.body;
+        let page = bed.get(&format!("/orders/o/events?limit=7{from}")).await.body;
         let events = page["events"].as_array().unwrap();
         assert!(events.len() <= 7);
         logged.extend(events.iter().map(|event| event["revision"].as_u64().unwrap()));
         let Some(next) = page["next"].as_i64() else { break };
-        after = format!("&after={next}");
+        from = format!("&from={next}");
     }
     assert_eq!(logged, revisions);
     bed.delivered("o", PAYMENTS).await;

@@ -14,6 +14,8 @@ mod bed;
 #[path = "common/mod.rs"]
 #[allow(dead_code, reason = "it is for targets that need running brokers, of which this is none")]
 mod common;
+#[path = "common/evidence.rs"]
+mod evidence;
 #[path = "worker/records.rs"]
 mod records;
 #[path = "worker/refused.rs"]

@@ -71,9 +71,6 @@ pub(super) struct OpenTransaction {
     since_ms: u64,
 }
 
-/// An open transaction that is older is a complaint: a producer that is at work always has one.
-const TRANSACTION_MS: u64 = 4_000;
-
 /// The consumers of this process, by name.
 #[derive(Debug, Default)]
 pub(super) struct Consumers(Mutex<BTreeMap<String, ConsumerState>>);
@@ -93,19 +90,14 @@ impl Consumers {
 
     /// What they wait for, in a sentence each.
     pub(super) fn complaints(&self) -> Vec<String> {
-        self.complaints_at(now_ms())
-    }
-
-    fn complaints_at(&self, now_ms: u64) -> Vec<String> {
-        let states = self.lock();
+        let (states, now_ms) = (self.lock(), now_ms());
         let of = |(name, state): (&String, &ConsumerState)| {
             let retrying = state.retrying.iter().map(|r| {
                 let Retrying { component, since_ms, attempts, error } = r;
                 let seconds = now_ms.saturating_sub(*since_ms) / 1000;
                 format!("{name} has been trying the {component} again for {seconds} s, {attempts} times so far: {error}")
             });
-            let is_old = |open: &&OpenTransaction| now_ms.saturating_sub(open.since_ms) >= TRANSACTION_MS;
-            let open = state.open_transactions.iter().filter(is_old).map(|open| {
+            let open = state.open_transactions.iter().map(|open| {
                 let OpenTransaction { partition, since_offset, .. } = open;
                 format!("{name} waits for a transaction that is open in partition {partition} from offset {since_offset} on")
             });
@@ -215,11 +207,9 @@ mod tests {
         consumers.reads_raw("c", 1, "zstd");
         consumers.open_transaction("c", 1, Some(7));
         consumers.open_transaction("c", 1, Some(9));
-        assert!(consumers.complaints().is_empty(), "it is young");
-        let later = now_ms() + TRANSACTION_MS;
-        assert!(consumers.complaints_at(later)[0].contains("partition 1 from offset 9"));
+        assert!(consumers.complaints()[0].contains("partition 1 from offset 9"));
         consumers.open_transaction("c", 1, None);
-        assert!(consumers.complaints_at(later).is_empty());
+        assert!(consumers.complaints().is_empty());
         consumers.open_transaction("c", 1, Some(9));
         consumers.fetch_started("c", 1);
         let [state] = &consumers.states()[..] else { panic!("one consumer") };

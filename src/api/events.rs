@@ -1,5 +1,6 @@
 //! `GET /orders/{orderId}/events`: the order's messages as they lie in the log.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -8,12 +9,14 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::deliveries::order_id;
 use super::problem::Problem;
 use crate::event::{OrderId, PaymentEvent, Revision};
+use crate::kafka::admin::AdminError;
 use crate::kafka::fetch::RangeBounds;
 use crate::kafka::{Fetched, Origin, partitioner};
 
@@ -25,6 +28,9 @@ const LIMIT_MAX: u16 = 1000;
 const BOUNDS: RangeBounds =
     RangeBounds { records: 200_000, bytes: 64 * 1024 * 1024, within: Duration::from_secs(3) };
 
+/// How long the look for the order's first payment may take.
+const LOOK_UP: Duration = Duration::from_millis(500);
+
 /// How much, and from where.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -33,14 +39,11 @@ pub(super) struct Page {
     /// Events at most; 100 if left out.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
-    /// Go on behind this offset: `next` of the page before.
-    #[param(minimum = 0)]
-    after: Option<i64>,
-    /// Look from this offset on; 0 for all of the partition. If neither this nor `after` is given, the page begins where the order's first
-    /// payment lies, if that was accepted here, else where the log does.
+    /// Look from this offset on: `next` of the page before, or 0 for all of the partition. If left out, the page begins where the order's
+    /// first payment lies, if that was accepted here, else where the log does.
     #[param(minimum = 0)]
     from: Option<i64>,
-    /// Look in this partition; if left out, in the one that the order's key has now.
+    /// Look in this partition: that of the page before. If left out, in the one that the order's key has now.
     #[param(minimum = 0)]
     partition: Option<i32>,
 }
@@ -72,15 +75,16 @@ pub(super) struct Events {
     topic: String,
     /// The partition that was looked in.
     partition: i32,
-    /// Where the order's first payment lies, if it was accepted by a service with this database. In another partition than `partition`
-    /// where the topic has got more partitions since: the order's events before that are in that one.
+    /// Where the order's first payment lies, if it was accepted by a service with this database: the copy that was acknowledged; one whose
+    /// answer was lost may lie before it. In another partition than `partition` where the topic has got more partitions since: the
+    /// order's events before that are in that one. Null where it is not known.
     #[schema(required)]
     first_payment: Option<Place>,
     /// The offset from which on this page was looked for.
     from: i64,
     /// The order's messages.
     events: Vec<Entry>,
-    /// Give it as `after` to go on; null where the log's end was reached. A page may be empty and yet have one: then
+    /// Give it as `from` to go on, with this `partition`; null where the log's end was reached. A page may be empty and yet have one: then
     /// what was looked through held nothing of the order.
     #[schema(required)]
     next: Option<i64>,
@@ -172,32 +176,35 @@ pub(super) async fn events(
     query: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Events>, Problem> {
     let order_id = order_id(path)?;
-    let Query(Page { limit, after, from, partition }) =
+    let Query(Page { limit, from, partition }) =
         query.map_err(|rejected| Problem::parameter("query", rejected.body_text()))?;
     let limit = limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::parameter("limit", format!("must be between 1 and {LIMIT_MAX}")));
     }
-    for (name, asked) in [("after", after), ("from", from), ("partition", partition.map(i64::from))] {
+    for (name, asked) in [("from", from), ("partition", partition.map(i64::from))] {
         if asked.is_some_and(|asked| asked < 0) {
             return Err(Problem::parameter(name, "must be 0 or more"));
         }
     }
-    if after.is_some() && from.is_some() {
-        return Err(Problem::parameter("from", "either this or `after`"));
-    }
     let unavailable = |error: &dyn std::fmt::Display| Problem::unavailable(error.to_string());
-    let ends = app.watch.admin().end_offsets(&app.topic).await.map_err(|error| unavailable(&error))?;
+    let (ends, first_payment) = tokio::join!(ends(&app), first_payment(&app, &order_id));
+    let ends = ends.map_err(|error| unavailable(&error))?;
     let count = u32::try_from(app.sender.partitions()).ok().and_then(NonZero::new);
     let key = order_id.as_str().as_bytes();
     let of_key = || count.map_or(0, |count| partitioner::partition_for_key(key, count));
-    let partition = partition.unwrap_or_else(of_key);
+    let (asked, partition) = (partition, partition.unwrap_or_else(of_key));
     let Some(end_offset) = ends.get(&partition).copied() else {
-        return Err(Problem::parameter("partition", format!("the topic has no partition {partition}")));
+        let missing = format!("the topic has no partition {partition}");
+        return Err(match asked {
+            Some(_) => Problem::parameter("partition", missing),
+            None => Problem::unavailable(missing),
+        });
     };
-    let first_payment = first_payment(&app, &order_id).await;
-    let known = first_payment.filter(|place| place.partition == partition).map(|place| place.offset);
-    let from = after.map(|after| after.saturating_add(1)).or(from).or(known).unwrap_or(0);
+    // Beyond the end it is a place in a topic of that name that was deleted.
+    let is_here = |place: &Place| place.partition == partition && place.offset < end_offset;
+    let known = first_payment.filter(is_here).map(|place| place.offset);
+    let from = from.or(known).unwrap_or(0);
     let mut events = Vec::new();
     let reached = if from < end_offset {
         let each = |fetched: Fetched| {
@@ -211,17 +218,32 @@ pub(super) async fn events(
     } else {
         end_offset
     };
-    let next = (reached < end_offset).then(|| reached - 1);
+    let next = (reached < end_offset).then_some(reached);
     let (order_id, topic) = (order_id.to_string(), app.topic.clone());
     Ok(Json(Events { order_id, topic, partition, first_payment, from, events, next, end_offset }))
 }
 
-/// Where the order's first payment lies, as far as this service's tables know. A database that is away costs only the short cut.
+/// The partitions' ends, those included that the service sends to and the cluster was not asked for yet.
+async fn ends(app: &App) -> Result<BTreeMap<i32, i64>, AdminError> {
+    let admin = app.watch.admin();
+    let ends = admin.end_offsets(&app.topic).await?;
+    if ends.len() as i32 >= app.sender.partitions() {
+        return Ok(ends);
+    }
+    admin.describe_topic(&app.topic).await?;
+    admin.end_offsets(&app.topic).await
+}
+
+/// Where the order's first payment lies, as far as this service's tables know and tell in time.
 async fn first_payment(app: &App, order_id: &OrderId) -> Option<Place> {
-    match app.payments.look(order_id, None, Some(1)).await {
+    let looked = timeout(LOOK_UP, app.payments.look(order_id, None, Some(1))).await;
+    match looked
+        .map_err(|_| "the store did not answer in time".to_owned())
+        .and_then(|found| found.map_err(|e| e.to_string()))
+    {
         Ok(found) => found.at.filter(|payment| payment.topic == app.topic)?.origin.map(Place::from),
         Err(error) => {
-            tracing::debug!(%error, order = %order_id, "where the order begins is not known");
+            tracing::warn!(error, component = "store", "where an order begins is not known");
             None
         }
     }

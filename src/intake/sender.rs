@@ -57,26 +57,33 @@ impl KafkaSender {
         loop {
             sleep(LOOK_EVERY).await;
             match admin.describe_topic(&self.topic).await {
-                Ok(partitions) => self.grown(partitions.len() as i32).await,
-                Err(error) => tracing::debug!(%error, "the topic could not be looked at"),
+                Ok(found) if found.len() as i32 > self.partitions() => self.grow(found.len() as i32).await,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, topic = self.topic, "the topic could not be looked at"),
             }
         }
     }
 
-    /// The topic has so many partitions. What the producer in use holds still goes where it was to go: an order has no more than that
-    /// one message in flight.
-    async fn grown(&self, partitions: i32) {
-        let mut current = self.current.lock().await;
-        let before = self.partitions.fetch_max(partitions, Ordering::Relaxed);
-        if partitions > before {
-            tracing::warn!(
-                topic = self.topic,
-                partitions,
-                before,
-                "the topic has more partitions: of an order whose key moved, later events lie in another partition"
-            );
-            *current = None;
+    /// Sends to so many partitions from now on, once all of them can be reached. What the producer before holds still goes where it was to
+    /// go: an order has no more than that one message in flight.
+    async fn grow(&self, partitions: i32) {
+        match Producer::connect(&self.bootstrap, &self.topic, partitions, self.config.clone()).await {
+            Ok(producer) => {
+                *self.current.lock().await = Some(Arc::new(producer));
+                self.tell_growth(partitions);
+            }
+            Err(error) => tracing::warn!(%error, "payments go to the old partitions alone for now"),
         }
+    }
+
+    fn tell_growth(&self, partitions: i32) {
+        let before = self.partitions.swap(partitions, Ordering::Relaxed);
+        tracing::warn!(
+            topic = self.topic,
+            partitions,
+            before,
+            "the topic has more partitions: of an order whose key moved, later events lie in another partition"
+        );
     }
 
     /// The producer in use, connected if there is none.
@@ -85,18 +92,17 @@ impl KafkaSender {
         if let Some(producer) = &*current {
             return Ok(Arc::clone(producer));
         }
-        let made =
-            Producer::connect(&self.bootstrap, &self.topic, self.partitions(), self.config.clone()).await;
-        let made = match made {
+        let connect =
+            |partitions| Producer::connect(&self.bootstrap, &self.topic, partitions, self.config.clone());
+        let made = match connect(self.partitions()).await {
             // It has grown since the last look.
             Err(ProducerError::Partitions { found, .. }) if found as i32 > self.partitions() => {
-                drop(current);
-                self.grown(found as i32).await;
-                return Box::pin(self.producer()).await;
+                let made = connect(found as i32).await;
+                made.inspect(|_| self.tell_growth(found as i32))
             }
-            made => made.map_err(|error| error.to_string())?,
+            made => made,
         };
-        Ok(Arc::clone(current.insert(Arc::new(made))))
+        Ok(Arc::clone(current.insert(Arc::new(made.map_err(|error| error.to_string())?))))
     }
 
     /// Takes a producer that failed out of use, unless that has happened.

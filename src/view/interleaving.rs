@@ -18,7 +18,7 @@ use crate::event::{OrderId, Revision};
 use crate::kafka::Origin;
 use crate::store::contract::{event, fold, origin};
 use crate::store::model::ModelStore;
-use crate::store::{DeliveryStore, Outcome, Parked, StoreError};
+use crate::store::{DeliveryStore, Effect, Outcome, Parked, StoreError};
 
 const ORDER: &str = "o-1";
 
@@ -201,11 +201,12 @@ async fn write<V: StatusView>(
     for revision in revisions {
         let outcome = store.apply(&fold(ORDER, *revision, *revision), origin(*revision)).await.unwrap();
         // An ignored redelivery writes the view too: the first delivery may have stopped before it did.
-        if let Some(row) = outcome.row {
+        if let Some(row) = outcome.row.filter(|_| outcome.effect != Effect::Parked) {
+            let is_new = outcome.effect == Effect::Applied && row.revision == 1;
             let written = row.revision;
             let put = |entry: StatusEntry| async move { view.put_if_newer(&entry).await };
             let now = || async { Ok(store.delivery(&event(ORDER, 1).order_id).await.unwrap()) };
-            let in_view = publish(row, put, now).await.unwrap();
+            let in_view = publish(row, is_new, put, now).await.unwrap();
             assert!(in_view >= written);
             let mut visible = visible.lock().unwrap();
             *visible = (*visible).max(in_view);

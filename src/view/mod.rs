@@ -33,14 +33,6 @@ pub struct Put {
     pub was_there: bool,
 }
 
-impl Put {
-    /// Whether the view had lost the order, which was at an earlier revision before: then what was written may be old as well, and the
-    /// row has to be looked at again.
-    pub fn had_lost_it(self) -> bool {
-        !self.was_there && self.revision > 1
-    }
-}
-
 /// The status of deliveries where it can be queried at once. A cache: what is lost is rebuilt from the store.
 #[async_trait]
 pub trait StatusView: Send + Sync + 'static {
@@ -107,7 +99,7 @@ pub async fn status(
         let put =
             |entry: StatusEntry| async move { view.put_if_newer(&entry).await.map_err(|e| e.to_string()) };
         let row = || async move { store.delivery(order_id).await.map_err(|e| e.to_string()) };
-        if let Err(error) = publish(entry.clone(), put, row).await {
+        if let Err(error) = publish(entry.clone(), false, put, row).await {
             tracing::debug!(error, order = %order_id, "the view was not refilled");
         }
     }
@@ -117,12 +109,14 @@ pub async fn status(
 /// Brings an order's row into the view: `put` writes a status there, `row` asks the store anew. Returns the revision then in the view.
 ///
 /// A view that had lost the order takes whatever comes, and what comes may be late: of a worker that was frozen, of a reader that asked the
-/// store before the loss. So a write that finds the order lost is followed by one of the row as it is by then.
+/// store before the loss. So a write that finds no status is followed by one of the row as it is by then, until one finds a status or the
+/// row has nothing newer. Not so where the order `is_new`: its first event was applied just now, and no status is expected.
 ///
 /// # Errors
 /// Those of `put` and `row`.
 pub async fn publish<E, Written, Row>(
     mut entry: StatusEntry,
+    is_new: bool,
     put: impl Fn(StatusEntry) -> Written,
     row: impl Fn() -> Row,
 ) -> Result<Revision, E>
@@ -132,7 +126,7 @@ where
 {
     loop {
         let written = put(entry.clone()).await?;
-        if !written.had_lost_it() {
+        if written.was_there || is_new {
             return Ok(written.revision);
         }
         match row().await? {

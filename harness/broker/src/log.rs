@@ -128,18 +128,25 @@ impl Log {
 
     /// Puts recorded batches behind what is there, each at its own offset and unchecked.
     pub(super) fn put(&mut self, mut recorded: &[u8]) -> Result<(), NoLog> {
+        let (mut batches, mut end, all) = (Vec::new(), self.end, recorded.len());
         while !recorded.is_empty() {
             let (found, bytes, rest) = batch::recorded(recorded).ok_or(NoLog)?;
-            if found.base < self.end || found.last < found.base || !self.budget.take(bytes.len()) {
+            if found.base < end || found.last < found.base {
                 return Err(NoLog);
             }
-            self.transactions.take(&found);
-            self.end = found.last + 1;
-            self.bytes += bytes.len();
-            let (base, last, header) = (found.base, found.last, found.header);
-            self.entries.push(Entry { base, last, header, bytes: Bytes::copy_from_slice(bytes) });
+            end = found.last + 1;
+            batches.push((found, bytes));
             recorded = rest;
         }
+        if !self.budget.take(all) {
+            return Err(NoLog);
+        }
+        for (found, bytes) in batches {
+            self.transactions.take(&found);
+            let (base, last, header) = (found.base, found.last, found.header);
+            self.entries.push(Entry { base, last, header, bytes: Bytes::copy_from_slice(bytes) });
+        }
+        (self.end, self.bytes) = (end, self.bytes + all);
         Ok(())
     }
 
@@ -191,8 +198,10 @@ impl Log {
 
     /// The record of the highest timestamp, the earliest of several; in a compressed batch its last record.
     pub(super) fn at_max_timestamp(&self) -> Option<Found> {
-        let highest = self.entries.iter().map(|entry| entry.header.max_timestamp).max()?;
-        let entry = self.entries.iter().find(|entry| entry.header.max_timestamp == highest)?;
+        // Not those that compaction emptied.
+        let entries = || self.entries.iter().filter(|entry| entry.header.count > 0);
+        let highest = entries().map(|entry| entry.header.max_timestamp).max()?;
+        let entry = entries().find(|entry| entry.header.max_timestamp == highest)?;
         if entry.header.compressed {
             return Some(entry.found(entry.header.count - 1, highest));
         }

@@ -153,7 +153,7 @@ impl Client {
                 (event.revision.unwrap_or(0), origin)
             }));
             let Some(next) = page.next else { return Ok(history) };
-            url.set_query(Some(&format!("after={next}")));
+            url.set_query(Some(&format!("from={next}&partition={}", page.partition)));
         }
     }
 

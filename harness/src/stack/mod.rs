@@ -233,9 +233,10 @@ pub struct PartFacts {
 }
 
 impl PartFacts {
-    /// Redis's policy and its bound in bytes, where it evicts keys once it is full.
+    /// Redis's policy and its bound in bytes, where it evicts keys of ours once it is full: they have no time to live, which those policies
+    /// that begin with `volatile` ask for.
     pub(crate) fn evicts(&self) -> Option<(&str, &str)> {
-        let policy = self.settings.get("maxmemory_policy").filter(|policy| *policy != "noeviction")?;
+        let policy = self.settings.get("maxmemory_policy").filter(|policy| policy.starts_with("allkeys"))?;
         let bound = self.settings.get("maxmemory").filter(|bytes| *bytes != "0")?;
         Some((policy, bound))
     }

@@ -68,10 +68,19 @@ async fn a_path_or_query_that_is_none_is_told_why() {
     }
     let long = format!("/deliveries/{}", "x".repeat(65));
     bed.get(&long).await.is_problem(422, &long);
-    for query in ["limit=0", "limit=1001", "limit=x", "after=-1", "after=9999999999999999999", "colour=red"] {
+    for query in [
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "from=-1",
+        "from=9999999999999999999",
+        "partition=-1",
+        "partition=4096",
+        "colour=red",
+    ] {
         bed.get(&format!("/orders/o/events?{query}")).await.is_problem(422, "/orders/o/events");
     }
-    let beyond = bed.get("/orders/o/events?after=9223372036854775807").await;
+    let beyond = bed.get("/orders/o/events?from=9223372036854775807").await;
     assert_eq!((beyond.status, &beyond.body["next"]), (200, &json!(null)));
     bed.get("/deliveries/unknown").await.is_problem(404, "/deliveries/unknown");
     for path in ["/", "/nothing", "/payments/1", "/deliveries/", "/orders/o"] {

@@ -87,13 +87,3 @@ pub(crate) async fn describe_group(bootstrap: &[String], group: &str) -> Result<
         .filter(|words| words.len() > 6)
         .collect())
 }
-
-/// Keeps a test's figures for docs/evidence, where `LANEBENCH_EVIDENCE` names a directory.
-pub(crate) fn evidence(name: &str, figures: &serde_json::Value) -> Result<(), Failed> {
-    if let Some(directory) = std::env::var_os("LANEBENCH_EVIDENCE").map(PathBuf::from) {
-        std::fs::create_dir_all(&directory)?;
-        let text = serde_json::to_string_pretty(figures)?;
-        std::fs::write(directory.join(format!("{name}.json")), text + "\n")?;
-    }
-    Ok(())
-}

@@ -176,9 +176,9 @@ async fn until_accepted(address: &str, number: usize, n: usize) -> Result<(Strin
 
 /// The log holds the order's revisions gap-free from 1, each for the first time after the one before.
 async fn in_order(address: &str, order: &str) -> Result<(), Failed> {
-    let (client, mut highest, mut after) = (client()?, 0, String::new());
+    let (client, mut highest, mut from) = (client()?, 0, String::new());
     loop {
-        let url = format!("http://{address}/orders/{order}/events?limit=1000{after}");
+        let url = format!("http://{address}/orders/{order}/events?limit=1000{from}");
         let page: Value = client.get(url).send().await?.json().await?;
         for event in page["events"].as_array().ok_or(format!("no events: {page}"))? {
             let revision = event["revision"].as_u64().ok_or(format!("no revision: {event}"))?;
@@ -186,7 +186,7 @@ async fn in_order(address: &str, order: &str) -> Result<(), Failed> {
             highest = highest.max(revision);
         }
         let Some(next) = page["next"].as_i64() else { return check(highest > 0, "it should not be empty") };
-        after = format!("&after={next}");
+        from = format!("&from={next}");
     }
 }
 

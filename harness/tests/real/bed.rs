@@ -24,7 +24,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::common::bounded;
-pub(crate) use crate::common::{check, evidence, until};
+pub(crate) use crate::common::{check, until};
+pub(crate) use crate::evidence::evidence;
 
 /// The stack.
 pub(crate) struct Bed {

@@ -14,6 +14,8 @@ mod common;
 mod compare;
 mod contracts;
 mod controls;
+#[path = "../common/evidence.rs"]
+mod evidence;
 mod external;
 mod failures;
 mod group;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Failed;
 use payment_delivery::kafka::producer::{Producer, ProducerConfig};
 use payment_delivery::store::DeliveryStore;
+use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::oneshot;
@@ -119,6 +120,13 @@ fn added_partitions(bed: &Bed) -> Result<(), Failed> {
         let read_after = begun.elapsed();
         // And the service sends to them.
         served.tells(READ_WITHIN, &["WARN", "the topic has more partitions", "partitions=6", "before=3"]).await?;
+        let client = client()?;
+        let mut sent_to = Vec::new();
+        for n in 0..40 {
+            let (_, payment) = post(&client, &served, &format!("fresh-{n}"), &format!("fresh-{n}")).await?;
+            sent_to.extend(payment["partition"].as_i64());
+        }
+        check(sent_to.iter().any(|partition| *partition >= 3), format!("payments lie in {sent_to:?} alone"))?;
         let sent_after = begun.elapsed();
         stop.store(true, Ordering::Relaxed);
         let (mut promised, past) = (load.await??, past.await??);
@@ -142,7 +150,9 @@ fn added_partitions(bed: &Bed) -> Result<(), Failed> {
         let mut moved = 0;
         for order in &by_service {
             let (_, events) = served.get(&format!("/orders/{order}/events?limit=1")).await?;
-            moved += u32::from(events["firstPayment"]["partition"] != events["partition"]);
+            let (first, now) = (events["firstPayment"]["partition"].as_i64(), events["partition"].as_i64());
+            let (first, now) = first.zip(now).ok_or(format!("{order}: {events}"))?;
+            moved += u32::from(first != now);
         }
         check(moved > 0, "some key should have moved")?;
         let metrics = served.metrics().await?;
@@ -171,18 +181,10 @@ async fn payments(served: Arc<Served>, stop: Arc<AtomicBool>) -> Result<BTreeMap
     while !stop.load(Ordering::Relaxed) {
         tick.tick().await;
         let order = format!("order-{}", n % ORDERS);
-        let body =
-            json!({"orderId": order, "amountMinor": 100, "currency": "EUR", "address": "Hauptstraße 1"});
-        let request = client.post(format!("http://{}/payments", served.address)).json(&body);
-        // Named, so that a payment whose answer is lost is asked for once more and counted once.
-        let request = request.header("Idempotency-Key", format!("load-{n}"));
+        let (client, served) = (client.clone(), Arc::clone(&served));
         posts.spawn(async move {
             for _ in 0..20 {
-                let again = request.try_clone().ok_or("no copy of a request")?;
-                if let Ok(answer) = again.send().await
-                    && answer.status() == 202
-                {
-                    let body: Value = answer.json().await?;
+                if let Ok((202, body)) = post(&client, &served, &order, &format!("load-{n}")).await {
                     return Ok::<_, Failed>((order, body["revision"].as_u64().is_some()));
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -198,6 +200,14 @@ async fn payments(served: Arc<Served>, stop: Arc<AtomicBool>) -> Result<BTreeMap
         *promised.entry(order).or_default() += 1;
     }
     Ok(promised)
+}
+
+/// One payment; named, so that one whose answer is lost may be asked for once more and counts once.
+async fn post(client: &Client, served: &Served, order: &str, key: &str) -> Result<(u16, Value), Failed> {
+    let body = json!({"orderId": order, "amountMinor": 100, "currency": "EUR", "address": "Hauptstraße 1"});
+    let request = client.post(format!("http://{}/payments", served.address)).json(&body);
+    let answer = request.header("Idempotency-Key", key).send().await?;
+    Ok((answer.status().as_u16(), answer.json().await?))
 }
 
 /// Sends events of some orders in turn, open-loop, until `stop`; how many of each were acknowledged. Once the topic has `grown`, by a

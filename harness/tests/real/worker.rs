@@ -130,7 +130,7 @@ fn came_back_empty(bed: &Bed) -> Result<(), Failed> {
             async move { view.put_if_newer(&entry).await.map_err(Failed::from) }
         };
         let row = || async { store.delivery(&order).await.map_err(Failed::from) };
-        let in_view = publish(late, put, row).await?;
+        let in_view = publish(late, false, put, row).await?;
         let now = shown().await?;
         check((in_view, now) == (3, Some(3)), format!("the row is at 3, the view at {now:?}"))?;
         evidence(

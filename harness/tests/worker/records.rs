@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::bed::{self, Bed, TOPIC};
-use crate::common::evidence;
+use crate::evidence::evidence;
 
 #[path = "../common/records.rs"]
 mod kinds;

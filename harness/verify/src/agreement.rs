@@ -86,8 +86,8 @@ fn disagreement(
             Some(format!("the view shows order {id} at revision {}, but there is no row", entry.revision))
         }
         (Some(row), None) if index.evidence.view_evicted > 0 => Some(format!(
-            "the row of order {id} stands at revision {}, but the view shows nothing: its server evicted {} keys meanwhile, since \
-             it is full; raise its `maxmemory`, or set `maxmemory-policy noeviction`",
+            "the row of order {id} stands at revision {}, but the view shows nothing. Its server is full and evicted {} keys \
+             meanwhile, perhaps this one: raise its `maxmemory`, or set `maxmemory-policy noeviction`",
             row.revision, index.evidence.view_evicted
         )),
         (Some(row), None) => Some(format!(

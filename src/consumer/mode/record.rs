@@ -11,6 +11,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::attempts::{Attempted, attempts};
@@ -25,7 +26,7 @@ use crate::kafka::{Fetched, Origin};
 use crate::probe::{Activity, Seen};
 use crate::store::{Effect, Outcome};
 use crate::timer::Delay;
-use crate::view::publish;
+use crate::view::{Put, publish};
 
 /// A view write, and what follows it, under way.
 type ViewWrite = Pin<Box<dyn Future<Output = Result<(), ConsumerError>> + Send>>;
@@ -104,7 +105,8 @@ impl RecordMode {
         let begun = Instant::now();
         self.finish().await?;
         self.spent(Activity::View, begun);
-        self.view_write = Some(self.write_view(row, revision, origin));
+        let is_new = outcome.effect == Effect::Applied && row.revision == 1;
+        self.view_write = Some(self.write_view(row, is_new, revision, origin));
         Ok(())
     }
 
@@ -132,21 +134,27 @@ impl RecordMode {
     }
 
     /// Owns what it needs, since it outlives the message in hand.
-    fn write_view(&self, row: StatusEntry, revision: u32, origin: Origin) -> ViewWrite {
+    fn write_view(&self, row: StatusEntry, is_new: bool, revision: u32, origin: Origin) -> ViewWrite {
         let (consumer, tracker) = (Arc::clone(&self.consumer), Arc::clone(&self.tracker));
         let ProcessorDeps { store, view, probe } = self.deps.clone();
         Box::pin(async move {
             let order_id = row.order_id.clone();
             let (who, watching, view) = (&*consumer, &*probe, &*view);
             let put = |row: StatusEntry| async move {
-                let put = attempts(who, watching, Component::View, || view.put_if_newer(&row)).await?;
-                put.needed(who, Component::View)
+                let tries = AtomicU32::new(0);
+                let put = attempts(who, watching, Component::View, || {
+                    tries.fetch_add(1, Ordering::Relaxed);
+                    view.put_if_newer(&row)
+                });
+                let put = put.await?.needed(who, Component::View)?;
+                // What a later attempt finds may be what an earlier one left, whose answer was lost.
+                Ok(Put { was_there: put.was_there && tries.into_inner() == 1, ..put })
             };
             let now = || async {
                 let row = attempts(who, watching, Component::Store, || store.delivery(&order_id)).await?;
                 row.needed(who, Component::Store)
             };
-            let in_view = publish(row, put, now).await?;
+            let in_view = publish(row, is_new, put, now).await?;
             let seen = Seen { consumer: &consumer, order_id: &order_id, revision, origin };
             probe.visible(seen, in_view);
             tracker.complete(origin.partition, origin.offset);

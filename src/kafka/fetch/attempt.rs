@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::reader::{Chunk, FetchAttemptError, PartitionReader};
 use super::{FetchConfig, FetchError, FetchItem};
-use crate::failure::{Backoff, SILENCE, unanswered};
+use crate::failure::Backoff;
 
 /// How long a partition may be unknown to the brokers: one that was created a moment ago has not reached all of them.
 const UNKNOWN_MAX: Duration = Duration::from_secs(30);
@@ -79,15 +79,11 @@ impl Stop {
 /// One bounded attempt to fetch, and to learn the range if the offset is outside.
 pub(super) async fn step<R: PartitionReader>(
     reader: &mut R,
-    partition: i32,
     offset: i64,
     config: &FetchConfig,
 ) -> Result<Chunk, Stop> {
     let limit = config.max_wait + config.request_timeout;
-    let tell = |waited_ms| tracing::warn!(partition, component = "broker", waited_ms, "no answer yet");
-    // The broker may hold an idle poll for as long as it was asked to.
-    let fetched = unanswered(config.max_wait + SILENCE, reader.fetch(offset, config), tell);
-    let fetched = timeout(limit, fetched).await.map_err(|_| no_answer(limit))?;
+    let fetched = timeout(limit, reader.fetch(offset, config)).await.map_err(|_| no_answer(limit))?;
     match fetched {
         Ok(chunk) => Ok(chunk),
         Err(FetchAttemptError::OutOfRange) => {

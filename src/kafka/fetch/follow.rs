@@ -9,9 +9,6 @@ use super::attempt::{Failures, Stop, range, step};
 use super::reader::PartitionReader;
 use super::{FetchConfig, FetchError, FetchItem, OutOfRange};
 
-/// A transaction that is open for longer is warned of: a producer that is at work always has one.
-const TRANSACTION_MAX: Duration = Duration::from_secs(3);
-
 /// The log's first offset, asked for until a broker says it; `None` once nobody waits for it.
 pub(super) async fn earliest<R: PartitionReader>(
     reader: &mut R,
@@ -50,11 +47,11 @@ pub(super) async fn follow<R: PartitionReader>(
     out: &mpsc::Sender<FetchItem>,
 ) -> Result<(), FetchError> {
     let mut offset = from;
-    let (mut open_transaction, mut open_since) = (None, Instant::now());
+    let mut transaction = TransactionWatch::default();
     let mut failures = Failures::none();
     let fetching = async {
         loop {
-            let item = match step(reader, partition, offset, config).await {
+            let item = match step(reader, offset, config).await {
                 Ok(chunk) => {
                     let mut news = Vec::new();
                     if failures.end() {
@@ -73,19 +70,7 @@ pub(super) async fn follow<R: PartitionReader>(
                         offset = chunk.next_offset;
                         news.push(batch);
                     }
-                    if chunk.open_transaction != open_transaction {
-                        (open_transaction, open_since) = (chunk.open_transaction, Instant::now());
-                        news.push(FetchItem::OpenTransaction { partition, since_offset: open_transaction });
-                    }
-                    if let Some(since_offset) =
-                        open_transaction.filter(|_| open_since.elapsed() >= TRANSACTION_MAX)
-                    {
-                        tracing::warn!(
-                            partition,
-                            since_offset,
-                            "an open transaction hides what lies behind it"
-                        );
-                    }
+                    news.extend(transaction.look(partition, chunk.open_transaction));
                     for item in news {
                         if out.send(item).await.is_err() {
                             return Ok(());
@@ -112,5 +97,37 @@ pub(super) async fn follow<R: PartitionReader>(
     tokio::select! {
         ended = fetching => ended,
         () = out.closed() => Ok(()), // also in the middle of a long poll
+    }
+}
+
+/// Which open transaction holds the loop up, and since when. One that ends soon is not told of: a producer that is at work always has one.
+#[derive(Default)]
+struct TransactionWatch {
+    open: Option<(i64, Instant)>,
+    /// When it was warned of last.
+    warned: Option<Instant>,
+}
+
+impl TransactionWatch {
+    /// For how long one may be open untold.
+    const UNTOLD: Duration = Duration::from_secs(3);
+    /// Between two warnings.
+    const AGAIN: Duration = Duration::from_secs(10);
+
+    /// What to tell, the open transaction that a fetch met beginning at `since_offset`.
+    fn look(&mut self, partition: i32, since_offset: Option<i64>) -> Option<FetchItem> {
+        if self.open.map(|(offset, _)| offset) != since_offset {
+            self.open = since_offset.map(|offset| (offset, Instant::now()));
+            let was_told = self.warned.take().is_some();
+            return was_told.then_some(FetchItem::OpenTransaction { partition, since_offset: None });
+        }
+        let (since_offset, since) = self.open?;
+        if since.elapsed() < Self::UNTOLD || self.warned.is_some_and(|warned| warned.elapsed() < Self::AGAIN)
+        {
+            return None;
+        }
+        tracing::warn!(partition, since_offset, "an open transaction hides what lies behind it");
+        let is_first = self.warned.replace(Instant::now()).is_none();
+        is_first.then_some(FetchItem::OpenTransaction { partition, since_offset: Some(since_offset) })
     }
 }

@@ -102,7 +102,7 @@ pub enum FetchItem {
         /// What rskafka could not read.
         why: String,
     },
-    /// A transaction is open, and nothing behind its first record can be read; or is no more.
+    /// A transaction has been open for three seconds, and nothing behind its first record can be read; or is no more.
     OpenTransaction {
         /// The partition.
         partition: i32,

@@ -7,15 +7,17 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::attempt::{Failures, Stop, step};
 use super::reader::{LeaderReader, PartitionReader};
-use super::{FetchConfig, FetchError, FetchItem, OutOfRange, ReaderChoice};
+use super::{FetchConfig, FetchError, FetchItem, ReaderChoice};
 use crate::kafka::Fetched;
 
 /// Connections that are kept for each partition.
 const IDLE_MAX: usize = 2;
+/// And for how long: a broker closes them after ten minutes, by default.
+const IDLE_FOR: Duration = Duration::from_secs(60);
 
 /// Without its type: the reader's futures are large, and callers nest this one deep in theirs.
 type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, FetchError>> + Send + 'a>>;
@@ -50,8 +52,7 @@ pub(super) async fn read_from<R: PartitionReader>(
         read.push(fetched);
         ControlFlow::Continue(())
     };
-    let config = FetchConfig::default();
-    let reading = read_range(reader, partition, to, &config, &mut progress, each);
+    let reading = read_range(reader, partition, to, Missing::Refused, &mut progress, each);
     match timeout(within, reading).await {
         Ok(ended) => ended.map(|()| read),
         Err(_) => Err(progress.timed_out(partition, to, within)),
@@ -73,7 +74,7 @@ pub struct RangeBounds {
 pub struct LogRanges {
     bootstrap: Vec<String>,
     topic: String,
-    idle: Mutex<HashMap<i32, Vec<LeaderReader>>>,
+    idle: Mutex<HashMap<i32, Vec<(LeaderReader, Instant)>>>,
 }
 
 impl LogRanges {
@@ -82,11 +83,11 @@ impl LogRanges {
         Self { bootstrap, topic, idle: Mutex::default() }
     }
 
-    /// Shows the messages of `partition` in `range` one by one to `each`, until it breaks, a bound is reached, or an open transaction
-    /// hides the rest. Returns the offset of the first that was not shown. What retention has deleted is passed over.
+    /// Shows the messages of `partition` in `range` one by one to `each`, until it breaks, a bound is reached, an open transaction hides the
+    /// rest, or the next can't be read. Returns the offset of the first that was not shown. What retention has deleted is passed over.
     ///
     /// # Errors
-    /// [`FetchError::TimedOut`] if nothing at all came in time.
+    /// Any [`FetchError`] but `OutOfRange`, if nothing at all could be passed.
     pub async fn look(
         &self,
         partition: i32,
@@ -95,7 +96,6 @@ impl LogRanges {
         mut each: impl FnMut(Fetched) -> ControlFlow<()> + Send,
     ) -> Result<i64, FetchError> {
         let Range { start: from, end: to } = range;
-        let config = FetchConfig { on_out_of_range: OutOfRange::Earliest, ..FetchConfig::default() };
         let (mut records, mut bytes) = (0, 0);
         let within_bounds = |fetched: Fetched| {
             records += 1;
@@ -107,30 +107,34 @@ impl LogRanges {
         let mut reader = self.reader(partition);
         let mut progress = Progress::begin(from);
         let looked = {
-            let reading = read_range(&mut reader, partition, to, &config, &mut progress, within_bounds);
+            let reading =
+                read_range(&mut reader, partition, to, Missing::PassedOver, &mut progress, within_bounds);
             let reading: Reading<'_, ()> = Box::pin(reading);
             timeout(bounds.within, reading).await
         };
-        match looked {
-            Ok(looked) => looked?,
-            Err(_) if progress.reached > from => {}
-            Err(_) => return Err(progress.timed_out(partition, to, bounds.within)),
+        let reached = progress.reached;
+        match looked.unwrap_or_else(|_| Err(progress.timed_out(partition, to, bounds.within))) {
+            Ok(()) => self.keep(partition, reader),
+            Err(error) if reached == from => return Err(error),
+            Err(_) => {}
         }
-        self.keep(partition, reader);
-        Ok(progress.reached)
+        Ok(reached)
     }
 
     fn reader(&self, partition: i32) -> LeaderReader {
-        let idle =
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&partition).and_then(Vec::pop);
-        idle.unwrap_or_else(|| LeaderReader::new(&self.bootstrap, &self.topic, partition, ReaderChoice::Raw))
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        match idle.get_mut(&partition).and_then(Vec::pop) {
+            Some((reader, since)) if since.elapsed() < IDLE_FOR => reader,
+            _ => LeaderReader::new(&self.bootstrap, &self.topic, partition, ReaderChoice::Raw),
+        }
     }
 
     fn keep(&self, partition: i32, reader: LeaderReader) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = idle.entry(partition).or_default();
+        idle.retain(|(_, since)| since.elapsed() < IDLE_FOR);
         if idle.len() < IDLE_MAX {
-            idle.push(reader);
+            idle.push((reader, Instant::now()));
         }
     }
 }
@@ -153,23 +157,30 @@ impl Progress {
     }
 }
 
-/// Shows what lies from `progress.reached` up to, not including, `to`, one request at a time, until `each` breaks. With
-/// [`OutOfRange::Earliest`] what is not in the log is passed over, and an open transaction ends the reading; else it is waited for.
+/// What of a range is not there to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// Offsets that are not in the log are an error, and an open transaction is waited for.
+    Refused,
+    /// Offsets that are not in the log are passed over, and an open transaction ends the reading.
+    PassedOver,
+}
+
+/// Shows what lies from `progress.reached` up to, not including, `to`, one request at a time, until `each` breaks.
 async fn read_range<R: PartitionReader>(
     reader: &mut R,
     partition: i32,
     to: i64,
-    config: &FetchConfig,
+    missing: Missing,
     progress: &mut Progress,
     mut each: impl FnMut(Fetched) -> ControlFlow<()> + Send,
 ) -> Result<(), FetchError> {
-    let takes_what_is_there = config.on_out_of_range == OutOfRange::Earliest;
-    let mut failures = Failures::none();
+    let (config, mut failures) = (FetchConfig::default(), Failures::none());
     while progress.reached < to {
-        let chunk = match step(reader, partition, progress.reached, config).await {
+        let chunk = match step(reader, progress.reached, &config).await {
             Ok(chunk) => chunk,
             // The log was cut at its end: there is no more of what is looked for.
-            Err(Stop::OutOfRange { start, .. }) if takes_what_is_there => {
+            Err(Stop::OutOfRange { start, .. }) if missing == Missing::PassedOver => {
                 progress.reached = if start > progress.reached { start.min(to) } else { to };
                 continue;
             }
@@ -195,7 +206,7 @@ async fn read_range<R: PartitionReader>(
         progress.reached = chunk.next_offset.min(to);
         if let Some(offset) = chunk.open_transaction {
             progress.cause = format!("a transaction is open from offset {offset} on");
-            if takes_what_is_there {
+            if missing == Missing::PassedOver {
                 return Ok(());
             }
         }

@@ -1,9 +1,12 @@
 //! Where records come from: a partition's leader, over rskafka or the raw reader; or a log in memory in the tests.
 
+use std::time::Duration;
+
 use rskafka::client::error::{Error, ProtocolError, RequestError};
 use rskafka::client::partition::OffsetAt;
 
 use super::{FetchConfig, ReaderChoice};
+use crate::failure::{SILENCE, unanswered};
 use crate::kafka::Fetched;
 use crate::kafka::link::{Link, root_cause, to_fetched};
 use crate::kafka::raw::{RawError, RawReader};
@@ -60,6 +63,7 @@ pub(super) struct LeaderReader {
     raw: RawReader,
     /// Why it took over, until that was told.
     raw_because: Option<String>,
+    topic: String,
     partition: i32,
 }
 
@@ -71,15 +75,23 @@ impl LeaderReader {
             rskafka: (choice == ReaderChoice::RskafkaFirst).then(rskafka),
             raw: RawReader::new(bootstrap, topic, partition),
             raw_because: None,
+            topic: topic.to_owned(),
             partition,
         }
     }
 }
 
+/// What `request` comes to, which the broker may hold for `held`. While it stays unanswered for longer, a warning says so.
+async fn answer<T>(topic: &str, partition: i32, held: Duration, request: impl Future<Output = T>) -> T {
+    let tell = |waited_ms| tracing::warn!(topic, partition, component = "broker", waited_ms, "no answer yet");
+    unanswered(held + SILENCE, request, tell).await
+}
+
 impl PartitionReader for LeaderReader {
     async fn fetch(&mut self, offset: i64, config: &FetchConfig) -> Result<Chunk, FetchAttemptError> {
         if let Some(link) = &mut self.rskafka {
-            match fetch_by_rskafka(link, self.partition, offset, config).await {
+            let fetched = fetch_by_rskafka(link, self.partition, offset, config);
+            match answer(&self.topic, self.partition, config.max_wait, fetched).await {
                 Err(FetchAttemptError::NotDecoded(why)) => {
                     self.rskafka = None;
                     self.raw_because = Some(why);
@@ -87,7 +99,8 @@ impl PartitionReader for LeaderReader {
                 fetched => return fetched,
             }
         }
-        let read = self.raw.fetch(offset, config).await?;
+        let fetched = self.raw.fetch(offset, config);
+        let read = answer(&self.topic, self.partition, config.max_wait, fetched).await?;
         let held_back =
             read.next_offset >= read.last_stable_offset && read.last_stable_offset < read.high_watermark;
         Ok(Chunk {
@@ -100,13 +113,17 @@ impl PartitionReader for LeaderReader {
 
     async fn range(&mut self, config: &FetchConfig) -> Result<(i64, i64), FetchAttemptError> {
         let Some(link) = &mut self.rskafka else {
-            return Ok(self.raw.range(config.request_timeout).await?);
+            let range = self.raw.range(config.request_timeout);
+            return Ok(answer(&self.topic, self.partition, Duration::ZERO, range).await?);
         };
-        let client = link.take().await.map_err(|e| classify(&e))?;
-        let start = client.get_offset(OffsetAt::Earliest).await.map_err(|e| classify(&e))?;
-        let end = client.get_offset(OffsetAt::Latest).await.map_err(|e| classify(&e))?;
-        link.keep(client);
-        Ok((start, end))
+        let range = async {
+            let client = link.take().await?;
+            let start = client.get_offset(OffsetAt::Earliest).await?;
+            let end = client.get_offset(OffsetAt::Latest).await?;
+            link.keep(client);
+            Ok((start, end))
+        };
+        answer(&self.topic, self.partition, Duration::ZERO, range).await.map_err(|e: Error| classify(&e))
     }
 }
 

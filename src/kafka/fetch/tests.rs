@@ -21,6 +21,8 @@ enum Answer {
     OutOfRange,
     Error(FetchAttemptError),
     Chunk(Chunk),
+    /// The same, after as long as it may take.
+    Held(Chunk),
 }
 
 /// Offsets `start` up to `end`, three records a fetch.
@@ -52,6 +54,10 @@ impl PartitionReader for InMemory {
             Some(Answer::OutOfRange) => return Err(FetchAttemptError::OutOfRange),
             Some(Answer::Error(error)) => return Err(error),
             Some(Answer::Chunk(chunk)) => return Ok(chunk),
+            Some(Answer::Held(chunk)) => {
+                sleep(config.max_wait).await;
+                return Ok(chunk);
+            }
             None => {}
         }
         if !(self.start..=self.end).contains(&offset) {
@@ -223,12 +229,20 @@ async fn what_holds_no_record_is_stepped_over() {
 
 #[tokio::test(start_paused = true)]
 async fn an_open_transaction_is_told_of_once_and_its_end_too() {
-    let held = Chunk { next_offset: 4, open_transaction: Some(4), ..Chunk::default() };
-    let mut source = InMemory::new(0, 4).answering([Answer::Chunk(held.clone()), Answer::Chunk(held)]);
-    let (offsets, others, _) =
-        follow_for(&mut source, 4, FetchConfig::default(), Duration::from_secs(5)).await;
+    let held = |offset| Chunk { next_offset: 4, open_transaction: Some(offset), ..Chunk::default() };
     let open = |since_offset| FetchItem::OpenTransaction { partition: PARTITION, since_offset };
-    assert_eq!((offsets, others), (Vec::new(), vec![open(Some(4)), open(None)]));
+    // Each poll is held for half a second.
+    for (polls, told) in [(6, vec![]), (8, vec![open(Some(4)), open(None)])] {
+        let mut source = InMemory::new(0, 4).answering(vec![Answer::Held(held(4)); polls]);
+        let (offsets, others, _) =
+            follow_for(&mut source, 4, FetchConfig::default(), Duration::from_secs(6)).await;
+        assert_eq!((offsets, others), (Vec::new(), told), "{polls} polls");
+    }
+    // One that follows on the heels of another is another.
+    let held = [vec![Answer::Held(held(4)); 5], vec![Answer::Held(held(3)); 5]].concat();
+    let mut source = InMemory::new(0, 4).answering(held);
+    let (_, others, _) = follow_for(&mut source, 4, FetchConfig::default(), Duration::from_secs(6)).await;
+    assert_eq!(others, []);
 }
 
 #[tokio::test(start_paused = true)]

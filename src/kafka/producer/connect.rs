@@ -65,7 +65,14 @@ async fn attempt(
     let Some(expected) = expected else {
         return Ok(Ok(links));
     };
-    if i32::try_from(found) != Ok(expected) {
+    let found_count = found as i32;
+    if found_count < expected {
+        // A broker that has not heard of all yet.
+        return Err(Error::InvalidResponse(format!(
+            "the topic {topic} has {found} partitions, not {expected}"
+        )));
+    }
+    if found_count > expected {
         return Ok(Err(ProducerError::Partitions { topic: topic.to_owned(), expected, found }));
     }
     for link in &mut links {

@@ -4,8 +4,9 @@
 //! write arrives, a write given up by its caller included.
 //!
 //! Where Redis itself loses a key (restart, eviction), a write that comes late can put an old status there. So a write says whether the key
-//! was there, and whoever finds none looks at the row again ([`Put::had_lost_it`]). One limit: of a worker, an order's first revision
-//! finds none in any case, and is not looked at again; one that was frozen over the loss can leave it there until the order's next write.
+//! was there, and whoever finds none looks at the row again ([`crate::view::publish`]). Two limits, each until the order's next write: a
+//! worker that applied an order's first event and was frozen over the loss expects no key, and leaves that status; so does a reader
+//! that is cut off between its write and its second look.
 
 use std::pin::Pin;
 use std::time::Duration;
