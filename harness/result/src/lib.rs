@@ -229,7 +229,7 @@ pub struct Rates {
     pub steady_per_s: f64,
     /// Length of the steady phase.
     pub steady_s: f64,
-    /// The surge, if a rate separates the configurations.
+    /// The surge, if a rate separates the configurations; fixed before the first round that has one, by the rounds before.
     pub surge: Option<Surge>,
 }
 
@@ -259,6 +259,12 @@ pub struct Surge {
     pub base_s: f64,
     /// Length of the peak.
     pub peak_s: f64,
+    /// Smallest sustained capacity of those that are compared, events/s.
+    #[serde(default)]
+    pub smallest_per_s: f64,
+    /// Largest sustained capacity, events/s.
+    #[serde(default)]
+    pub largest_per_s: f64,
 }
 
 /// A warning, by name.

@@ -177,7 +177,7 @@ impl Job for Rounds<'_> {
         let options = self.setup.options;
         let rates = &self.warmed.record.rates;
         let shared =
-            plan(rates::phases(rates, &self.warmed.capacities, self.sizes, false), options.draw, seed)?;
+            plan(rates::phases(rates, &self.warmed.capacities, self.sizes, None), options.draw, seed)?;
         let next = self.gate.design().looks().iter().map(|look| look.rounds).find(|look| *look >= round);
         let mut turns = Vec::new();
         for (side, contender) in self.contenders.iter().enumerate() {
@@ -189,7 +189,7 @@ impl Job for Rounds<'_> {
                 title: format!("round {round}, {}; a look after {}", contender.name, next.unwrap_or(round)),
                 contender: contender.clone(),
                 phases,
-                expected: rates::length(rates, self.warmed.capacities[side], self.sizes, false)
+                expected: rates::length(rates, self.warmed.capacities[side], self.sizes, None)
                     + self.warmed.around,
             });
         }

@@ -19,6 +19,8 @@ pub const STEADY_PART: f64 = 0.6;
 const BASE_PART: f64 = 0.4;
 /// Below this ratio of largest to smallest sustained capacity no peak rate overloads one and not the other.
 pub const SEPARATION: f64 = 1.4;
+/// Where the warm-up finds this ratio or more, the rounds may find one of [`SEPARATION`]: time is kept for it.
+const MAY_SEPARATE: f64 = 1.2;
 /// A closed loop holds in flight what the drain worked off in this time.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
 /// A closed loop has events enough for a configuration that is this much faster than its drain was.
@@ -138,7 +140,6 @@ pub fn steady_per_s(smallest_sustained_per_s: f64, lowered: u32) -> f64 {
 
 /// Fixes what all rounds offer. `steady_per_s` is the rate that was proven or, for want of a proof, the one to use.
 pub fn fix(capacities: &[Capacity], requested: Requested, sizes: Sizes, steady_per_s: f64) -> Rates {
-    let (smallest, largest) = extremes(capacities.iter().map(|c| c.sustained_per_s));
     let drains = capacities.iter().map(|c| c.drain_per_s);
     let steady_per_s = requested.rate_per_s.unwrap_or(steady_per_s);
     let steady_s = if sizes.steady_events > 0.0 && steady_per_s > 0.0 {
@@ -151,13 +152,41 @@ pub fn fix(capacities: &[Capacity], requested: Requested, sizes: Sizes, steady_p
         sustained_s: sizes.counted.as_secs_f64(),
         steady_per_s,
         steady_s,
-        surge: (requested.surge && smallest > 0.0 && largest >= SEPARATION * smallest).then(|| Surge {
-            base_per_s: BASE_PART * smallest,
-            peak_per_s: (smallest * largest).sqrt(),
-            base_s: sizes.base.as_secs_f64(),
-            peak_s: sizes.peak.as_secs_f64(),
-        }),
+        surge: None,
     }
+}
+
+/// The surge between these sustained capacities, if a rate separates them.
+pub fn surge(sustained_per_s: impl Iterator<Item = f64> + Clone, sizes: Sizes) -> Option<Surge> {
+    separated_by(SEPARATION, sustained_per_s, sizes)
+}
+
+/// About the surge that rounds may have which begin with these capacities.
+pub(crate) fn possible_surge(capacities: &[Capacity], requested: Requested, sizes: Sizes) -> Option<Surge> {
+    requested
+        .surge
+        .then(|| separated_by(MAY_SEPARATE, capacities.iter().map(|c| c.sustained_per_s), sizes))?
+}
+
+fn separated_by(
+    ratio: f64,
+    sustained_per_s: impl Iterator<Item = f64> + Clone,
+    sizes: Sizes,
+) -> Option<Surge> {
+    let (smallest_per_s, largest_per_s) = extremes(sustained_per_s);
+    (smallest_per_s > 0.0 && largest_per_s >= ratio * smallest_per_s).then(|| Surge {
+        base_per_s: BASE_PART * smallest_per_s,
+        peak_per_s: (smallest_per_s * largest_per_s).sqrt(),
+        base_s: sizes.base.as_secs_f64(),
+        peak_s: sizes.peak.as_secs_f64(),
+        smallest_per_s,
+        largest_per_s,
+    })
+}
+
+/// The first round, of so many, that has the surge: the last ones do, and its rates follow from those before.
+pub fn first_surge_round(rounds: u32) -> u32 {
+    rounds.saturating_sub(SURGE_ROUNDS) + 1
 }
 
 /// The closed loop by which a sustained capacity is measured, with events for a configuration whose drain ran at
@@ -177,15 +206,14 @@ pub(crate) fn sustained(drain_per_s: f64, sizes: Sizes) -> Option<PhaseSpec> {
     Some(PhaseSpec::new(PhaseKind::Sustained, offer))
 }
 
-/// The phases of a trial at these rates; the surge only where `with_surge`.
+/// The phases of a trial at these rates, with or without a surge.
 pub(crate) fn phases(
     rates: &Rates,
     capacities: &[Capacity],
     sizes: Sizes,
-    with_surge: bool,
+    surge: Option<&Surge>,
 ) -> Vec<PhaseSpec> {
     let (_, fastest_drain) = extremes(capacities.iter().map(|c| c.drain_per_s));
-    let smallest = smallest(capacities);
     let mut phases = vec![PhaseSpec::new(PhaseKind::Drain, Offer::Backlog { events: rates.drain_events })];
     phases.extend(sustained(fastest_drain, sizes));
     if rates.steady_s > 0.0 {
@@ -193,21 +221,22 @@ pub(crate) fn phases(
         let steady = Segment { rate_per_s: rates.steady_per_s, length };
         phases.push(PhaseSpec::new(PhaseKind::Steady, Offer::Schedule(vec![steady])));
     }
-    if let Some(surge) = rates.surge.as_ref().filter(|_| with_surge) {
+    if let Some(surge) = surge {
         let segment = |per_s, s| Segment { rate_per_s: per_s, length: Duration::from_secs_f64(s) };
         let base = segment(surge.base_per_s, surge.base_s);
         let offer = Offer::Schedule(vec![base, segment(surge.peak_per_s, surge.peak_s), base]);
-        phases.push(PhaseSpec { capacity_per_s: Some(smallest), ..PhaseSpec::new(PhaseKind::Surge, offer) });
+        let capacity_per_s = Some(surge.smallest_per_s);
+        phases.push(PhaseSpec { capacity_per_s, ..PhaseSpec::new(PhaseKind::Surge, offer) });
     }
     phases
 }
 
 /// How long the phases of a trial take a configuration, by their own lengths.
-pub fn length(rates: &Rates, capacity: Capacity, sizes: Sizes, with_surge: bool) -> Duration {
+pub fn length(rates: &Rates, capacity: Capacity, sizes: Sizes, surge: Option<&Surge>) -> Duration {
     let drain_s = rates.drain_events as f64 / capacity.drain_per_s.max(1.0);
     let sustained_s =
         if sizes.counted.is_zero() { 0.0 } else { (sizes.settle + sizes.counted + IN_FLIGHT).as_secs_f64() };
-    let surge_s = rates.surge.as_ref().filter(|_| with_surge).map_or(0.0, |surge| {
+    let surge_s = surge.map_or(0.0, |surge| {
         let offered = 2.0 * surge.base_s * surge.base_per_s + surge.peak_s * surge.peak_per_s;
         (2.0 * surge.base_s + surge.peak_s).max(offered / capacity.sustained_per_s.max(1.0))
     });
@@ -232,7 +261,7 @@ impl RoundLength {
         Self { plain: self.plain + by, ..self }
     }
 
-    /// How long so many last, of which the first [`SURGE_ROUNDS`] have a surge.
+    /// How long so many last, of which [`SURGE_ROUNDS`] have a surge.
     pub fn times(self, rounds: u32) -> Duration {
         self.plain * rounds + self.surge * rounds.min(SURGE_ROUNDS)
     }
@@ -269,7 +298,7 @@ mod tests {
         assert!((rates.steady_s - 3220.0 / 600.0).abs() < 1e-9, "3,220 events at 600/s");
         assert_eq!(rates.drain_events, 10_800, "1.5 s at 6,000/s, and a fifth more");
         assert!(rates.has_enough_events());
-        let surge = rates.surge.unwrap();
+        let surge = surge([1000.0, 3000.0].into_iter(), Sizes::MEASUREMENT).unwrap();
         assert!((surge.base_per_s - 400.0).abs() < 1e-9);
         assert!((surge.peak_per_s - 1732.05).abs() < 0.01, "√(1,000 × 3,000)");
     }
@@ -287,10 +316,20 @@ mod tests {
 
     #[test]
     fn no_surge_where_no_rate_separates_them() {
-        assert!(fixed(&[1000.0, 1399.0]).surge.is_none());
-        assert!(fixed(&[1000.0]).surge.is_none());
+        let sizes = Sizes::MEASUREMENT;
+        let separated = |sustained: &[f64]| surge(sustained.iter().copied(), sizes).is_some();
+        assert!(separated(&[1000.0, 1400.0]));
+        assert!(!separated(&[1000.0, 1399.0]) && !separated(&[1000.0]) && !separated(&[]));
+        let kept =
+            |sustained: &[f64], requested| possible_surge(&capacities(sustained), requested, sizes).is_some();
+        assert!(kept(&[1000.0, 1200.0], REQUESTED) && !kept(&[1000.0, 1199.0], REQUESTED));
         let unwanted = Requested { surge: false, ..REQUESTED };
-        assert!(fix(&capacities(&[1000.0, 3000.0]), unwanted, Sizes::MEASUREMENT, 600.0).surge.is_none());
+        assert!(!kept(&[1000.0, 3000.0], unwanted));
+    }
+
+    #[test]
+    fn the_last_three_rounds_have_the_surge() {
+        assert_eq!([1, 3, 4, 6].map(first_surge_round), [1, 1, 2, 4]);
     }
 
     #[test]
@@ -298,7 +337,8 @@ mod tests {
         let capacities = capacities(&[1000.0, 3000.0]);
         let kinds = |sizes, with_surge| -> Vec<PhaseKind> {
             let rates = fix(&capacities, REQUESTED, sizes, 600.0);
-            phases(&rates, &capacities, sizes, with_surge).iter().map(|phase| phase.kind).collect()
+            let surge = possible_surge(&capacities, Requested { surge: with_surge, ..REQUESTED }, sizes);
+            phases(&rates, &capacities, sizes, surge.as_ref()).iter().map(|phase| phase.kind).collect()
         };
         use PhaseKind::{Drain, Steady, Surge, Sustained};
         assert_eq!(kinds(Sizes::MEASUREMENT, true), [Drain, Sustained, Steady, Surge]);

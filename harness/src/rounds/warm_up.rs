@@ -10,7 +10,7 @@ use super::settled::{Next, Settling, proven};
 use super::{TrialPlace, warmed_by_itself};
 use crate::contender::Contender;
 use crate::error::RunError;
-use crate::record::{GrowthVerdict, Pass, PassTrial, PhaseKind, Rates, Trial, WarmUp};
+use crate::record::{GrowthVerdict, Pass, PassTrial, PhaseKind, Rates, Surge, Trial, WarmUp};
 use crate::trial::phase::{Draw, Offer, PhaseSpec, plan};
 use crate::trial::{TrialRunner, TrialSpec};
 use crate::workload::Segment;
@@ -127,16 +127,17 @@ fn round_length(
     capacities: &[Capacity],
     around: Duration,
 ) -> RoundLength {
-    let of = |with_surge| -> Duration {
+    let surge = rates::possible_surge(capacities, spec.requested, spec.sizes);
+    let of = |surge: Option<&Surge>| -> Duration {
         let lengths = spec.contenders.iter().zip(capacities).map(|(contender, capacity)| {
             let own: u64 =
                 warmed_by_itself(contender, spec.worker_warm_up).iter().map(PhaseSpec::events).sum();
             let own = Duration::from_secs_f64(own as f64 / capacity.drain_per_s.max(1.0));
-            own + around + rates::length(rates, *capacity, spec.sizes, with_surge)
+            own + around + rates::length(rates, *capacity, spec.sizes, surge)
         });
         lengths.sum()
     };
-    RoundLength { plain: of(false), surge: of(true).saturating_sub(of(false)) }
+    RoundLength { plain: of(None), surge: of(surge.as_ref()).saturating_sub(of(None)) }
 }
 
 fn record(

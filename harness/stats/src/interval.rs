@@ -67,7 +67,11 @@ pub(crate) fn p_value(values: &[f64]) -> Option<f64> {
     Some(2.0 * StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?.sf(t))
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle of some values, or the mean of the two in the middle.
+///
+/// # Panics
+/// Without values.
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let upper = sorted.len() / 2;

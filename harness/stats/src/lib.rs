@@ -11,5 +11,5 @@ mod trend;
 pub use compare::{Better, Compared, compare};
 pub use growth::{DueVisible, Growth, growth};
 pub use histogram::{Durations, HIGHEST_NS, RestoreError};
-pub use interval::{ROUNDS_MIN, estimate};
+pub use interval::{ROUNDS_MIN, estimate, median};
 pub use trend::slope;

@@ -11,12 +11,13 @@ use crate::error::RunError;
 use crate::progress::Progress;
 use crate::record::file::OutputDir;
 use crate::record::{
-    Configuration, Environment, PhaseKind, RunResult, SCHEMA_VERSION, Summary, Trial, counting_rounds,
+    Configuration, Environment, PhaseKind, RunResult, SCHEMA_VERSION, Summary, Surge, Trial, counting_rounds,
 };
-use crate::rounds::rates::{self, SURGE_ROUNDS};
+use crate::rounds::rates;
 use crate::rounds::warm_up::{WarmUpSpec, WarmedUp, warm_up};
 use crate::rounds::{self, Job, Outcome, TrialPlace, Turn, in_session, warmed_by_itself};
 use crate::stack::Stack;
+use crate::stats::median;
 use crate::trial::TrialRunner;
 use crate::trial::phase::{PhaseSpec, plan};
 
@@ -92,6 +93,8 @@ struct Comparison<'a> {
     warmed: WarmedUp,
     rounds: u32,
     control: Option<ControlDrains>,
+    /// Largest ÷ smallest sustained capacity, where that is too small for a surge.
+    no_surge_at: Option<f64>,
     result: RunResult,
 }
 
@@ -128,13 +131,44 @@ impl<'a> Comparison<'a> {
             comparisons: Vec::new(),
             control: None,
         };
-        Self { setup, warmed, rounds, control, result }
+        Self { setup, warmed, rounds, control, no_surge_at: None, result }
+    }
+
+    /// What each configuration sustained in the rounds so far, its median, events/s; before the first, in the warm-up.
+    fn sustained_per_s(&self) -> Vec<f64> {
+        let of_rounds = |configuration: &Configuration| {
+            let trials = configuration.trials.iter();
+            let sustained =
+                trials.filter_map(|trial| Some(trial.phase(PhaseKind::Sustained)?.throughput_per_s));
+            let sustained: Vec<f64> = sustained.collect();
+            (!sustained.is_empty()).then(|| median(&sustained))
+        };
+        let warmed = self.warmed.capacities.iter().map(|capacity| capacity.sustained_per_s);
+        let configurations = self.result.configurations.iter().zip(warmed);
+        configurations.map(|(configuration, warmed)| of_rounds(configuration).unwrap_or(warmed)).collect()
+    }
+
+    /// Fixes the surge, before the first round that has it.
+    fn fix_surge(&mut self, round: u32) {
+        let options = self.setup.options;
+        if options.requested.surge && round == rates::first_surge_round(self.rounds) {
+            let sustained = self.sustained_per_s();
+            let surge = rates::surge(sustained.iter().copied(), options.sizes);
+            let (smallest, largest) = rates::extremes(sustained.iter().copied());
+            self.no_surge_at = surge.is_none().then_some(largest / smallest);
+            self.result.warm_up.rates.surge = surge;
+        }
+    }
+
+    /// The surge of a round, if it has one.
+    fn surge(&self, round: u32) -> Option<&Surge> {
+        self.result.warm_up.rates.surge.as_ref().filter(|_| round >= rates::first_surge_round(self.rounds))
     }
 
     /// The phases of a round's trials.
     fn phases(&self, round: u32) -> Vec<PhaseSpec> {
         let (rates, options) = (&self.warmed.record.rates, self.setup.options);
-        let mut phases = rates::phases(rates, &self.warmed.capacities, options.sizes, round <= SURGE_ROUNDS);
+        let mut phases = rates::phases(rates, &self.warmed.capacities, options.sizes, self.surge(round));
         if let Some(steady) = phases.iter_mut().find(|phase| phase.kind == PhaseKind::Steady) {
             steady.inject = options.inject;
         }
@@ -164,14 +198,11 @@ impl<'a> Comparison<'a> {
         self.save()
     }
 
-    /// Warnings that follow from the warm-up.
+    /// Warnings that follow from the warm-up and the rates.
     fn of_rates(&self) -> Vec<warnings::Seen> {
-        let (warm_up, options) = (&self.warmed.record, self.setup.options);
+        let warm_up = &self.warmed.record;
         let mut found = Vec::from_iter(warnings::not_settled(warm_up));
-        if options.requested.surge && warm_up.rates.surge.is_none() {
-            let (smallest, largest) = rates::extremes(warm_up.sustained_per_s.values().copied());
-            found.push(warnings::WarningKind::NoSurge { ratio: largest / smallest });
-        }
+        found.extend(self.no_surge_at.map(|ratio| warnings::WarningKind::NoSurge { ratio }));
         let rates = &warm_up.rates;
         if rates.steady_s > 0.0 && !rates.has_enough_events() {
             let events = rates.steady_events() as u64;
@@ -192,15 +223,15 @@ impl Job for Comparison<'_> {
     }
 
     fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError> {
+        self.fix_surge(round);
         let options = self.setup.options;
-        let with_surge = round <= SURGE_ROUNDS;
         let shared = plan(self.phases(round), options.draw, seed)?;
         let mut turns = Vec::new();
         for (key, contender) in options.contenders.iter().enumerate() {
             let mut phases = plan(warmed_by_itself(contender, options.worker_warm_up), options.draw, seed)?;
             phases.extend(shared.iter().cloned());
             let capacity = self.warmed.capacities[key];
-            let length = rates::length(&self.warmed.record.rates, capacity, options.sizes, with_surge);
+            let length = rates::length(&self.warmed.record.rates, capacity, options.sizes, self.surge(round));
             turns.push(Turn {
                 key,
                 name: format!("r{round}.{}", contender.name),
