@@ -159,13 +159,12 @@ impl Field {
         Ok(acked)
     }
 
-    /// Waits until the group has committed everything that is in the log.
+    /// Waits until the group has committed everything that is in the log, markers that come late included.
     pub(crate) async fn worked_off(&self, within: Duration) -> Result<(), Failed> {
-        let ends = self.admin.end_offsets(&self.topic).await?;
         until(within, "the group has not committed the whole log", async || {
+            let ends = self.admin.end_offsets(&self.topic).await?;
             let committed = self.admin.group_offsets(&self.group, &self.topic).await?;
-            // More where a marker came behind.
-            Ok(ends.iter().all(|(p, end)| *end == 0 || committed.get(p) >= Some(end)))
+            Ok(ends.iter().all(|(p, end)| *end == 0 || committed.get(p) == Some(end)))
         })
         .await
     }
