@@ -159,8 +159,10 @@ impl Field {
         Ok(acked)
     }
 
-    /// Waits until the group has committed everything that is in the log, markers that come late included.
+    /// Waits until the group has committed everything that is in the log, markers that come late and partitions that were added included.
     pub(crate) async fn worked_off(&self, within: Duration) -> Result<(), Failed> {
+        // Ends are asked for of the partitions that are known.
+        self.admin.describe_topic(&self.topic).await?;
         until(within, "the group has not committed the whole log", async || {
             let ends = self.admin.end_offsets(&self.topic).await?;
             let committed = self.admin.group_offsets(&self.group, &self.topic).await?;

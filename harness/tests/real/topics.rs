@@ -131,7 +131,7 @@ fn added_partitions(bed: &Bed) -> Result<(), Failed> {
         stop.store(true, Ordering::Relaxed);
         let (mut promised, past) = (load.await??, past.await??);
         let (payments, events): (u32, u32) = (promised.values().sum(), past.values().sum());
-        field.worked_off(Duration::from_secs(30)).await?;
+        field.worked_off(Duration::from_secs(60)).await?;
 
         let by_service: Vec<String> = promised.keys().cloned().collect();
         promised.extend(past);
