@@ -67,7 +67,7 @@ pub(super) struct OpenTransaction {
     partition: i32,
     /// The first offset that can't be read: the last stable offset.
     since_offset: i64,
-    /// When that was seen first, milliseconds of Unix time.
+    /// When it had been open for three seconds, milliseconds of Unix time.
     since_ms: u64,
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, oneshot};
@@ -10,10 +9,7 @@ use tokio::time::sleep;
 
 use crate::kafka::admin::Admin;
 use crate::kafka::producer::{Ack, ProduceError, Producer, ProducerConfig, ProducerError, SendError};
-use crate::kafka::{Message, Origin};
-
-/// Between two looks at how many partitions the topic has, as consumers look.
-const LOOK_EVERY: Duration = Duration::from_secs(25);
+use crate::kafka::{METADATA_MAX_AGE, Message, Origin};
 
 /// Sends messages of one topic, each to the partition of its key, and says where they lie.
 #[async_trait]
@@ -55,7 +51,7 @@ impl KafkaSender {
     /// Looks every 25 s whether the topic has got more partitions, and from then on sends to all of them. Never returns.
     pub async fn follow_topic(&self, admin: &Admin) {
         loop {
-            sleep(LOOK_EVERY).await;
+            sleep(METADATA_MAX_AGE).await;
             match admin.describe_topic(&self.topic).await {
                 Ok(found) if found.len() as i32 > self.partitions() => self.grow(found.len() as i32).await,
                 Ok(_) => {}

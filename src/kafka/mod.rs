@@ -1,6 +1,7 @@
 //! Everything that speaks Kafka.
 
 use std::fmt;
+use std::time::Duration;
 
 pub mod admin;
 mod conn;
@@ -13,6 +14,9 @@ pub mod producer;
 pub(crate) mod raw;
 
 pub use headers::{Header, Headers};
+
+/// How old what is known of a topic may be, unless told otherwise: partitions that are added are read, and sent to, no later.
+pub(crate) const METADATA_MAX_AGE: Duration = Duration::from_secs(25);
 
 /// Where a message lies in its topic's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -14,6 +14,8 @@
 
 use std::time::Duration;
 
+use crate::kafka::METADATA_MAX_AGE;
+
 pub mod assignor;
 pub(crate) mod coordinator;
 mod error;
@@ -69,7 +71,7 @@ impl GroupConfig {
             rebalance_timeout: Duration::from_secs(10),
             heartbeat_interval: Duration::from_millis(300),
             request_timeout: Duration::from_secs(5),
-            metadata_max_age: Duration::from_secs(25),
+            metadata_max_age: METADATA_MAX_AGE,
         }
     }
 }
