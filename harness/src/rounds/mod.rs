@@ -90,7 +90,9 @@ pub(crate) async fn in_session<R>(
         opened => opened?,
     };
     let (record, ended) = Box::pin(work(&session, started)).await;
-    if !keep {
+    if keep {
+        session.workspace.keep(progress).await;
+    } else {
         session.close(progress).await;
     }
     match ended {
@@ -150,6 +152,7 @@ pub(crate) async fn run(runner: &TrialRunner<'_>, seed: u64, job: &mut impl Job)
                 contender: &turn.contender,
                 place,
                 phases: &turn.phases,
+                rig: None,
             };
             let began = Instant::now();
             let trial = Box::pin(runner.trial(&spec)).await;

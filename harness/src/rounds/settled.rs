@@ -54,13 +54,14 @@ impl Settling {
 
     /// Takes a pass. `chosen` says that the rate is ours, to be lowered where it proves too high.
     pub(super) fn add(&mut self, mut pass: Pass, chosen: bool) -> Next {
-        let (before, cores) = (self.passes.last(), self.cores);
+        let (passes, cores) = (&self.passes, self.cores);
         pass.moved = pass
             .configurations
             .iter()
             .flat_map(|(name, now)| {
-                let before = before.and_then(|pass| pass.configurations.get(name));
-                moved(before, now, cores).into_iter().map(move |what| format!("{name}: {what}"))
+                let earlier: Vec<&PassTrial> =
+                    passes.iter().filter_map(|pass| pass.configurations.get(name)).collect();
+                moved(&earlier, now, cores).into_iter().map(move |what| format!("{name}: {what}"))
             })
             .collect();
         let still = !pass.moved.is_empty();
@@ -88,30 +89,38 @@ pub(super) fn proven(pass: &Pass) -> Option<f64> {
     trials.all(|trial| trial.grows == Some(false)).then_some(rate)
 }
 
+/// By which part a figure fell since the pass before, if by more than [`FELL`]. One that only came back to the lowest that it has been is no
+/// faster than it was: a single pass was slow in between.
+fn fell(earlier: &[&PassTrial], now: &PassTrial, of: fn(&PassTrial) -> Option<f64>) -> Option<f64> {
+    let (before, now) = (of(earlier.last()?)?, of(now)?);
+    let lowest = earlier.iter().filter_map(|pass| of(pass)).fold(f64::INFINITY, f64::min);
+    let came_back = (lowest * (1.0 - FELL)..=lowest * (1.0 + FELL)).contains(&now);
+    let part = 1.0 - now / before.max(f64::MIN_POSITIVE);
+    (part > FELL && !came_back).then_some(part)
+}
+
 /// What of a configuration has not settled, a phrase each.
-fn moved(before: Option<&PassTrial>, now: &PassTrial, cores: usize) -> Vec<String> {
+fn moved(earlier: &[&PassTrial], now: &PassTrial, cores: usize) -> Vec<String> {
     let mut moved = Vec::new();
     if let Some(busy) = now.jit_cores.filter(|busy| *busy >= JIT_PART * cores as f64) {
         moved.push(format!("the brokers' compilers kept {busy:.2} cores busy"));
     }
-    let Some(before) = before else {
+    let Some(before) = earlier.last() else {
         moved.push("one pass tells no change".to_owned());
         return moved;
     };
-    let fell = |before: f64, now: f64| 1.0 - now / before.max(f64::MIN_POSITIVE);
     let broker = before.broker_cpu_ns_per_event.zip(now.broker_cpu_ns_per_event);
-    if let Some(part) = broker.map(|(before, now)| fell(before, now)).filter(|part| *part > FELL) {
+    if let Some(part) = fell(earlier, now, |pass| pass.broker_cpu_ns_per_event) {
         moved.push(format!("the brokers' CPU time an event fell by {:.0} %", part * 100.0));
     }
     let response = before.response_time_ns_p50.zip(now.response_time_ns_p50);
-    let response = response.map(|(before, now)| fell(before as f64, now as f64));
-    if let Some(part) = response.filter(|part| *part > FELL) {
+    if let Some(part) = fell(earlier, now, |pass| pass.response_time_ns_p50.map(|ns| ns as f64)) {
         moved.push(format!("the median response time fell by {:.0} %", part * 100.0));
     }
     if broker.is_some() && now.offered_per_s.is_some() && response.is_none() {
         moved.push("one open loop tells no change".to_owned());
     }
-    let changed = fell(before.drain_per_s, now.drain_per_s).abs();
+    let changed = (1.0 - now.drain_per_s / before.drain_per_s.max(f64::MIN_POSITIVE)).abs();
     if broker.is_none() && response.is_none() && changed > THROUGHPUT_CHANGED {
         moved.push(format!("its drain changed by {:.0} %", changed * 100.0));
     }
@@ -162,6 +171,22 @@ mod tests {
         let p50 = |ns| PassTrial { response_time_ns_p50: Some(ns), ..CALM };
         after_calm(p50(3_200_000), Next::Pass, "median response time fell by 36 %");
         after_calm(p50(3_500_000), Next::Rounds, "");
+    }
+
+    #[test]
+    fn one_slow_pass_in_between_is_no_warm_up() {
+        let p50 = |ns| PassTrial { response_time_ns_p50: Some(ns), ..CALM };
+        let mut settling = Settling::new(2);
+        settling.add(pass(p50(5_000_000)), true);
+        settling.add(pass(p50(12_000_000)), true);
+        assert_eq!(settling.add(pass(p50(5_800_000)), true), Next::Rounds, "as low as it has been before");
+        settling.add(pass(p50(20_000_000)), true);
+        assert_eq!(
+            settling.add(pass(p50(10_000_000)), true),
+            Next::Pass,
+            "it still falls, and is not that low"
+        );
+        assert_eq!(settling.add(pass(p50(3_000_000)), true), Next::Pass, "lower than ever");
     }
 
     #[test]

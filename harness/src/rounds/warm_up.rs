@@ -56,8 +56,10 @@ pub(crate) struct Leaves {
 
 impl Limit {
     /// Whether another pass like the last one, which took `pass` of the `elapsed` time, would be too much before rounds of this length.
+    /// A surge counts for nothing here: cold programs differ by more than warm ones, and rounds that have not settled are worth less than
+    /// a surge.
     fn forbids(&self, elapsed: Duration, pass: Duration, round: RoundLength) -> bool {
-        let late = |leaves: Leaves| Instant::now() + pass + round.times(leaves.rounds) > leaves.until;
+        let late = |leaves: Leaves| Instant::now() + pass + round.plain * leaves.rounds > leaves.until;
         let ends = elapsed + pass;
         ends > self.longest || (ends > self.longest / 2 && self.leaves.is_some_and(late))
     }
@@ -224,6 +226,7 @@ async fn one(
         contender,
         place: TrialPlace { round: 0, position: 0, seed },
         phases: &phases,
+        rig: None,
     };
     let begun = Instant::now();
     let trial = runner.trial(&trial).await.map_err(|error| error.of(&contender.name))?;
