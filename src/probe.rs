@@ -23,6 +23,19 @@ pub struct Seen<'a> {
     pub origin: Origin,
 }
 
+/// One message at one consumer, from its arrival there until the processing loop was free again.
+#[derive(Clone, Copy, Debug)]
+pub struct Worked<'a> {
+    /// The consumer's name.
+    pub consumer: &'a str,
+    /// Where the message lies in the log.
+    pub origin: Origin,
+    /// From the end of the fetch that brought it until the loop took it in hand.
+    pub waited: Duration,
+    /// From then until the loop was free for the next one.
+    pub took: Duration,
+}
+
 /// Where a consumer's processing loop spends its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Activity {
@@ -56,6 +69,8 @@ pub trait Probe: Send + Sync + 'static {
     fn dead_lettered(&self, _consumer: &str, _origin: Origin, _reason: &str) {}
     /// The processing loop of `consumer` spent `spent` on `activity`.
     fn spent(&self, _consumer: &str, _activity: Activity, _spent: Duration) {}
+    /// The processing loop is free again.
+    fn worked(&self, _worked: Worked<'_>) {}
     /// `consumer` now owns exactly these partitions.
     fn assigned(&self, _consumer: &str, _partitions: &[i32]) {}
     /// `consumer` gave up what it owned, having committed; `lost` if it had to go without.
@@ -122,6 +137,9 @@ impl Probe for Both {
     }
     fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
         self.each(|probe| probe.spent(consumer, activity, spent));
+    }
+    fn worked(&self, worked: Worked<'_>) {
+        self.each(|probe| probe.worked(worked));
     }
     fn assigned(&self, consumer: &str, partitions: &[i32]) {
         self.each(|probe| probe.assigned(consumer, partitions));
@@ -195,6 +213,9 @@ mod tests {
         fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
             self.note(&format!("spent {consumer} {activity:?} {spent:?}"));
         }
+        fn worked(&self, worked: Worked<'_>) {
+            self.note(&format!("worked {} {:?} {:?}", worked.consumer, worked.waited, worked.took));
+        }
         fn assigned(&self, consumer: &str, partitions: &[i32]) {
             self.note(&format!("assigned {consumer} {partitions:?}"));
         }
@@ -243,6 +264,8 @@ mod tests {
         both.out_of_order(seen, 2);
         both.dead_lettered("c", origin, "why");
         both.spent("c", Activity::Own, Duration::from_micros(5));
+        let (waited, took) = (Duration::from_micros(7), Duration::from_micros(9));
+        both.worked(Worked { consumer: "c", origin, waited, took });
         both.assigned("c", &[1, 2]);
         both.released("c", true);
         both.committed("c", 1, 3);
@@ -262,6 +285,7 @@ mod tests {
             "out of order 3 2",
             "dead c partition 1 offset 2 why",
             "spent c Own 5µs",
+            "worked c 7µs 9µs",
             "assigned c [1, 2]",
             "released c true",
             "committed c 1 3",

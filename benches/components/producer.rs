@@ -20,8 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) fn bench(criterion: &mut Criterion, session: &Session, bed: &Bed<'_>) {
     let plan = Plan::backlog(&spec(), MANY).expect("a valid plan");
     let messages: Vec<Message> = plan
-        .events
-        .into_iter()
+        .iter()
         .map(|planned| Message {
             key: Some(planned.order_id.as_str().as_bytes().to_vec()),
             value: Some(planned.value),

@@ -29,7 +29,7 @@ enum Meets {
 
 pub(crate) fn bench(criterion: &mut Criterion, session: &Session, bed: &Bed<'_>) {
     let plan = Plan::backlog(&spec(), 1).expect("a valid plan");
-    let event = PaymentEvent::decode(Some(&plan.events[0].value)).expect("a planned event");
+    let event = plan.payment(0);
     let mut group = criterion.benchmark_group("store");
     group.throughput(Throughput::Elements(1));
     let cases =

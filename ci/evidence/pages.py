@@ -96,6 +96,16 @@ def total(result, key):
     return sum(t["verification"][key] for t in trials(result))
 
 
+def pairs_of(verification):
+    """Adjacent pairs at the place with the fewest. (`order_pairs_checked` was once their sum over the places.)"""
+    places = verification.get("order_checks") or verification["order_by_gate"]  # as it was called once
+    return min((place["pairs"] for place in places.values()), default=0)
+
+
+def pairs_checked(result):
+    return sum(pairs_of(t["verification"]) for t in trials(result))
+
+
 def phase(trial, kind):
     """The phase of a kind, or None."""
     return next((p for p in trial["phases"] if p["kind"] == kind), None)

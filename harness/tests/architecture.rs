@@ -63,7 +63,7 @@ fn arrows_point_one_way() {
     check("contender", &["stack"]);
     check("error", &["contender", "load", "measure", "record", "stack", "workload"]);
     check("progress", &[]);
-    check("workspace", &["contender", "error", "progress", "stack"]);
+    check("workspace", &["contender", "error", "measure", "progress", "stack", "verify"]);
     check(
         "trial",
         &[
@@ -110,6 +110,7 @@ fn arrows_point_one_way() {
             "stats",
             "trial",
             "verify",
+            "worker",
             "workload",
         ],
     );
@@ -201,6 +202,34 @@ fn what_is_cited_is_there() {
         }
     }
     assert!(cited > 20, "{cited} citations");
+}
+
+/// Tests that the method names for its rules are there.
+#[test]
+fn the_tests_that_hold_the_method_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut sources = String::new();
+    let mut left = ["src", "harness", "benches"].map(|name| root.join(name)).to_vec();
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                left.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let method = std::fs::read_to_string(root.join("docs/method.md")).unwrap();
+    let (_, table) = method.split_once("## Which tests hold these rules").unwrap();
+    let named: Vec<&str> = table.split('`').skip(1).step_by(2).collect();
+    assert!(named.len() > 40, "{}", named.len());
+    for test in named {
+        assert!(
+            sources.contains(&format!("fn {test}(")),
+            "docs/method.md names `{test}`, and there is no such test"
+        );
+    }
 }
 
 /// Guides by their path, and the documents at the root by their name.

@@ -15,7 +15,7 @@ use super::{ConsumerConfig, ConsumerError};
 use crate::failure::Component;
 use crate::kafka::Fetched;
 use crate::kafka::fetch::{FetchItem, Fetcher, StartAt};
-use crate::probe::{Activity, Probe};
+use crate::probe::{Activity, Probe, Worked};
 
 /// Fetched batches that wait for each partition, beside the one in hand.
 const BATCHES_AHEAD: usize = 2;
@@ -35,6 +35,8 @@ struct FetchedPartition {
     partition: i32,
     items: mpsc::Receiver<FetchItem>,
     records: VecDeque<Fetched>,
+    /// When the batch that the records are of came.
+    arrived: Instant,
     /// The offset behind the batch that the records are of, where it is not the last record's next: markers lie between.
     behind: Option<i64>,
     _task: AbortOnDropHandle<()>,
@@ -66,6 +68,7 @@ impl FetchLoops {
                 partition,
                 items,
                 records: VecDeque::new(),
+                arrived: Instant::now(),
                 behind: None,
                 _task: AbortOnDropHandle::new(task),
             });
@@ -99,7 +102,10 @@ impl FetchLoops {
         let worked = async {
             while !wind_down.is_cancelled() {
                 if let Some((index, record)) = self.at_hand(tracker, consumer, probe)? {
+                    let (arrived, begun) = (self.partitions[index].arrived, Instant::now());
                     mode.take(&record).await?;
+                    let (waited, took) = (begun.saturating_duration_since(arrived), begun.elapsed());
+                    probe.worked(Worked { consumer, origin: record.origin, waited, took });
                     self.partitions[index].step_over(tracker);
                     continue;
                 }
@@ -180,7 +186,8 @@ impl FetchedPartition {
             });
         };
         match item {
-            FetchItem::Batch { records, next_offset, .. } => {
+            FetchItem::Batch { records, next_offset, arrived, .. } => {
+                self.arrived = arrived;
                 let is_next = records.last().is_some_and(|last| last.origin.offset + 1 == next_offset);
                 self.behind = (!is_next).then_some(next_offset);
                 self.records.extend(records);

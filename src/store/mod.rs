@@ -87,8 +87,21 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// The row of one order; `None` while nothing of it was applied.
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError>;
 
-    /// All rows, by order id, for the checks of truth.
-    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError>;
+    /// Some rows by order id, those behind `after`, or the first: a page of all, so that no call is as long as a table. None means that
+    /// there are no more. Rows that change meanwhile may be seen before or after the change.
+    async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError>;
+
+    /// All rows, by order id.
+    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
+        let mut all: Vec<Delivery> = Vec::new();
+        loop {
+            let page = self.deliveries_after(all.last().map(|last| &last.order_id)).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
 
     /// All parked events, for the checks of truth.
     async fn parked(&self) -> Result<Vec<Parked>, StoreError>;

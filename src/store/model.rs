@@ -90,8 +90,9 @@ impl DeliveryStore for ModelStore {
         Ok(self.tables().rows.get(order_id).cloned())
     }
 
-    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
-        Ok(self.tables().rows.values().cloned().collect())
+    async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError> {
+        let behind = |id: &&OrderId| after.is_none_or(|after| *id > after);
+        Ok(self.tables().rows.iter().filter(|(id, _)| behind(id)).map(|(_, row)| row.clone()).collect())
     }
 
     async fn parked(&self) -> Result<Vec<Parked>, StoreError> {

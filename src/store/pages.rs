@@ -1,10 +1,11 @@
-//! Tables read whole, page by page, so that no call is as long as a table.
+//! Tables read page by page, so that no call is as long as a table.
 
 use std::future::Future;
 
 use super::row::{self, Columns};
 use super::{PAGE, Parked, StoreError, error};
 use crate::delivery::Delivery;
+use crate::event::OrderId;
 
 /// A store that brings up to [`PAGE`] rows at a time.
 pub(super) trait Pages: Sync {
@@ -12,10 +13,7 @@ pub(super) trait Pages: Sync {
     type Row: Columns + Send + Sync;
 
     /// Rows behind an order id, in the order of their ids.
-    fn deliveries_after(
-        &self,
-        order_id: &str,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+    fn rows_after(&self, order_id: &str) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 
     /// Parked events behind an order id and its last revision, in their order.
     fn parked_after(
@@ -25,22 +23,16 @@ pub(super) trait Pages: Sync {
     ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 }
 
-/// Every row, by order id. Rows that change meanwhile may be seen before or after the change.
-pub(super) async fn deliveries<S: Pages>(store: &S) -> Result<Vec<Delivery>, StoreError> {
-    let mut all: Vec<Delivery> = Vec::new();
-    loop {
-        let after = all.last().map_or("", |last| last.order_id.as_str());
-        let page = store.deliveries_after(after).await?;
-        for found in &page {
-            all.push(row::delivery(found)?);
-        }
-        if (page.len() as i64) < PAGE {
-            return Ok(all);
-        }
-    }
+/// A page of rows, by order id.
+pub(super) async fn deliveries<S: Pages>(
+    store: &S,
+    after: Option<&OrderId>,
+) -> Result<Vec<Delivery>, StoreError> {
+    let page = store.rows_after(after.map_or("", OrderId::as_str)).await?;
+    page.iter().map(row::delivery).collect()
 }
 
-/// Every parked event, by order id and revision; as [`deliveries`] otherwise.
+/// Every parked event, by order id and revision.
 pub(super) async fn parked<S: Pages>(store: &S) -> Result<Vec<Parked>, StoreError> {
     let mut all: Vec<Parked> = Vec::new();
     loop {

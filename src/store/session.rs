@@ -152,7 +152,8 @@ where
                 let apply = sqlx::query::<DB>(sql::APPLY_PARKED)
                     .bind(order)
                     .bind(error::integer(run.revision)?)
-                    .bind(Status::at(run.revision).as_str());
+                    .bind(Status::at(run.revision).as_str())
+                    .bind(error::integer(run.added)?);
                 apply.execute(&mut *transaction).await.map_err(failed)?;
                 revision = run.revision;
             }
@@ -169,24 +170,25 @@ where
 
     /// Goes along a page of parked events, sorted by their first revision.
     fn follow(mut revision: Revision, page: &[DB::Row]) -> Result<Run, StoreError> {
+        let mut added = 0;
         for row in page {
             let first = error::revision(row.try_get(0).map_err(DB::sorted)?)?;
             let last = error::revision(row.try_get(1).map_err(DB::sorted)?)?;
             match decide(revision, first, last) {
-                Decision::Apply { .. } => revision = last,
+                Decision::Apply { added: events } => (revision, added) = (last, added + events),
                 Decision::Ignore => {}
-                Decision::Park => {
-                    return Ok(Run { revision, meets_gap: true });
-                }
+                Decision::Park => return Ok(Run { revision, added, meets_gap: true }),
             }
         }
-        Ok(Run { revision, meets_gap: false })
+        Ok(Run { revision, added, meets_gap: false })
     }
 }
 
 /// How far a page of parked events brings a row.
 struct Run {
     revision: Revision,
+    /// Events that it brings.
+    added: u32,
     meets_gap: bool,
 }
 

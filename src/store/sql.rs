@@ -2,6 +2,9 @@
 //!
 //! `before` is the revision just before the message, first − 1: comparing `revision >= before` in place of
 //! `revision + 1 >= first` cannot overflow.
+//!
+//! `applied` grows by the events that a message brings, less those that the row holds already. It never follows from the revision: a guard
+//! that let a message pass over a gap, or twice, would leave the two unequal.
 
 /// The guard for a message that starts at revision 1, which no row can be too far behind for.
 pub(super) const APPLY_FIRST: &str = "
@@ -9,7 +12,9 @@ INSERT INTO deliveries AS d
   (order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset)
 VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (order_id) DO UPDATE SET
-  revision = excluded.revision, applied = d.applied + (excluded.revision - d.revision), status = excluded.status,
+  revision = excluded.revision,
+  applied = d.applied + (excluded.revision - CASE WHEN d.revision < excluded.revision THEN d.revision ELSE 0 END),
+  status = excluded.status,
   amount_minor = excluded.amount_minor, currency = excluded.currency, address = excluded.address,
   log_partition = excluded.log_partition, log_offset = excluded.log_offset, updated_at = CURRENT_TIMESTAMP
 WHERE d.revision < excluded.revision
@@ -18,7 +23,9 @@ RETURNING has_parked";
 /// The guard for any other message: without a row there is nothing that it could follow. `$9` is `before`.
 pub(super) const APPLY_NEXT: &str = "
 UPDATE deliveries SET
-  revision = $2, applied = applied + ($2 - revision), status = $3, amount_minor = $4, currency = $5, address = $6,
+  revision = $2,
+  applied = applied + ($2 - CASE WHEN revision > $9 AND revision < $2 THEN revision ELSE $9 END),
+  status = $3, amount_minor = $4, currency = $5, address = $6,
   log_partition = $7, log_offset = $8, updated_at = CURRENT_TIMESTAMP
 WHERE order_id = $1 AND revision >= $9 AND revision < $2
 RETURNING has_parked";
@@ -31,10 +38,10 @@ pub(super) const LOOK: &str =
 pub(super) const PARKED_OF: &str =
     "SELECT first, last FROM parked_events WHERE order_id = $1 ORDER BY first, last LIMIT $2";
 
-/// Brings the row to the parked event that ends at `$2`; `$3` is the status there.
+/// Brings the row to the parked event that ends at `$2`; `$3` is the status there, `$4` how many events were parked up to it.
 pub(super) const APPLY_PARKED: &str = "
 UPDATE deliveries AS d SET
-  revision = p.last, applied = d.applied + (p.last - d.revision), status = $3, amount_minor = p.amount_minor,
+  revision = p.last, applied = d.applied + $4, status = $3, amount_minor = p.amount_minor,
   currency = p.currency, address = p.address, log_partition = p.log_partition, log_offset = p.log_offset,
   updated_at = CURRENT_TIMESTAMP
 FROM parked_events AS p

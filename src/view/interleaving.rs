@@ -57,8 +57,8 @@ impl DeliveryStore for TurnStore {
         turn().await;
         self.0.delivery(order_id).await
     }
-    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
-        self.0.deliveries().await
+    async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError> {
+        self.0.deliveries_after(after).await
     }
     async fn parked(&self) -> Result<Vec<Parked>, StoreError> {
         self.0.parked().await

@@ -46,14 +46,14 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// [`SendFailed`] when no further event will be accepted.
-    fn send(&mut self, index: usize, event: &Planned) -> Result<(), SendFailed>;
+    fn send(&mut self, index: usize, event: Planned) -> Result<(), SendFailed>;
 }
 
 impl<F> Sink for F
 where
-    F: FnMut(usize, &Planned) -> Result<(), SendFailed> + Send,
+    F: FnMut(usize, Planned) -> Result<(), SendFailed> + Send,
 {
-    fn send(&mut self, index: usize, event: &Planned) -> Result<(), SendFailed> {
+    fn send(&mut self, index: usize, event: Planned) -> Result<(), SendFailed> {
         self(index, event)
     }
 }
@@ -236,8 +236,10 @@ impl Sender {
         precise_sleep().map_err(LoadError::TimerSlack)?;
         let plan = self.timeline.plan(self.phase);
         let mut report = LoadReport { sent: 0, late_max_ns: 0, ended_ns: 0, cancelled: false };
-        for (index, event) in self.timeline.range(self.phase).zip(&plan.events) {
-            match self.wait(event, report.sent) {
+        for (number, index) in self.timeline.range(self.phase).enumerate() {
+            // Made before it is due, so that its making delays nothing.
+            let event = plan.event(number);
+            match self.wait(&event, report.sent) {
                 Next::Send => {}
                 Next::End => break,
                 Next::Cancelled => {
@@ -321,7 +323,7 @@ mod tests {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let sink = {
             let taken = taken.clone();
-            move |index: usize, _: &Planned| {
+            move |index: usize, _: Planned| {
                 taken.lock().unwrap().push(index);
                 Ok(())
             }
@@ -346,7 +348,7 @@ mod tests {
     async fn a_stalled_sink_shifts_no_due_time() {
         let (timeline, phase) = timeline(1_000.0, Duration::from_millis(1_000));
         let clock = timeline.clock();
-        let sink = move |index: usize, _: &Planned| {
+        let sink = move |index: usize, _: Planned| {
             if index == 100 {
                 let until = clock.now_ns() + 200 * MS;
                 while clock.now_ns() < until {
@@ -382,7 +384,7 @@ mod tests {
             let gone = Arc::new(());
             let sink = {
                 let gone = gone.clone();
-                move |_: usize, _: &Planned| {
+                move |_: usize, _: Planned| {
                     let _held = &gone;
                     Ok(())
                 }
@@ -406,7 +408,7 @@ mod tests {
     #[tokio::test]
     async fn a_failed_sink_ends_the_sender_and_says_where() {
         let (timeline, phase) = timeline(100_000.0, Duration::from_millis(1));
-        let sink = |index: usize, _: &Planned| {
+        let sink = |index: usize, _: Planned| {
             let refused = || SendFailed { index, reason: "the delivery deadline passed".into() };
             (index < 3).then_some(()).ok_or_else(refused)
         };
@@ -422,7 +424,7 @@ mod tests {
     async fn a_backlog_is_sent_at_once_and_starts_no_phase() {
         let (timeline, phase) = timeline(10.0, Duration::from_secs(100));
         let load =
-            Load::backlog(timeline.clone(), phase, |_: usize, _: &Planned| Ok(()), &CancellationToken::new());
+            Load::backlog(timeline.clone(), phase, |_: usize, _: Planned| Ok(()), &CancellationToken::new());
         let report = load.unwrap().finished().await.unwrap();
         assert_eq!((report.sent, report.late_max_ns), (1_000, 0));
         assert_eq!(timeline.started_ns(phase), None);
@@ -439,11 +441,11 @@ mod tests {
         let (most, taken) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
         let sink = {
             let (timeline, most, taken) = (timeline.clone(), most.clone(), taken.clone());
-            move |index: usize, event: &Planned| {
+            move |index: usize, event: Planned| {
                 let in_flight = index + 1 - timeline.visible_count(phase);
                 let mut most = most.lock().unwrap();
                 *most = in_flight.max(*most);
-                taken.lock().unwrap().push((event.order_id.clone(), event.revision));
+                taken.lock().unwrap().push((event.order_id, event.revision));
                 Ok(())
             }
         };

@@ -1,5 +1,7 @@
 //! The one clock of a run.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use nix::errno::Errno;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
@@ -8,12 +10,26 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     epoch_ns: u64,
+    /// The epoch on the realtime clock, in ns of Unix time.
+    epoch_unix_ns: i64,
 }
 
 impl Clock {
     /// A clock whose epoch is now.
     pub fn start() -> Self {
-        Self { epoch_ns: monotonic_ns() }
+        let epoch_ns = monotonic_ns();
+        Self { epoch_ns, epoch_unix_ns: epoch_unix_ns(epoch_ns) }
+    }
+
+    /// Nanoseconds since the epoch of a moment that another process tells by the realtime clock, in ns of Unix time; negative before it.
+    pub fn of_unix_ns(&self, unix_ns: i64) -> i64 {
+        unix_ns.saturating_sub(self.epoch_unix_ns)
+    }
+
+    /// How far the realtime clock has been set against this one since the epoch. (Where both are made faster or slower alike, as a daemon
+    /// does that keeps time, they stay together.)
+    pub fn realtime_moved_by(&self) -> Duration {
+        Duration::from_nanos(epoch_unix_ns(self.epoch_ns).abs_diff(self.epoch_unix_ns))
     }
 
     /// Nanoseconds since the epoch.
@@ -41,6 +57,17 @@ pub fn precise_sleep() -> Result<(), Errno> {
     nix::sys::prctl::set_timerslack(1)
 }
 
+/// The moment `epoch_ns` of the monotonic clock, in ns of Unix time by the realtime clock as it stands now.
+fn epoch_unix_ns(epoch_ns: u64) -> i64 {
+    let since = monotonic_ns() as i64 - epoch_ns as i64;
+    unix_ns() - since
+}
+
+/// Now by the realtime clock, in ns of Unix time; 0 before 1970.
+pub fn unix_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+}
+
 fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux always has CLOCK_MONOTONIC");
     u64::try_from(now.num_nanoseconds()).unwrap_or(0)
@@ -60,6 +87,19 @@ mod tests {
         }
         assert!(copy.now_ns() >= until);
         clock.sleep_until(0); // long gone: returns
+    }
+
+    #[test]
+    fn a_moment_of_the_realtime_clock_is_one_of_the_run() {
+        let clock = Clock::start();
+        let moved = clock.realtime_moved_by().as_nanos() as i64;
+        let (before, told, after) =
+            (clock.now_ns() as i64, clock.of_unix_ns(unix_ns()), clock.now_ns() as i64);
+        assert!(
+            (before - moved - 1_000..=after + moved + 1_000).contains(&told),
+            "{before} {told} {after}, moved {moved}"
+        );
+        assert!(clock.of_unix_ns(0) < 0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::commits::CommitSamples;
 use super::timeline::OldestNotVisible;
 use lanebench_result::LagSample;
 
@@ -19,6 +20,9 @@ pub const TICK_DEFAULT: Duration = Duration::from_millis(100);
 
 /// A broker that takes longer than this to answer has missed the tick.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// The last look at commits may take so long.
+const LAST_WITHIN: Duration = Duration::from_millis(500);
 
 /// Samples kept at most: an hour of 100 ms ticks over seven partitions. What comes after is counted as missed.
 const SAMPLES_MAX: usize = 1 << 18;
@@ -58,6 +62,8 @@ impl LagGauge {
 pub struct LagSeries {
     /// The samples, tick by tick, each tick by partition.
     pub samples: Vec<LagSample>,
+    /// What the group had committed by then.
+    pub commits: CommitSamples,
     /// Ticks without a sample: the broker failed or was slow, the machine was, or the memory bound was reached.
     pub missed: u64,
     /// The last failure, if there was one.
@@ -131,7 +137,13 @@ impl<S: OffsetSource> Sampling<S> {
             };
             let (at, sampled) = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return self.series,
+                () = cancel.cancelled() => {
+                    // What is committed by now is in it. One that takes long is left out.
+                    if let Ok(Ok(committed)) = timeout(LAST_WITHIN, self.source.committed()).await {
+                        self.commits(&committed);
+                    }
+                    return self.series;
+                }
                 step = step => step,
             };
             // Skipped ticks fall on multiples of the tick, so the gap tells how many there were.
@@ -157,9 +169,14 @@ impl<S: OffsetSource> Sampling<S> {
         self.series.last_error = Some(why);
     }
 
+    fn commits(&mut self, committed: &BTreeMap<i32, i64>) {
+        self.series.commits.push(self.oldest.timeline().clock().now_ns(), committed);
+    }
+
     async fn sample(&mut self) -> Result<Vec<LagSample>, S::Error> {
         // Commits first: read the other way round, a commit in between could make the lag negative.
         let committed = self.source.committed().await?;
+        self.commits(&committed);
         let ends = self.source.end_offsets().await?;
         let now_ns = self.oldest.timeline().clock().now_ns();
         let sample = |(partition, end): (i32, i64)| LagSample {

@@ -2,6 +2,7 @@
 
 pub mod bottleneck;
 pub mod clock;
+pub mod commits;
 pub mod gc_log;
 pub mod lag;
 pub mod noise;

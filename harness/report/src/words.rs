@@ -200,6 +200,8 @@ fn order(v: &Verification) -> String {
     }
     if v.order_violations == 0 {
         let names: Vec<&str> = places.iter().map(|(name, _)| *name).collect();
+        // As many as the place with the fewest.
+        let pairs = count(places.iter().map(|(_, place)| place.pairs).min().unwrap_or(worst.pairs));
         return format!("{violations} in {pairs} adjacent pairs, each checked at {}", names.join(", "));
     }
     let said: Vec<String> = places
@@ -298,6 +300,17 @@ pub(super) fn what_failed(v: &Verification) -> String {
     if let Some(api) = v.api.filter(|api| api.mismatches > 0) {
         let asked = count(api.deliveries + api.histories);
         wrong.push(format!("the API was wrong in {} of {asked} answers", count(api.mismatches)));
+    }
+    for (kind, words) in [
+        ("applied-twice", "applied twice"),
+        ("content", "with another content than was sent"),
+        ("row", "that contradict their row or the log"),
+        ("offset", "committed before its work or not at all"),
+        ("unexpected", "that nobody sent"),
+    ] {
+        if let Some(found) = v.findings_by_kind.get(kind) {
+            wrong.push(format!("{} {words}", counted(*found, "finding", "findings")));
+        }
     }
     if v.parked > 0 {
         wrong.push(format!("{} left parked", counted(v.parked, "event", "events")));
@@ -426,6 +439,9 @@ pub fn sum<'a>(verifications: impl Iterator<Item = &'a Verification>) -> Verific
         sum.order_violations += v.order_violations;
         sum.view_mismatches += v.view_mismatches;
         sum.views_checked += v.views_checked;
+        sum.writes_counted += v.writes_counted;
+        sum.contents_checked += v.contents_checked;
+        sum.offsets_checked += v.offsets_checked;
         if let Some(api) = v.api {
             let at = sum.api.get_or_insert_default();
             at.deliveries += api.deliveries;
@@ -434,6 +450,9 @@ pub fn sum<'a>(verifications: impl Iterator<Item = &'a Verification>) -> Verific
             at.retried += api.retried;
         }
         sum.findings_total += v.findings_total;
+        for (kind, count) in &v.findings_by_kind {
+            *sum.findings_by_kind.entry(kind.clone()).or_default() += count;
+        }
         sum.passed &= v.passed;
         for (place, c) in &v.order_checks {
             let at = sum.order_checks.entry(place.clone()).or_default();

@@ -107,6 +107,9 @@ pub struct Phase {
     /// What was broken meanwhile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// Time in which an event was at hand, its consumer was free, and nothing was done; none where consumers don't tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unexplained: Option<Unexplained>,
     /// What the components used.
     pub resources: Vec<Resource>,
     /// What held it back.
@@ -119,6 +122,17 @@ pub struct Phase {
     /// The worker's part, where it is a process of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerPhase>,
+}
+
+/// Time that no event explains (docs/method.md, "Time").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unexplained {
+    /// Events that were worked on.
+    pub events: u64,
+    /// The time an event, on average.
+    pub mean_ns: f64,
+    /// The longest.
+    pub longest_ns: u64,
 }
 
 /// A stretch of one rate.
@@ -189,6 +203,10 @@ pub struct Outside {
     pub lasted_ms: Option<f64>,
     /// committed − due, of an open loop.
     pub response_time_ns: Option<Distribution>,
+    /// row written − due, of an open loop, by the database's own clock: without the wait for a commit and for its sample, and before the
+    /// row's transaction ends and the status is shown. Null where clocks could not be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_time_ns: Option<Distribution>,
 }
 
 /// The stages between the milestones due, sent, acked, fetched, stored, visible.
@@ -316,9 +334,9 @@ pub struct Verification {
     pub resent: u64,
     /// The same offset again at a consumer.
     pub redelivered: u64,
-    /// Adjacent pairs of one order that were compared, over log, consumer and row.
+    /// Adjacent pairs of one order that were compared, at the place with the fewest.
     pub order_pairs_checked: u64,
-    /// Pairs found in the wrong order.
+    /// Pairs found in the wrong order, at the place with most of them.
     pub order_violations: u64,
     /// The same two figures by place: `log`, `consumer`, `row`.
     #[serde(alias = "order_by_gate")]
@@ -327,6 +345,15 @@ pub struct Verification {
     pub view_mismatches: u64,
     /// Orders whose view was compared.
     pub views_checked: u64,
+    /// Writes of rows, as the database counted them.
+    #[serde(default)]
+    pub writes_counted: u64,
+    /// Of those, writes whose content was compared with what was sent.
+    #[serde(default)]
+    pub contents_checked: u64,
+    /// Of those, writes of which it was compared when they were made and when the offset of their event was seen committed.
+    #[serde(default)]
+    pub offsets_checked: u64,
     /// What was asked of the REST API, where events were sent through it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<ApiCount>,
@@ -336,6 +363,9 @@ pub struct Verification {
     pub findings: Vec<Finding>,
     /// All findings, those left out included.
     pub findings_total: u64,
+    /// The same by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub findings_by_kind: BTreeMap<String, u64>,
 }
 
 /// What was asked of the REST API, and what of it was wrong.
@@ -364,8 +394,8 @@ pub struct OrderCount {
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// `lost`, `unfinished`, `order`, `split-order`, `row`, `view`, `api`, `unexpected`, `parked`,
-    /// `dead-lettered`, `nothing-checked`.
+    /// `lost`, `unfinished`, `order`, `split-order`, `applied-twice`, `content`, `row`, `view`, `api`, `offset`, `unexpected`,
+    /// `parked`, `dead-lettered`, `nothing-checked`.
     pub kind: String,
     /// The order; empty where the finding is about none.
     pub order_id: String,

@@ -19,6 +19,7 @@ mod out;
 mod place;
 pub mod report;
 pub mod secret;
+pub mod selftest;
 pub mod serve;
 mod servers;
 pub mod stack;
@@ -48,6 +49,7 @@ Examples:
   lanebench compare --configs 1p1c,3p1c,3p3c  any partitions and consumers
   lanebench compare --key none                a negative control: exit code 3
   lanebench gate --baseline main              did this tree's worker get worse?
+  lanebench selftest                          can the harness be believed?
   lanebench serve                             the service on http://127.0.0.1:8080
   lanebench report reports/latest             renders a report again
 
@@ -75,6 +77,8 @@ enum Command {
     Gate(Box<gate::GateArgs>),
     /// Render a saved result again, or lay two beside each other
     Report(report::ReportArgs),
+    /// Test the harness itself: are planted faults named, and is the clock right?
+    Selftest(Box<selftest::SelftestArgs>),
     /// Serve payments and deliveries over HTTP
     Serve(Box<serve::ServeArgs>),
     /// See what a stack needs, or hold one up
@@ -122,8 +126,9 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Compare(args) => compare::run(*args, cancel).await,
             Command::Completions(args) => completions::run(&args),
-            Command::Gate(args) => gate::run(*args, cancel).await,
+            Command::Gate(args) => Box::pin(gate::run(*args, cancel)).await,
             Command::Report(args) => report::run(&args),
+            Command::Selftest(args) => selftest::run(*args, cancel).await,
             Command::Serve(args) => serve::run(*args, cancel).await,
             Command::Stack(args) => stack::run(args, cancel).await,
             Command::Worker(args) => worker::run(args, cancel).await,

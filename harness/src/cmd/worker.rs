@@ -75,6 +75,9 @@ pub struct WorkerArgs {
     /// Make it worse on purpose; see the documentation of `worker::handicap`.
     #[arg(long, value_delimiter = ',', hide = true)]
     handicap: Vec<Handicap>,
+    /// Append which events had a planted fault to this file, a line of JSON each
+    #[arg(long, hide = true)]
+    planted: Option<PathBuf>,
 }
 
 impl WorkerArgs {
@@ -118,6 +121,7 @@ impl WorkerArgs {
             reader: self.reader.into(),
             run_file: self.run_file,
             handicaps: self.handicap,
+            planted: self.planted,
         })
     }
 }

@@ -98,6 +98,7 @@ impl<'a> Drains<'a> {
             contender: &contender,
             place: TrialPlace { round: self.begun, position: 1, seed },
             phases: &phases,
+            rig: None,
         };
         let runner = self.session.runner(OPTIONS, self.stack, &(), &self.cancel);
         let trial = Box::pin(runner.trial(&spec)).await?;

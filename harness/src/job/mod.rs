@@ -4,7 +4,8 @@
 //! ```text
 //! compare ─┐
 //! gate ────┼─▶ rounds (warm-up, rates, trials in random order) ─▶ trial (phases, checks) ─▶ workspace
-//! drain ───┘
+//! drain ───┤
+//! selftest ┘
 //! ```
 
 pub mod compare;
@@ -13,5 +14,6 @@ pub mod drain;
 pub(crate) mod environment;
 pub mod gate;
 pub mod options;
+pub mod selftest;
 pub mod summary;
 pub mod warnings;

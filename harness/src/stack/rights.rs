@@ -105,13 +105,15 @@ fn with_brokers(refusal: Refusal, brokers: usize) -> Refusal {
     }
 }
 
-/// As the store's own `create.sql` and `schema.sql`, in small: the server itself quotes the name.
+/// As the store's own `create.sql` and `schema.sql`, and the count of writes (`workspace/audit/postgres.sql`), in small: the server itself quotes the name.
 const TRY: &str = "DO $$ BEGIN
   EXECUTE format('CREATE SCHEMA %I', current_setting('payment_delivery.schema'));
   CREATE TABLE probe (id int PRIMARY KEY);
+  CREATE FUNCTION probe() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+  CREATE TRIGGER probe AFTER INSERT ON probe FOR EACH ROW EXECUTE FUNCTION probe();
 END $$";
 
-/// Makes a schema and a table in it, and takes both back.
+/// Makes a schema, a table and a trigger in it, and takes all of it back.
 pub(super) async fn postgres(options: &PgConnectOptions, run: &str) -> Result<(), Refusal> {
     let login = login(options);
     let said = |error: sqlx::Error| Refusal::of_postgres(&error, &login);

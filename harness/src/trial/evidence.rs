@@ -1,173 +1,304 @@
-//! Gathers, from the running system, what the checks of truth look at.
+//! Gathers, from the running system, what the checks of truth look at, and gives it to them piece by piece: no trial is held twice.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use payment_delivery::consumer::dead_letter_topic;
 use payment_delivery::consumer::mode::dead_letter::origin_and_reason;
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
-use payment_delivery::kafka::fetch::read_all;
+use payment_delivery::kafka::fetch::read_each;
 use payment_delivery::kafka::{Fetched, Origin};
 
 use super::inject::Extra;
 use super::process::WorkerReports;
 use super::service::{self, Client};
 use crate::error::RunError;
-use crate::load::feed::Failures;
-use crate::measure::timeline::{Event, Taken, Timeline};
+use crate::measure::commits::CommitSamples;
+use crate::measure::timeline::{Event, PhaseId, Taken, Timeline};
 use crate::record::Verification;
-use crate::verify::{self, DeadLetter, Evidence, Logged, Seen, SendOutcome, Sent};
-use crate::workspace::{RunWorkspace, TrialWorkspace};
+use crate::stats::Durations;
+use crate::verify::{
+    Checker, ContentDigest, DeadLetter, Logged, ParkWrite, PartitionEnd, RowWrite, Rules, Seen, Sent,
+};
+use crate::workspace::{Counted, CountedPark, CountedWrite, RunWorkspace, TrialWorkspace};
 
 /// How long reading one partition's whole log may take.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
+const SCAN_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Clocks of two processes of one machine are taken to agree so far.
+const CLOCKS_AGREE: Duration = Duration::from_millis(5);
 
 /// What else is known of a trial, beside what its timeline and the stack tell.
 pub(super) struct Known<'a> {
-    /// Events that were not acknowledged.
-    pub(super) failures: &'a Failures,
     /// Injected events.
     pub(super) extra: &'a [Extra],
     /// What a worker process left behind; none where consumers ran in this one.
     pub(super) reports: Option<&'a WorkerReports>,
+    /// What the group had committed when.
+    pub(super) commits: &'a CommitSamples,
     /// The REST API, where events came in by it.
     pub(super) api: Option<&'a Client>,
     /// Whether records have their order id as key.
     pub(super) keyed: bool,
 }
 
-/// Reads the log, the rows and the view, asks the API, and checks all that against what was sent and what consumers reported.
+/// What the evidence comes to.
+pub(super) struct Checked {
+    pub(super) verification: Verification,
+    /// row written − due of each phase's events, by the database's clock.
+    pub(super) written: BTreeMap<PhaseId, Durations>,
+}
+
+/// Reads rows, view and log, asks the API and the database's own count of writes, and checks all that against what was sent and what
+/// consumers reported.
 ///
 /// Must be called when the consumers have stopped.
 pub(super) async fn check(
     site: &RunWorkspace,
     trial: &TrialWorkspace,
-    timeline: &Timeline,
+    timeline: &Arc<Timeline>,
     known: Known<'_>,
-) -> Result<Verification, RunError> {
-    let Known { failures, extra, reports, api, keyed } = known;
-    let sent = sent(timeline, failures, extra);
-    let rows = site.store().deliveries().await?;
-    let orders: BTreeSet<OrderId> =
-        sent.iter().map(|s| s.order_id.clone()).chain(rows.iter().map(|r| r.order_id.clone())).collect();
-    let orders: Vec<OrderId> = orders.into_iter().collect();
-    // The view first: asked for what it lacks, the API fills it from the row.
-    let shown = trial.view().get(&orders).await?;
+) -> Result<Checked, RunError> {
+    let outside = known.reports.is_some_and(|reports| reports.taken.is_none());
     let view_evicted = trial.evicted().await?;
-    let answers = match api {
-        Some(client) => Some(service::ask(client, &orders).await?),
-        None => None,
-    };
-    let log: Vec<Logged> = scan(site, trial, &trial.topic).await?.into_iter().map(logged).collect();
-    let (deliveries, outside) = match reports {
-        None => (deliveries(timeline), false),
-        Some(WorkerReports { taken: Some(taken), .. }) => (reported(taken, &log), false),
-        Some(WorkerReports { taken: None, .. }) => (Vec::new(), true),
-    };
-    let evidence = Evidence {
-        sent,
-        log,
-        deliveries,
-        outside,
-        rows,
-        parked: site.store().parked().await?,
-        dead_letters: dead_letters(site, trial).await?,
-        view: orders.into_iter().zip(shown).collect(),
-        view_evicted,
-        api: answers,
-        keyed,
-        allow_parked: false,
-        allow_dead_letters: false,
-    };
+    let rules = Rules { keyed: known.keyed, outside, view_evicted, ..Rules::default() };
+    let mut checker = sent(rules, timeline, &known).await?;
+    known
+        .extra
+        .iter()
+        .filter(|extra| extra.poison)
+        .for_each(|extra| checker.expect_dead_letter(extra.origin));
+    // The view before the API, which fills from the row what the view lacks.
+    rows_and_view(site, trial, &mut checker).await?;
+    if let Some(client) = known.api {
+        let orders = checker.orders();
+        checker.api(service::ask(client, &orders).await?);
+    }
+    let ends = ends(site, trial).await?;
+    for end in &ends {
+        let log = |fetched: Fetched| {
+            let event = PaymentEvent::decode(fetched.message.value.as_deref()).ok();
+            let key = fetched.message.key.as_deref();
+            checker.log(&Logged { origin: fetched.origin, key, event: event.as_ref() });
+        };
+        scan(trial, &trial.topic, end, log).await?;
+        checker.end(*end);
+    }
+    match known.reports {
+        None => deliveries(timeline, &mut checker),
+        Some(WorkerReports { taken }) => {
+            taken.iter().flatten().for_each(|taken| reported(taken, &mut checker));
+        }
+    }
+    // A realtime clock that was set meanwhile says nothing of when something was done in another process.
+    let steady = timeline.clock().realtime_moved_by() <= CLOCKS_AGREE;
+    let written = counted(trial, timeline, known.commits, steady, &mut checker).await?;
+    if !outside && (steady || known.reports.is_none()) {
+        shown(timeline, known.commits, &mut checker);
+    }
+    for parked in site.store().parked().await? {
+        checker.parked(parked);
+    }
+    dead_letters(site, trial, &mut checker).await?;
     // Seconds of computing for a large trial: not on a thread that others wait for.
-    tokio::task::spawn_blocking(move || verify::verify(&evidence))
-        .await
-        .map_err(|error| RunError::Load(format!("the checker panicked: {error}")))
+    let verification = computed(move || checker.finish()).await?;
+    Ok(Checked { verification, written })
+}
+
+async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RunError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| RunError::Load(format!("the checker panicked: {error}")))
 }
 
 /// Every event handed to the producer, with its outcome.
-fn sent(timeline: &Timeline, failures: &Failures, extra: &[Extra]) -> Vec<Sent> {
-    let failures = failures.all();
-    let planned = timeline.phases().flat_map(|phase| timeline.range(phase)).filter_map(|index| {
-        timeline.passed(index).sent?;
-        let event = timeline.planned(index);
-        let outcome = match (timeline.origin(index), failures.get(&index)) {
-            (Some(origin), _) => SendOutcome::Acked(origin),
-            (None, Some(error)) => SendOutcome::Failed(error.clone()),
-            (None, None) => SendOutcome::Unresolved,
-        };
-        Some(Sent { order_id: event.order_id.clone(), revision: event.revision, outcome })
-    });
-    let injected = extra.iter().map(|e| Sent {
-        order_id: e.order_id.clone(),
-        revision: e.revision,
-        outcome: SendOutcome::Acked(e.origin),
-    });
-    planned.chain(injected).collect()
+async fn sent(rules: Rules, timeline: &Arc<Timeline>, known: &Known<'_>) -> Result<Checker, RunError> {
+    let (timeline, extra) = (Arc::clone(timeline), known.extra.to_vec());
+    computed(move || {
+        let planned = || timeline.phases().flat_map(|phase| timeline.range(phase));
+        let planned = || planned().filter(|index| timeline.passed(*index).sent.is_some());
+        let names = planned().map(|index| {
+            let event = timeline.planned(index);
+            (event.order_id, event.revision)
+        });
+        let mut checker =
+            Checker::new(rules, names.chain(extra.iter().map(|extra| (&extra.order_id, extra.revision))));
+        for index in planned() {
+            let event = timeline.planned(index);
+            let content = ContentDigest::of_event(&timeline.payment(index));
+            let (order_id, revision) = (event.order_id, event.revision);
+            checker.sent(&Sent { order_id, revision, acked: timeline.origin(index), content });
+        }
+        for Extra { order_id, revision, origin, content, poison: _ } in &extra {
+            checker.sent(&Sent { order_id, revision: *revision, acked: Some(*origin), content: *content });
+        }
+        checker
+    })
+    .await
 }
 
-fn deliveries(timeline: &Timeline) -> Vec<Seen> {
-    let journal = timeline.journal();
-    let names: Vec<Arc<str>> = journal.consumers.iter().map(|name| name.as_str().into()).collect();
-    let event = |event: Event| -> (OrderId, Revision) {
-        match event {
-            Event::Planned(index) => {
-                let planned = timeline.planned(index as usize);
-                (planned.order_id.clone(), planned.revision)
+/// Rows page by page, and what the view shows for each; then what it shows for orders without a row.
+async fn rows_and_view(
+    site: &RunWorkspace,
+    trial: &TrialWorkspace,
+    checker: &mut Checker,
+) -> Result<(), RunError> {
+    let mut after: Option<OrderId> = None;
+    loop {
+        let rows = site.store().deliveries_after(after.as_ref()).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.order_id.clone());
+        rows.iter().for_each(|row| checker.row(row));
+        view(trial, rows.iter().map(|row| row.order_id.clone()).collect(), checker).await?;
+    }
+    view(trial, checker.orders_without_view(), checker).await
+}
+
+async fn view(trial: &TrialWorkspace, orders: Vec<OrderId>, checker: &mut Checker) -> Result<(), RunError> {
+    for orders in orders.chunks(10_000) {
+        let shown = trial.view().get(orders).await?;
+        orders.iter().zip(&shown).for_each(|(id, entry)| checker.view(id, entry.as_ref()));
+    }
+    Ok(())
+}
+
+/// What consumers of this process took in hand.
+fn deliveries(timeline: &Timeline, checker: &mut Checker) {
+    let names = timeline.consumer_names();
+    timeline.read_journal(|journal| {
+        for delivery in journal.deliveries.iter() {
+            let (order_id, revision): (&OrderId, Revision) = match delivery.event {
+                Event::Planned(index) => {
+                    let planned = timeline.planned(index as usize);
+                    (planned.order_id, planned.revision)
+                }
+                Event::Unplanned(place) => {
+                    let (order_id, revision) = &journal.unplanned[place as usize];
+                    (order_id, *revision)
+                }
+            };
+            let consumer = &names[delivery.consumer as usize];
+            checker.delivery(&Seen { order_id: Some(order_id), revision, origin: delivery.origin, consumer });
+        }
+    });
+}
+
+/// What a consumer of another process says that it took in hand: the place, and the revision that it found there.
+fn reported(taken: &Taken, checker: &mut Checker) {
+    let Taken { origin, revision, consumer } = taken;
+    checker.delivery(&Seen { order_id: None, revision: *revision, origin: *origin, consumer });
+}
+
+/// What the database counted: each write of a row, and each event that was parked. Tells how long after its event was due each write came,
+/// where clocks can be compared.
+async fn counted(
+    trial: &TrialWorkspace,
+    timeline: &Timeline,
+    commits: &CommitSamples,
+    steady: bool,
+    checker: &mut Checker,
+) -> Result<BTreeMap<PhaseId, Durations>, RunError> {
+    let clock = timeline.clock();
+    let (begun, ended) = (trial.clock_offset, trial.rows.clock_offset().await?);
+    let moved = Duration::from_nanos(ended.ahead_ns.abs_diff(begun.ahead_ns));
+    let steady = steady && moved <= CLOCKS_AGREE + begun.within + ended.within;
+    let ahead_ns = begun.ahead_ns.midpoint(ended.ahead_ns);
+    let agree_ns = (CLOCKS_AGREE + moved + begun.within.max(ended.within)).as_nanos() as i64;
+    let (mut compared, mut is_whole) = (0, false);
+    let mut written: BTreeMap<PhaseId, Durations> = BTreeMap::new();
+    let counted = |counted| match counted {
+        Counted::Mark => is_whole = true,
+        Counted::Park(CountedPark { order_id, first, last, origin, content }) => {
+            checker.park(&ParkWrite { order_id: &order_id, first, last, origin, content });
+        }
+        Counted::Write(CountedWrite { order_id, before, revision, origin, content, unix_ns }) => {
+            let Some(order_id) = order_id else { return };
+            // By the place where the log has the event, not by the one that the worker names.
+            let committed_ns = checker.place(&order_id, revision).and_then(|place| commits.passed_ns(place));
+            let committed_ns = committed_ns.filter(|_| steady);
+            compared += u64::from(committed_ns.is_some());
+            let written_ns = clock.of_unix_ns(unix_ns - ahead_ns);
+            if let Some((phase, due_ns)) =
+                timeline.due(&order_id, revision).filter(|_| steady && before < revision)
+            {
+                written.entry(phase).or_default().record(written_ns - due_ns as i64);
             }
-            Event::Unplanned(place) => journal.unplanned[place as usize].clone(),
+            let after_ns = committed_ns.map(|committed_ns| written_ns - committed_ns as i64);
+            let after_commit = after_ns.filter(|after_ns| *after_ns > agree_ns);
+            let after_commit = after_commit.map(|after_ns| Duration::from_nanos(after_ns.unsigned_abs()));
+            checker.write(&RowWrite { order_id: &order_id, before, revision, origin, content, after_commit });
         }
     };
-    journal
-        .deliveries
-        .iter()
-        .map(|delivery| {
-            let (order_id, revision) = event(delivery.event);
-            let consumer = Arc::clone(&names[delivery.consumer as usize]);
-            Seen { order_id, revision, origin: delivery.origin, consumer }
-        })
-        .collect()
+    trial.rows.each_counted(counted).await?;
+    if steady {
+        checker.offsets_compared(compared);
+    }
+    if !is_whole {
+        checker.count_lost();
+    }
+    Ok(written)
 }
 
-/// What consumers of another process took in hand: they tell the place, the log which event lies there.
-fn reported(taken: &[Taken], log: &[Logged]) -> Vec<Seen> {
-    let events: HashMap<Origin, &(OrderId, Revision)> =
-        log.iter().filter_map(|logged| Some((logged.origin, logged.event.as_ref()?))).collect();
-    let seen = |taken: &Taken| {
-        let (order_id, revision) = (*events.get(&taken.origin)?).clone();
-        Some(Seen { order_id, revision, origin: taken.origin, consumer: Arc::clone(&taken.consumer) })
-    };
-    taken.iter().filter_map(seen).collect()
-}
-
-/// Every record of `topic`, from each partition's start to its end.
-async fn scan(site: &RunWorkspace, trial: &TrialWorkspace, topic: &str) -> Result<Vec<Fetched>, RunError> {
-    let (starts, ends) = (site.admin.start_offsets(topic).await?, site.admin.end_offsets(topic).await?);
-    let mut all = Vec::new();
-    for (partition, to) in ends {
-        let from = starts.get(&partition).copied().unwrap_or(0);
-        if from < to {
-            all.extend(read_all(&trial.bootstrap, topic, partition, from, to, SCAN_TIMEOUT).await?);
+/// What consumers reported visible, beside when its offset was seen committed.
+fn shown(timeline: &Timeline, commits: &CommitSamples, checker: &mut Checker) {
+    for index in timeline.phases().flat_map(|phase| timeline.range(phase)) {
+        let (Some(origin), Some(visible_ns)) = (timeline.origin(index), timeline.passed(index).visible)
+        else {
+            continue;
+        };
+        let Some(committed_ns) = commits.passed_ns(origin) else { continue };
+        let after = Duration::from_nanos(visible_ns.saturating_sub(committed_ns));
+        if after > CLOCKS_AGREE {
+            let event = timeline.planned(index);
+            checker.visible_after_commit(event.order_id, event.revision, origin, after);
         }
     }
-    Ok(all)
 }
 
-fn logged(fetched: Fetched) -> Logged {
-    let event = PaymentEvent::decode(fetched.message.value.as_deref()).ok().map(|e| (e.order_id, e.revision));
-    Logged { origin: fetched.origin, key: fetched.message.key, event }
+/// Where each partition begins and ends, and what the group has committed of it.
+async fn ends(site: &RunWorkspace, trial: &TrialWorkspace) -> Result<Vec<PartitionEnd>, RunError> {
+    let committed = site.admin.group_offsets(&trial.group, &trial.topic).await?;
+    let ends = extents(site, &trial.topic).await?.into_iter();
+    Ok(ends.map(|end| PartitionEnd { committed: committed.get(&end.partition).copied(), ..end }).collect())
 }
 
-async fn dead_letters(site: &RunWorkspace, trial: &TrialWorkspace) -> Result<Vec<DeadLetter>, RunError> {
-    let letters = scan(site, trial, &dead_letter_topic(&trial.topic)).await?;
-    let unreadable =
-        || (Origin { partition: -1, offset: -1 }, "a dead letter without our headers".to_owned());
-    Ok(letters
-        .iter()
-        .map(|letter| {
-            let (origin, reason) = origin_and_reason(letter).unwrap_or_else(unreadable);
-            DeadLetter { origin, reason }
-        })
-        .collect())
+async fn extents(site: &RunWorkspace, topic: &str) -> Result<Vec<PartitionEnd>, RunError> {
+    let (starts, ends) = (site.admin.start_offsets(topic).await?, site.admin.end_offsets(topic).await?);
+    let extent = |(partition, end)| {
+        let start = starts.get(&partition).copied().unwrap_or(0);
+        PartitionEnd { partition, start, end, committed: None }
+    };
+    Ok(ends.into_iter().map(extent).collect())
+}
+
+/// Every record of a partition, from its start to its end.
+async fn scan(
+    trial: &TrialWorkspace,
+    topic: &str,
+    end: &PartitionEnd,
+    each: impl FnMut(Fetched) + Send,
+) -> Result<(), RunError> {
+    if end.start < end.end {
+        let range = end.start..end.end;
+        read_each(&trial.bootstrap, topic, end.partition, range, SCAN_TIMEOUT, each).await?;
+    }
+    Ok(())
+}
+
+async fn dead_letters(
+    site: &RunWorkspace,
+    trial: &TrialWorkspace,
+    checker: &mut Checker,
+) -> Result<(), RunError> {
+    let topic = dead_letter_topic(&trial.topic);
+    for end in extents(site, &topic).await? {
+        let each = |letter: Fetched| {
+            let unreadable =
+                || (Origin { partition: -1, offset: -1 }, "a dead letter without our headers".to_owned());
+            let (origin, reason) = origin_and_reason(&letter).unwrap_or_else(unreadable);
+            checker.dead_letter(DeadLetter { origin, reason });
+        };
+        scan(trial, &topic, &end, each).await?;
+    }
+    Ok(())
 }

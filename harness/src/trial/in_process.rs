@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps};
 use payment_delivery::probe::Probe;
+use payment_delivery::store::DeliveryStore;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -51,20 +52,21 @@ pub(super) struct InProcessConsumers {
 }
 
 impl InProcessConsumers {
-    /// Starts the consumers, held back from fetching. Each has a connection to store and view of its own.
+    /// Starts the consumers, held back from fetching. Each has a connection to store and view of its own; `around` is put around its store.
     pub(super) async fn start(
         runtime: &ConsumerRuntime,
         place: &TrialWorkspace,
         lanes: Lanes,
         settings: &ConsumerSettings,
         probe: &Arc<dyn Probe>,
+        around: &(dyn Fn(Arc<dyn DeliveryStore>) -> Arc<dyn DeliveryStore> + Sync),
     ) -> Result<Self, RunError> {
         let (fetch_start, released) = FetchStart::held();
         let stop = CancellationToken::new();
         let mut consumers = Consumers::new(stop.clone());
         for index in 0..lanes.consumers {
             let (store, view) = (place.rows.consumer().await?, place.statuses.consumer().await?);
-            let parts = ProcessorDeps { store, view, probe: Arc::clone(probe) };
+            let parts = ProcessorDeps { store: around(store), view, probe: Arc::clone(probe) };
             let name = format!("consumer-{index}");
             let config = ConsumerConfig {
                 service_time: settings.service_time,

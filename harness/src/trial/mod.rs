@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use payment_delivery::kafka::partitioner::partition_for_key;
 use payment_delivery::probe::{Both, Probe};
+use payment_delivery::store::DeliveryStore;
 use tokio_util::sync::CancellationToken;
 
 mod consumers;
@@ -89,6 +90,22 @@ pub(crate) struct TrialSpec<'a> {
     pub(crate) contender: &'a Contender,
     pub(crate) place: TrialPlace,
     pub(crate) phases: &'a [PlannedPhase],
+    /// What is changed about it to test the harness itself.
+    pub(crate) rig: Option<&'a Rig<'a>>,
+}
+
+/// What is put around one consumer's store.
+pub(crate) type AroundStore<'a> =
+    &'a (dyn Fn(Arc<dyn DeliveryStore>, &Arc<Timeline>) -> Arc<dyn DeliveryStore> + Sync);
+
+/// What a test of the harness itself changes about a trial, and sees of it.
+pub(crate) struct Rig<'a> {
+    /// Put around each store of consumers in this process.
+    pub(crate) store: AroundStore<'a>,
+    /// The sender sleeps once, so long, at this event of the first phase.
+    pub(crate) freeze: Option<(usize, Duration)>,
+    /// Sees the timeline when all is done.
+    pub(crate) look: &'a (dyn Fn(&Timeline) + Sync),
 }
 
 /// Which place a trial has in its run.
@@ -145,7 +162,7 @@ impl<'a> TrialRunner<'a> {
     ) -> Result<Trial, RunError> {
         let timeline = Arc::new(self.timeline(spec.contender.lanes));
         // Boxed, as is what follows: nested futures of this size are more than the compiler lays out.
-        let mut consumers = Box::pin(self.consumers(spec.contender, place, &timeline)).await?;
+        let mut consumers = Box::pin(self.consumers(spec, place, &timeline)).await?;
         let service = match self.options.through {
             Through::Kafka => None,
             Through::Api => Some(Box::pin(RunningService::start(place)).await?),
@@ -156,7 +173,7 @@ impl<'a> TrialRunner<'a> {
             let phases = PhaseRunner::new(self, spec, place, &timeline, api, fetch_start, pid, cancel);
             let phases = Box::pin(phases).await?;
             let observed = Box::pin(phases.run()).await?;
-            Ok::<_, RunError>((observed, phases.failures))
+            Ok::<_, RunError>(observed)
         });
         let worked = tokio::select! {
             worked = work => worked,
@@ -168,32 +185,36 @@ impl<'a> TrialRunner<'a> {
         // However that ended, the consumers leave the group: only then can it be removed.
         let log = consumers.log_tail();
         let stopped = Box::pin(consumers.stop()).await;
-        let (observed, failures) = worked.map_err(|error| match (error, log) {
+        let observed = worked.map_err(|error| match (error, log) {
             (RunError::Joining(source), Some(log)) => RunError::NotJoined { source, log },
             (error, _) => error,
         })?;
         let reports = stopped?;
+        if let Some(rig) = spec.rig {
+            (rig.look)(&timeline);
+        }
         self.progress.phase(&format!("{}: checks of truth", spec.title));
         let known = evidence::Known {
-            failures: &failures,
             extra: &observed.extra,
             reports: reports.as_ref(),
+            commits: &observed.trial.lag.commits,
             api,
             keyed: self.options.key == Key::OrderId,
         };
-        let verification = Box::pin(evidence::check(self.workspace, place, &timeline, known)).await?;
+        let checked = Box::pin(evidence::check(self.workspace, place, &timeline, known)).await?;
         if let Some(service) = service {
             service.stop().await?;
         }
-        Ok(results::trial(spec, &timeline, observed, reports.as_ref(), verification))
+        Ok(results::trial(spec, &timeline, observed, reports.as_ref(), checked))
     }
 
     async fn consumers(
         &self,
-        contender: &Contender,
+        spec: &TrialSpec<'_>,
         place: &TrialWorkspace,
         timeline: &Arc<Timeline>,
     ) -> Result<ConsumerHandle, RunError> {
+        let contender = spec.contender;
         if let Some(command) = &contender.worker {
             let started =
                 WorkerConsumers::start(command, place, contender.lanes, contender.service_time, timeline);
@@ -205,7 +226,11 @@ impl<'a> TrialRunner<'a> {
         };
         let settings =
             ConsumerSettings { service_time: contender.service_time, commit_interval: COMMIT_INTERVAL };
-        InProcessConsumers::start(self.runtime, place, contender.lanes, &settings, &probe)
+        let around = |store| match spec.rig {
+            Some(rig) => (rig.store)(store, timeline),
+            None => store,
+        };
+        InProcessConsumers::start(self.runtime, place, contender.lanes, &settings, &probe, &around)
             .await
             .map(ConsumerHandle::InProcess)
     }

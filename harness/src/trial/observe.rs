@@ -14,7 +14,7 @@ use crate::measure::gc_log::{GcLogs, GcPauses};
 use crate::measure::lag::{self, LagSampler, LagSeries, OffsetSource};
 use crate::measure::noise::NoiseMeter;
 use crate::measure::resources::{self, CONSUMER_THREAD_PREFIX, Component, Mark, Meter, ProcessScope};
-use crate::measure::timeline::{GroupCounts, OldestNotVisible, Spent, Timeline};
+use crate::measure::timeline::{GroupCounts, OldestNotVisible, Spent, Timeline, Unexplained};
 use crate::record::{GroupEvents, Noise, Pauses, Resource};
 use crate::workspace::{Background, CONNECT_TIMEOUT, Rows, TrialWorkspace};
 
@@ -40,6 +40,7 @@ pub(super) struct TrialObserved {
 pub(super) struct PhaseMark {
     usage: Mark,
     spent: Spent,
+    unexplained: Unexplained,
     worker_cpu: Option<Duration>,
     noise: NoiseMeter,
     group: GroupCounts,
@@ -53,6 +54,8 @@ pub(super) struct PhaseObserved {
     pub(super) resources: Vec<Resource>,
     /// What the consumers spent their time on.
     pub(super) spent: Spent,
+    /// Time that no event explains.
+    pub(super) unexplained: Unexplained,
     /// CPU time of the worker's process.
     pub(super) worker_cpu: Option<Duration>,
     pub(super) noise: Noise,
@@ -89,6 +92,7 @@ impl Observer {
             usage: self.meter.mark()?,
             worker_cpu: self.worker.map(resources::cpu_time),
             spent: self.timeline.spent_snapshot(),
+            unexplained: self.timeline.unexplained(),
             noise: NoiseMeter::start()?,
             group: self.timeline.group_counts(),
             owned: self.timeline.owned(),
@@ -103,6 +107,7 @@ impl Observer {
         let (resources, noise) = (self.meter.since(&mark.usage)?, mark.noise.finish()?);
         Ok(PhaseObserved {
             spent,
+            unexplained: self.timeline.unexplained().since(&mark.unexplained),
             resources,
             worker_cpu,
             noise,

@@ -23,6 +23,8 @@ pub enum Inject {
     Duplicate,
     /// A status in the view is set back to an earlier revision.
     StaleView,
+    /// An event that the store refuses is put into the log: it has to come to the dead-letter topic; allowed, and counted.
+    Poison,
 }
 
 /// What is slowed down on purpose, to see the bottleneck's name change.

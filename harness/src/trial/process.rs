@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::in_process::FetchStart;
 use crate::contender::Lanes;
 use crate::error::RunError;
-use crate::measure::outside::{CommitSamples, Watch};
+use crate::measure::outside::Watch;
 use crate::measure::run_file::{Follower, RunFileError};
 use crate::measure::timeline::{Replay, Taken, Timeline};
 use crate::stack::worker::{Hold, WorkerCommand, WorkerProcess};
@@ -23,8 +23,6 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(10);
 pub(super) struct WorkerReports {
     /// What its consumers took in hand; none where it doesn't tell.
     pub(super) taken: Option<Vec<Taken>>,
-    /// The offsets it committed.
-    pub(super) commits: CommitSamples,
 }
 
 /// The running process of one trial. Dropping it stops it.
@@ -32,7 +30,8 @@ pub(super) struct WorkerConsumers {
     process: WorkerProcess,
     fetch_start: Option<FetchStart>,
     reader: Option<JoinHandle<Result<Vec<Taken>, RunFileError>>>,
-    watch: JoinHandle<Result<CommitSamples, AdminError>>,
+    /// Of one that doesn't tell.
+    watch: Option<JoinHandle<Result<(), AdminError>>>,
     /// Ends reader and watch.
     done: CancellationToken,
     _ended: DropGuard,
@@ -47,7 +46,6 @@ impl WorkerConsumers {
         service_time: Duration,
         timeline: &Arc<Timeline>,
     ) -> Result<Self, RunError> {
-        let admin = Admin::connect(&place.bootstrap, CONNECT_TIMEOUT).await?;
         let mut environment = place.contract()?;
         environment.push(("LANEBENCH_CONSUMERS", lanes.consumers.to_string()));
         environment.push(("LANEBENCH_SERVICE_TIME", format!("{}us", service_time.as_micros())));
@@ -56,14 +54,14 @@ impl WorkerConsumers {
         let reader = process.run_file().map(|file| {
             tokio::spawn(follow(Follower::new(file), Replay::new(Arc::clone(timeline)), done.clone()))
         });
-        let watch = Watch {
-            admin,
-            topic: place.topic.clone(),
-            group: place.group.clone(),
-            timeline: Arc::clone(timeline),
-            tells: reader.is_none(),
+        let watch = if reader.is_none() {
+            let admin = Admin::connect(&place.bootstrap, CONNECT_TIMEOUT).await?;
+            let (topic, group) = (place.topic.clone(), place.group.clone());
+            let watch = Watch { admin, topic, group, timeline: Arc::clone(timeline) };
+            Some(tokio::spawn(watch.run(done.clone())))
+        } else {
+            None
         };
-        let watch = tokio::spawn(watch.run(done.clone()));
         let fetch_start = hold.map(release_when_told);
         Ok(Self { process, fetch_start, reader, watch, _ended: done.clone().drop_guard(), done })
     }
@@ -113,9 +111,11 @@ impl WorkerConsumers {
             Some(reader) => Some(joined(reader.await)??),
             None => None,
         };
-        let commits = joined((&mut self.watch).await)??;
+        if let Some(watch) = self.watch.take() {
+            joined(watch.await)??;
+        }
         stopped?;
-        Ok(WorkerReports { taken, commits })
+        Ok(WorkerReports { taken })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use payment_delivery::probe::Activity;
 
+use super::evidence::Checked;
 use super::options::kebab;
 use super::phase::{Offer, PhaseSpec};
 use super::process::WorkerReports;
@@ -12,11 +13,10 @@ use super::run::{Observed, PhaseRun};
 use super::{COMMIT_INTERVAL, TrialSpec};
 use crate::measure::bottleneck::{self, ConsumerTime};
 use crate::measure::lag::{LagSeries, TICK_DEFAULT};
-use crate::measure::outside;
-use crate::measure::timeline::{PhaseTimes, Timeline, activity_name};
+use crate::measure::timeline::{self, PhaseId, PhaseTimes, Timeline, activity_name};
 use crate::record::{
     ConsumerShare, Distribution, Growth, GrowthVerdict, Lag, LagSample, Outside, PartitionShare, Peak, Phase,
-    Segment, Shape, Stages, Trial, Verification, WorkerPhase, WorkerProcess,
+    Segment, Shape, Stages, Trial, Unexplained, WorkerPhase, WorkerProcess,
 };
 use crate::stats::{DueVisible, Durations, growth, slope};
 use crate::verify;
@@ -30,19 +30,20 @@ const CLIMBS_FROM: f64 = 0.5;
 /// At the end of a peak, an oldest event of this age beside the commit interval is flat.
 const FLAT_UP_TO: Duration = Duration::from_millis(100);
 
-/// Puts a trial together. `verification` already says whether its numbers count.
+/// Puts a trial together. What was checked already says whether its numbers count.
 pub(super) fn trial(
     spec: &TrialSpec<'_>,
     timeline: &Timeline,
     observed: Observed,
     reports: Option<&WorkerReports>,
-    mut verification: Verification,
+    checked: Checked,
 ) -> Trial {
+    let Checked { mut verification, written } = checked;
     let Observed { phases, trial, extra: _, stuck } = observed;
     for what in &stuck {
         verify::note_unfinished(&mut verification, what);
     }
-    let of = OfTrial { spec, timeline, lag: &trial.lag, reports };
+    let of = OfTrial { spec, timeline, lag: &trial.lag, reports, written };
     let services = timeline.services_ns();
     Trial {
         round: spec.place.round,
@@ -66,6 +67,8 @@ struct OfTrial<'a> {
     lag: &'a LagSeries,
     /// What a worker process left behind.
     reports: Option<&'a WorkerReports>,
+    /// row written − due, by phase.
+    written: BTreeMap<PhaseId, Durations>,
 }
 
 impl OfTrial<'_> {
@@ -98,11 +101,12 @@ impl OfTrial<'_> {
             peak: self.peak(spec, &segments, &run, started_ns, &lag),
             lag,
             group: run.observed.group,
+            unexplained: unexplained(run.observed.unexplained),
             faults: spec.inject.iter().map(kebab).collect(),
             bottleneck: self.bottleneck(&run, started_ns, keeps_up),
             noise: run.observed.noise.clone(),
             pauses: run.observed.pauses,
-            worker: self.reports.map(|reports| self.worker(&run, reports, scheduled, started_ns, visible)),
+            worker: self.reports.map(|_| self.worker(&run, scheduled, started_ns, visible)),
             segments: if segments.len() > 1 { segments } else { Vec::new() },
             resources: run.observed.resources,
         }
@@ -269,26 +273,32 @@ impl OfTrial<'_> {
     }
 
     /// What is known of a worker that is a process of its own.
-    fn worker(
-        &self,
-        run: &PhaseRun,
-        reports: &WorkerReports,
-        scheduled: bool,
-        started_ns: u64,
-        visible: usize,
-    ) -> WorkerPhase {
+    fn worker(&self, run: &PhaseRun, scheduled: bool, started_ns: u64, visible: usize) -> WorkerPhase {
         let cpu_ns = run.observed.worker_cpu.unwrap_or_default().as_nanos() as f64;
-        let ended_ns = self.timeline.last_committed_ns(run.id, &reports.commits);
-        let response = scheduled.then(|| self.timeline.committed_response_ns(run.id, &reports.commits));
+        let ended_ns = self.timeline.last_committed_ns(run.id, &self.lag.commits);
+        let response = scheduled.then(|| self.timeline.committed_response_ns(run.id, &self.lag.commits));
         WorkerPhase {
             cpu_ns_per_event: if visible > 0 { cpu_ns / visible as f64 } else { 0.0 },
             outside: Outside {
-                tick_ms: outside::TICK.as_millis() as u64,
+                tick_ms: TICK_DEFAULT.as_millis() as u64,
                 lasted_ms: ended_ns.map(|ended_ns| ms(ended_ns.saturating_sub(started_ns))),
                 response_time_ns: response.and_then(|times| distribution(&times)),
+                written_time_ns: self
+                    .written
+                    .get(&run.id)
+                    .filter(|_| scheduled)
+                    .map(Durations::to_distribution),
             },
         }
     }
+}
+
+fn unexplained(seen: timeline::Unexplained) -> Option<Unexplained> {
+    (seen.events > 0).then(|| Unexplained {
+        events: seen.events,
+        mean_ns: seen.total.as_nanos() as f64 / seen.events as f64,
+        longest_ns: u64::try_from(seen.longest.as_nanos()).unwrap_or(u64::MAX),
+    })
 }
 
 fn ms(ns: u64) -> f64 {

@@ -16,9 +16,11 @@ use super::service::Client;
 use super::{TrialRunner, TrialSpec, throttle};
 use crate::error::RunError;
 use crate::load::feed::{self, Failures, Feed, HttpSink, ProducerSink, Ticket};
-use crate::load::{Load, LoadReport};
+use crate::load::{Load, LoadReport, SendFailed, Sink};
+use crate::measure::Clock;
 use crate::measure::timeline::{Due, PhaseId, Timeline, WaitError};
 use crate::record::PhaseKind;
+use crate::workload::Planned;
 use crate::workspace::TrialWorkspace;
 
 /// How long the consumers may take to join.
@@ -44,7 +46,7 @@ pub(super) struct PhaseRunner<'a> {
     timeline: Arc<Timeline>,
     producer: Arc<Producer<Ticket>>,
     /// Events that were not acknowledged.
-    pub(super) failures: Failures,
+    failures: Failures,
     feed: Feed,
     /// Holds the consumers back from fetching; none where nothing can.
     fetch_start: Option<FetchStart>,
@@ -74,6 +76,27 @@ pub(super) struct PhaseRun {
     pub(super) ended_ns: u64,
     /// What was seen meanwhile.
     pub(super) observed: PhaseObserved,
+}
+
+/// A feed whose sender sleeps once.
+struct Freezing {
+    feed: Feed,
+    /// Index of the event at which it does.
+    at: usize,
+    length: Duration,
+}
+
+impl Sink for Freezing {
+    fn send(&mut self, index: usize, event: Planned) -> Result<(), SendFailed> {
+        if index == self.at {
+            let clock = Clock::start();
+            let until_ns = self.length.as_nanos() as u64;
+            while clock.now_ns() < until_ns {
+                clock.sleep_until(until_ns);
+            }
+        }
+        self.feed.send(index, event)
+    }
 }
 
 impl<'a> PhaseRunner<'a> {
@@ -170,7 +193,14 @@ impl<'a> PhaseRunner<'a> {
             (Offer::Schedule(_), _) => {
                 let start_ns = self.timeline.clock().now_ns() + THREAD_START_NS;
                 let (timeline, feed) = (Arc::clone(&self.timeline), self.feed.clone());
-                self.all_sent(Load::open_loop(timeline, id, start_ns, feed, &self.cancel)?).await?
+                let load = match self.spec.rig.and_then(|rig| rig.freeze) {
+                    None => Load::open_loop(timeline, id, start_ns, feed, &self.cancel)?,
+                    Some((at, length)) => {
+                        let feed = Freezing { feed, at: timeline.range(id).start + at, length };
+                        Load::open_loop(timeline, id, start_ns, feed, &self.cancel)?
+                    }
+                };
+                self.all_sent(load).await?
             }
         };
         self.visible(id, stuck).await?;

@@ -39,6 +39,9 @@ pub enum ProcessError {
     /// What happened could not be recorded.
     #[error(transparent)]
     RunFile(#[from] RunFileError),
+    /// What is planted could not be written down.
+    #[error("the file of `--planted` can't be written: {0}")]
+    Planted(#[source] std::io::Error),
 }
 
 impl ProcessError {
@@ -53,6 +56,7 @@ impl ProcessError {
             Self::Admin(_) => "is the cluster up? `lanebench stack up` holds a local one up",
             Self::NoTopic { .. } => "create it first: a worker creates none",
             Self::NoFile { .. } => TABLES,
+            Self::Planted(_) => "name a file in a directory that can be written",
             Self::Store(StoreError::Unusable(told)) if told.contains(NO_TABLE) => TABLES,
             Self::Store(StoreError::Unusable(_)) => {
                 "check the database URL, its password, and the rights of its user: docs/external.md"

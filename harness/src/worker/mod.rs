@@ -63,6 +63,8 @@ pub struct Settings {
     pub run_file: Option<PathBuf>,
     /// What makes it worse on purpose.
     pub handicaps: Vec<Handicap>,
+    /// Where to write down which events had a planted fault, if anywhere.
+    pub planted: Option<PathBuf>,
 }
 
 /// Works until `stop`; then each consumer finishes the message in hand, commits and leaves the group.
@@ -93,12 +95,24 @@ pub async fn run(
         Some(recorder) => recorder.clone(),
         None => Arc::new(()),
     };
-    let handicaps = Handicaps::new(&settings.handicaps);
+    let handicaps = Handicaps::new(&settings, settings.planted.as_deref()).map_err(ProcessError::Planted)?;
     let probe = handicaps.probe(probe);
-    let mut consumers = Consumers::new(stop);
+    let stopped = stop.clone();
+    let mut consumers =
+        Consumers::new(if handicaps.ends_at_once() { CancellationToken::new() } else { stop });
     for (number, (store, view)) in (0..).zip(parts) {
-        let parts = ProcessorDeps { store: handicaps.store(store), view, probe: Arc::clone(&probe) };
-        consumers.start(&Handle::current(), settings.consumer(number), parts, gate.clone());
+        let (store, view) = (handicaps.store(store), handicaps.view(view));
+        let parts = ProcessorDeps { store, view, probe: Arc::clone(&probe) };
+        let mut config = settings.consumer(number);
+        config.commit_interval = handicaps.commit_interval(config.commit_interval);
+        consumers.start(&Handle::current(), config, parts, gate.clone());
+    }
+    if handicaps.ends_at_once() {
+        // Dropped as they are, they neither commit nor leave the group.
+        return match stopped.run_until_cancelled(consumers.all_ended()).await {
+            None => Ok(()),
+            Some(worked) => Ok(worked?),
+        };
     }
     let worked = consumers.all_ended().await;
     let recorded = recorder.map_or(Ok(()), |recorder| recorder.finish());

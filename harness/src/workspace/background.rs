@@ -1,13 +1,11 @@
 //! What PostgreSQL does by itself beside the work that it is given.
 
-use std::str::FromStr;
 use std::time::Duration;
 
-use payment_delivery::tls;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use payment_delivery::store::StoreError;
+use sqlx::{AssertSqlSafe, Connection as _};
 
-use super::rows::Rows;
+use super::rows::{Patience, Rows};
 
 /// Counted since the server's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +25,8 @@ const CHECKPOINTER_SINCE: i32 = 170_000;
 impl Rows {
     /// The counters of now; `None` where there is no PostgreSQL, or it doesn't tell.
     pub(crate) async fn background(&self) -> Option<Background> {
-        let Self::Postgres { url, schema, .. } = self else { return None };
-        match tokio::time::timeout(ANSWERS_WITHIN, ask(url, schema)).await {
+        let Self::Postgres { schema, .. } = self else { return None };
+        match tokio::time::timeout(ANSWERS_WITHIN, self.ask(schema)).await {
             Ok(Ok(counted)) => Some(counted),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "PostgreSQL's counters could not be read");
@@ -40,28 +38,28 @@ impl Rows {
             }
         }
     }
-}
 
-async fn ask(url: &str, schema: &str) -> Result<Background, sqlx::Error> {
-    tls::provide();
-    let mut connection: PgConnection = PgConnectOptions::from_str(url)?.connect().await?;
-    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
-        .fetch_one(&mut connection)
-        .await?;
-    let checkpoints = if version >= CHECKPOINTER_SINCE {
-        "SELECT num_timed + num_requested FROM pg_stat_checkpointer"
-    } else {
-        "SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter"
-    };
-    let checkpoints = sqlx::query_scalar(AssertSqlSafe(checkpoints)).fetch_one(&mut connection).await?;
-    let autovacuums = sqlx::query_scalar(
-        "SELECT coalesce(sum(autovacuum_count), 0)::bigint FROM pg_stat_all_tables WHERE schemaname = $1",
-    )
-    .bind(schema)
-    .fetch_one(&mut connection)
-    .await?;
-    connection.close().await?;
-    Ok(Background { checkpoints, autovacuums })
+    async fn ask(&self, schema: &str) -> Result<Background, StoreError> {
+        let failed = |error: sqlx::Error| StoreError::Unavailable(error.to_string());
+        let mut connection = self.postgres(Patience::Short).await?;
+        let version = sqlx::query_scalar("SELECT current_setting('server_version_num')::int");
+        let version: i32 = version.fetch_one(&mut connection).await.map_err(failed)?;
+        let checkpoints = if version >= CHECKPOINTER_SINCE {
+            "SELECT num_timed + num_requested FROM pg_stat_checkpointer"
+        } else {
+            "SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter"
+        };
+        let checkpoints = sqlx::query_scalar(AssertSqlSafe(checkpoints)).fetch_one(&mut connection).await;
+        let autovacuums = sqlx::query_scalar(
+            "SELECT coalesce(sum(autovacuum_count), 0)::bigint FROM pg_stat_all_tables WHERE schemaname = $1",
+        );
+        let autovacuums = autovacuums.bind(schema).fetch_one(&mut connection).await;
+        connection.close().await.map_err(failed)?;
+        Ok(Background {
+            checkpoints: checkpoints.map_err(failed)?,
+            autovacuums: autovacuums.map_err(failed)?,
+        })
+    }
 }
 
 impl Background {

@@ -18,11 +18,14 @@ use crate::error::RunError;
 use crate::progress::Progress;
 use crate::stack::StackTarget;
 
+mod audit;
 mod background;
 mod leftover;
 mod rows;
 mod statuses;
 
+use audit::ClockOffset;
+pub(crate) use audit::{Counted, CountedPark, CountedWrite};
 pub(crate) use background::Background;
 use leftover::Leftover;
 pub(crate) use rows::Rows;
@@ -75,6 +78,13 @@ impl RunWorkspace {
             }
             other => other.into(),
         })?;
+        let opened = rows.start_counting().await;
+        if opened.is_err()
+            && let Err(error) = rows.remove().await
+        {
+            tracing::warn!(%error, "schema {run_id} was not removed");
+        }
+        opened?;
         Ok(Self { target, run_id, admin, rows: Arc::new(rows), leftovers: Mutex::default() })
     }
 
@@ -83,12 +93,18 @@ impl RunWorkspace {
         self.rows.own()
     }
 
+    /// Whether the database counts writes, as it does from the start on.
+    pub(crate) async fn count_writes(&self, counts: bool) -> Result<(), RunError> {
+        self.rows.count(counts).await
+    }
+
     /// Fresh topics, group, tables and statuses for one trial.
     pub(crate) async fn trial(&self, name: &str, contender: &Contender) -> Result<TrialWorkspace, RunError> {
         let topic = format!("{}.{name}.payment-completed", self.run_id);
         let statuses = Statuses::open(&self.target.backing, format!("{}:{name}:", self.run_id)).await?;
         let evicted_before = statuses.evicted().await?;
         let trial = TrialWorkspace {
+            clock_offset: self.rows.clock_offset().await?,
             bootstrap: self.target.bootstrap.clone(),
             group: format!("{}.{name}.deliveries", self.run_id),
             topic,
@@ -135,7 +151,7 @@ impl RunWorkspace {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(self.rows.own().clear().await?)
+        self.rows.clear().await
     }
 
     /// Removes what [`Self::trial`] made. What can't be removed is tried again by [`Self::close`]: the numbers are had.
@@ -155,6 +171,16 @@ impl RunWorkspace {
                 tracing::warn!(%error, "{thing} was not removed");
                 self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
             }
+        }
+    }
+
+    /// What stays on the stack: the tables, without the triggers that count their writes.
+    pub(crate) async fn keep(self, progress: &dyn Progress) {
+        if let Err(error) = self.rows.stop_counting().await {
+            progress.warn(&format!(
+                "triggers on the tables in schema {} are left on the stack: {error}",
+                self.run_id
+            ));
         }
     }
 
@@ -184,6 +210,8 @@ pub(crate) struct TrialWorkspace {
     pub(crate) rows: Arc<Rows>,
     /// The trial's statuses.
     pub(crate) statuses: Statuses,
+    /// The database's clock beside that of this machine, as it was at the start.
+    pub(crate) clock_offset: ClockOffset,
     /// Keys that their server had evicted before.
     evicted_before: u64,
 }

@@ -10,10 +10,11 @@ use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
 use payment_delivery::store::sqlite::SqliteStore;
 use payment_delivery::store::{DeliveryStore, StoreError};
 use payment_delivery::tls;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::CONNECT_TIMEOUT;
 use crate::error::RunError;
 use crate::stack::Backing;
 
@@ -22,6 +23,15 @@ const OWN_CONNECTIONS: usize = 2;
 
 /// Of the REST API: a payment needs one for three short statements.
 const API_CONNECTIONS: usize = 8;
+
+/// How long what is asked over a connection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Seconds, waits for locks included.
+    Short,
+    /// As long as it takes: a whole table is read.
+    Long,
+}
 
 /// What the REST API keeps payments in, and asks for rows.
 type Service = (Arc<dyn PaymentLog>, Arc<dyn DeliveryStore>);
@@ -102,26 +112,54 @@ impl Rows {
         }
     }
 
+    /// Empties the tables, and forgets what was counted of their writes.
+    pub(crate) async fn clear(&self) -> Result<(), RunError> {
+        self.own().clear().await?;
+        self.count_anew().await
+    }
+
+    /// A connection beside the store's.
+    pub(super) async fn postgres(&self, patience: Patience) -> Result<PgConnection, StoreError> {
+        let failed = |error: sqlx::Error| StoreError::Unavailable(error.to_string());
+        let Self::Postgres { url, schema, .. } = self else {
+            return Err(StoreError::Unusable("these rows are not PostgreSQL's".into()));
+        };
+        tls::provide();
+        let mut options = PgConnectOptions::from_str(url).map_err(failed)?.options([("search_path", schema)]);
+        if patience == Patience::Short {
+            options = options.options([("lock_timeout", "5s"), ("statement_timeout", "8s")]);
+        }
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await;
+        let late =
+            |_| StoreError::Unavailable(format!("no connection came about within {CONNECT_TIMEOUT:?}"));
+        connected.map_err(late)?.map_err(failed)
+    }
+
+    /// The same of SQLite. To be closed by whoever opens it.
+    pub(super) async fn sqlite(&self) -> Result<SqliteConnection, StoreError> {
+        let failed = |error: sqlx::Error| StoreError::Unavailable(error.to_string());
+        let Self::Sqlite { file, .. } = self else {
+            return Err(StoreError::Unusable("these rows are not SQLite's".into()));
+        };
+        SqliteConnectOptions::new().filename(file).connect().await.map_err(failed)
+    }
+
     /// Deletes one row, as no consumer would.
     pub(crate) async fn delete(&self, order_id: &OrderId) -> Result<(), RunError> {
         const DELETE: &str = "DELETE FROM deliveries WHERE order_id = $1";
         let failed = |e: sqlx::Error| RunError::Load(format!("the row could not be deleted: {e}"));
         let deleted = match self {
-            Self::Postgres { url, schema, .. } => {
-                tls::provide();
-                let options = PgConnectOptions::from_str(url).map_err(failed)?;
-                let mut connection =
-                    options.options([("search_path", schema)]).connect().await.map_err(failed)?;
+            Self::Postgres { .. } => {
+                let mut connection = self.postgres(Patience::Short).await?;
                 let delete = sqlx::query(DELETE).bind(order_id.as_str());
                 delete.execute(&mut connection).await.map_err(failed)?.rows_affected()
             }
-            Self::Sqlite { file, .. } => {
-                let options = SqliteConnectOptions::new().filename(file);
-                let mut connection = options.connect().await.map_err(failed)?;
+            Self::Sqlite { .. } => {
+                let mut connection = self.sqlite().await?;
                 let delete = sqlx::query(DELETE).bind(order_id.as_str());
-                let deleted = delete.execute(&mut connection).await.map_err(failed)?.rows_affected();
+                let deleted = delete.execute(&mut connection).await;
                 connection.close().await.map_err(failed)?;
-                deleted
+                deleted.map_err(failed)?.rows_affected()
             }
         };
         if deleted == 1 {
@@ -132,9 +170,10 @@ impl Rows {
     }
 
     /// Removes the run's schema; a file goes with its stack.
-    pub(crate) async fn remove(&self) -> Result<(), StoreError> {
+    pub(crate) async fn remove(&self) -> Result<(), RunError> {
+        self.stop_counting().await?;
         match self {
-            Self::Postgres { own, .. } => own.drop_schema().await,
+            Self::Postgres { own, .. } => Ok(own.drop_schema().await?),
             Self::Sqlite { .. } => Ok(()),
         }
     }

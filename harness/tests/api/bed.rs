@@ -226,8 +226,8 @@ impl DeliveryStore for Switched<SqliteStore> {
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
         self.store()?.delivery(order_id).await
     }
-    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
-        self.store()?.deliveries().await
+    async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError> {
+        self.store()?.deliveries_after(after).await
     }
     async fn parked(&self) -> Result<Vec<Parked>, StoreError> {
         self.store()?.parked().await

@@ -1,6 +1,7 @@
 //! Negative controls: what is broken on the running system must be found, and named.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use lanebench::record::{Finding, RunResult, Verification};
 use libtest_mimic::Failed;
@@ -9,11 +10,12 @@ use serde_json::json;
 use crate::Case;
 use crate::bed::{Bed, check, evidence};
 use crate::compare::run;
-use crate::tools::redis_cli;
+use crate::tools::{lanebench, redis_cli, shown};
 
 pub(crate) const CASES: &[Case] = &[
     ("a reordered record is found", reorder),
     ("a status that Redis evicted is missed, and Redis named", evicted),
+    ("faults that are planted into a worker are named", planted),
 ];
 
 pub(crate) const NIGHTLY: &[Case] = &[
@@ -21,6 +23,7 @@ pub(crate) const NIGHTLY: &[Case] = &[
     ("a deleted row is found", loss),
     ("a view set back is found", stale_view),
     ("a duplicate is counted and does no harm", duplicate),
+    ("every fault that can be planted into a worker is named", all_planted),
 ];
 
 const ROOM_BYTES: u64 = 500_000;
@@ -98,6 +101,24 @@ fn evicted(bed: &Bed) -> Result<(), Failed> {
         let warned = result.warnings.iter().any(|warning| warning.code == "view-evicts");
         check(warned, format!("{:?}", result.warnings))
     })
+}
+
+/// One of each part: the store's guard, its contents, the offsets, the view.
+fn planted(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        faults_are_named(bed, &["--faults", "guard,content,commit-ahead,view-back", "--clean", "2"]).await
+    })
+}
+
+fn all_planted(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async { faults_are_named(bed, &["--clean", "4"]).await })
+}
+
+async fn faults_are_named(bed: &Bed, flags: &[&str]) -> Result<(), Failed> {
+    let mut command = lanebench(bed);
+    command.args(["selftest", "--only", "truth", "--stack", "external", "--quiet"]).args(flags);
+    let ended = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await?;
+    check(ended.status.code() == Some(0), shown(&ended))
 }
 
 fn duplicate(bed: &Bed) -> Result<(), Failed> {

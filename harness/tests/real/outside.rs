@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use lanebench::measure::outside::TICK;
+use lanebench::measure::lag::TICK_DEFAULT as TICK;
 use lanebench::record::file::{self, RESULT_FILE};
 use lanebench::record::{Phase, PhaseKind, RunResult, Trial, WorkerPhase, WorkerProcess};
 use libtest_mimic::Failed;
@@ -62,6 +62,9 @@ fn inside_and_outside(bed: &Bed) -> Result<(), Failed> {
                 inner.count == outer.count && inner.count > 1_000,
                 format!("{} and {}", inner.count, outer.count),
             )?;
+            let written = held.outside.written_time_ns.as_ref().ok_or("no row was seen written")?;
+            // Each event is a write of its own: the one write of each is counted.
+            check(written.count == inner.count, format!("{} and {}", written.count, inner.count))?;
             let drain_ms = drained.outside.lasted_ms.ok_or("the drain was never committed")?;
             let ms = |ns: u64| ns as f64 / 1e6;
             let later_ms = [
@@ -73,6 +76,7 @@ fn inside_and_outside(bed: &Bed) -> Result<(), Failed> {
                 .map(|(what, ms)| ((*what).to_owned(), json!(ms))).collect::<serde_json::Map<_, _>>(),
                 "inside": {"drain_s": drain.lasted_ms / 1e3, "p50_ms": ms(inner.p50), "p99_ms": ms(inner.p99)},
                 "outside": {"drain_s": drain_ms / 1e3, "p50_ms": ms(outer.p50), "p99_ms": ms(outer.p99)},
+                "written": {"p50_ms": ms(written.p50), "p99_ms": ms(written.p99)},
                 "events": inner.count}));
             // The drain's end is one instant: at worst it waits a whole commit interval and a whole tick, and then for two answers of
             // a busy broker. Nothing is committed before it is visible, but for a clock that is read twice.
@@ -119,7 +123,9 @@ fn java(bed: &Bed) -> Result<(), Failed> {
             check(matches!(&*drain.bottleneck.name, "unknown" | "host"), &drain.bottleneck.name)?;
             let peak = worker.peak_memory_bytes.ok_or("its memory was not measured")?;
             check(peak > 50_000_000, format!("{peak} bytes are no JVM"))?;
+            let written = phase(trial, PhaseKind::Steady)?.1.outside.written_time_ns.as_ref().ok_or("no row was seen written")?;
             kept.push(json!({"config": config, "throughput_per_s": drain.throughput_per_s, "drain_s": drain.lasted_ms / 1e3,
+                "written": {"p50_ms": written.p50 as f64 / 1e6, "p99_ms": written.p99 as f64 / 1e6},
                 "p50_ms": response.p50 as f64 / 1e6, "p99_ms": response.p99 as f64 / 1e6, "responses": response.count,
                 "acked": truth.acked, "lost": truth.lost, "pairs": truth.order_pairs_checked,
                 "violations": truth.order_violations, "cpu_us_per_event": worked.cpu_ns_per_event / 1e3,

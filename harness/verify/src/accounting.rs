@@ -1,58 +1,52 @@
 //! acked = applied + parked + dead-lettered, as sets of (order, revision); what is missing is lost.
 
+use super::Known;
 use super::findings::{Findings, Kind, Subject};
-use super::index::{Event, Index, Order};
+use super::ledger::{Event, Flag, Order, OrderNumber};
+use super::places::Holds;
 use lanebench_result::Verification;
+use payment_delivery::event::Revision;
 
-pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &mut Verification) {
-    repeats(index, verification);
-    balance(index, findings, verification);
-    parked(index, findings);
-    dead_letters(index, findings);
+pub(super) fn check(known: &Known, findings: &mut Findings, verification: &mut Verification) {
+    repeats(known, verification);
+    balance(known, findings, verification);
+    parked(known, findings);
+    dead_letters(known, findings);
 }
 
 /// Repeats are allowed, since delivery is at least once, and counted: the same event at a new offset was `resent`, the
 /// same offset again at a consumer was `redelivered`.
-fn repeats(index: &Index<'_>, verification: &mut Verification) {
-    let records = index.log.iter().filter(|(_, event, _)| event.is_some()).count();
-    let distinct = index.events.iter().filter(|e| e.logged.is_some()).count();
-    verification.resent = (records - distinct) as u64;
-
-    let mut origins: Vec<_> = index.evidence.deliveries.iter().map(|s| s.origin).collect();
-    origins.sort_unstable();
-    origins.dedup();
-    verification.redelivered = (index.evidence.deliveries.len() - origins.len()) as u64;
+fn repeats(known: &Known, verification: &mut Verification) {
+    let distinct = known.ledger.events.iter().filter(|event| event.logged().is_some()).count();
+    verification.resent = known.records - distinct as u64;
+    verification.redelivered = u64::from(known.deliveries) - known.offsets_taken;
 }
 
 /// Where each acknowledged event is now; the first that applies of: row, parked, dead letter.
 ///
-/// A row whose `applied` is below its revision skipped events, and nobody can say which: they are counted as lost here,
-/// and the order check names the row.
-fn balance(index: &Index<'_>, findings: &mut Findings, verification: &mut Verification) {
-    verification.produced = index.evidence.sent.len() as u64;
-    for order in &index.orders {
-        // What the row claims, apart from what is proven to be elsewhere.
-        let mut claimed = 0;
-        let sound = order.row.is_none_or(|row| row.applied >= row.revision);
-        for event in index.events[order.events.clone()].iter().filter(|e| e.acked.is_some()) {
+/// A row holds what a write brought into it, not whatever lies below its revision: what it passed over is lost.
+fn balance(known: &Known, findings: &mut Findings, verification: &mut Verification) {
+    let ledger = &known.ledger;
+    let written = verification.writes_counted > 0;
+    for (number, order) in (0..).zip(&ledger.orders) {
+        for (revision, event) in ledger.events_of(number) {
+            let event = &ledger.events[event as usize];
+            if event.acked().is_none() {
+                continue;
+            }
             verification.acked += 1;
-            let in_row = event.revision <= order.row_revision();
-            if in_row && (sound || !(event.parked || event.dead)) {
-                claimed += 1;
-            } else if event.parked {
+            if revision <= order.row_revision() && (event.was_written() || !written) {
+                verification.applied += 1;
+            } else if event.is(Flag::Parked) {
                 verification.parked += 1;
-            } else if event.dead {
+            } else if event.is(Flag::Dead) {
                 verification.dead_lettered += 1;
             } else {
                 verification.lost += 1;
-                let subject = Subject::event(order.id, event.revision, event.acked);
-                findings.add(Kind::Lost, subject, || lost(index, order, event));
+                let subject = Subject::event(&order.id, revision, event.acked());
+                findings.add(Kind::Lost, subject, || lost(known, number, order, revision, event));
             }
         }
-        let held =
-            if sound { claimed } else { claimed.min(order.row.map_or(0, |row| u64::from(row.applied))) };
-        verification.applied += held;
-        verification.lost += claimed - held;
     }
     if verification.acked == 0 {
         findings.add(Kind::NothingChecked, Subject::trial(), || {
@@ -65,30 +59,42 @@ fn balance(index: &Index<'_>, findings: &mut Findings, verification: &mut Verifi
     }
 }
 
-fn lost(index: &Index<'_>, order: &Order<'_>, event: &Event) -> String {
-    let place = event.acked.map(|origin| format!(" at {origin}")).unwrap_or_default();
-    let trace = match (event.logged, event.taken) {
+fn lost(known: &Known, number: OrderNumber, order: &Order, revision: Revision, event: &Event) -> String {
+    let ledger = &known.ledger;
+    let place = event.acked().map(|origin| format!(" at {origin}")).unwrap_or_default();
+    let trace = match (event.logged(), event.taken()) {
         (None, _) => "the log does not hold it either, so the broker lost it".into(),
+        (Some(_), None) if known.rules.outside => {
+            "the log holds it; who took it in hand is not seen from outside".into()
+        }
         (Some(_), None) => "the log holds it, but no consumer took it in hand".into(),
-        (Some(_), Some(delivery)) => {
-            let consumer = &index.evidence.deliveries[delivery].consumer;
+        (Some(_), Some(_)) => {
+            let consumer = &ledger.consumers[event.taken_by()];
             format!(
                 "the log holds it and consumer {consumer} took it in hand, so it was lost on the way to its row"
             )
         }
     };
+    let past = ledger.events_of(number).find_map(|(later, event)| {
+        let over = ledger.events[event as usize].written_over()?;
+        (over < revision && revision < later)
+            .then(|| format!("; its row went from revision {over} to {later} past it"))
+    });
     format!(
-        "order {} revision {} was acknowledged{place}, and no row, parked event or dead letter has it; {trace}",
-        order.id, event.revision
+        "order {} revision {revision} was acknowledged{place}, and no row, parked event or dead letter has it; {trace}{}",
+        order.id,
+        past.unwrap_or_default()
     )
 }
 
 /// What waits must be allowed to, and must have something to wait for.
-fn parked(index: &Index<'_>, findings: &mut Findings) {
-    for parked in &index.evidence.parked {
-        let row = index.order(&parked.order_id).map_or(0, |order| index.orders[order].row_revision());
+fn parked(known: &Known, findings: &mut Findings) {
+    let ledger = &known.ledger;
+    for parked in &known.parked {
+        let order = ledger.order(&parked.order_id);
+        let row = order.map_or(0, |order| ledger.orders[order as usize].row_revision());
         let waits_for_nothing = parked.first <= row.saturating_add(1);
-        if index.evidence.allow_parked && !waits_for_nothing {
+        if known.rules.allow_parked && !waits_for_nothing {
             continue;
         }
         let subject = Subject::event(&parked.order_id, parked.first, Some(parked.origin));
@@ -107,21 +113,26 @@ fn parked(index: &Index<'_>, findings: &mut Findings) {
 }
 
 /// Dead letters must be allowed, and must come from somewhere.
-fn dead_letters(index: &Index<'_>, findings: &mut Findings) {
-    for (letter, event) in index.evidence.dead_letters.iter().zip(&index.dead_letters) {
-        let event = event.map(|e| index.events[e]);
-        let known = index.at(letter.origin).is_some();
-        let subject = event.map_or(Subject::place(letter.origin), |e| {
-            Subject::event(index.orders[e.order].id, e.revision, Some(letter.origin))
+fn dead_letters(known: &Known, findings: &mut Findings) {
+    let ledger = &known.ledger;
+    for letter in &known.dead_letters {
+        let holds = ledger.places.at(letter.origin);
+        let event = match holds {
+            Some(Holds::Event(event)) => Some(event),
+            Some(Holds::Unreadable) | None => ledger.acked_at(letter.origin),
+        };
+        let named = event.map(|event| ledger.name(event));
+        let subject = named.map_or(Subject::place(letter.origin), |(id, revision)| {
+            Subject::event(id, revision, Some(letter.origin))
         });
-        if event.is_none() && !known {
+        if named.is_none() && holds.is_none() {
             findings.add(Kind::Unexpected, subject, || {
                 format!("a dead letter names {} as its place, where the log holds nothing", letter.origin)
             });
-        } else if !index.evidence.allow_dead_letters {
+        } else if !known.rules.allow_dead_letters && !known.expected_letters.contains(&letter.origin) {
             findings.add(Kind::DeadLettered, subject, || {
-                let what = event.map_or("a record that is no payment event".into(), |e| {
-                    format!("order {} revision {}", index.orders[e.order].id, e.revision)
+                let what = named.map_or("a record that is no payment event".into(), |(id, revision)| {
+                    format!("order {id} revision {revision}")
                 });
                 format!("{what} ({}) went to the dead-letter topic: {}", letter.origin, letter.reason)
             });

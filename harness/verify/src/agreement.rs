@@ -1,114 +1,111 @@
 //! Row, log and view show the same.
 
-use payment_delivery::delivery::{Delivery, Status, StatusEntry};
+use payment_delivery::delivery::Status;
 
+use super::Known;
 use super::findings::{Findings, Kind, Subject};
-use super::index::{Index, Order};
+use super::ledger::{Order, OrderNumber, RowFacts, ViewFacts};
 use lanebench_result::Verification;
 
-pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &mut Verification) {
-    for order in &index.orders {
+pub(super) fn check(known: &Known, findings: &mut Findings, verification: &mut Verification) {
+    for number in known.orders() {
+        let order = &known.ledger.orders[number as usize];
         match (order.row, order.view) {
-            (None, None) => {}
+            (None, ViewFacts::Nothing | ViewFacts::NotAsked) => {}
             // A row of which nothing was sent was reported as such; what the view has of it says nothing more.
             (Some(_), _) if !order.sent => {}
-            (row, entry) => {
-                if let Some(row) = row {
-                    itself(index, row, findings);
+            (row, view) => {
+                if let Some(row) = &row {
+                    itself(known, number, row, findings);
                 }
                 verification.views_checked += 1;
-                if let Some(message) = disagreement(index, order, row, entry) {
-                    verification.view_mismatches += 1;
-                    let (revision, origin) = match (row, entry) {
-                        (Some(row), _) => (row.revision, Some(row.origin)),
-                        (None, entry) => {
-                            let revision = entry.map_or(0, |e| e.revision);
-                            (revision, place(index, order, revision))
-                        }
-                    };
-                    findings.add(Kind::View, Subject::event(order.id, revision, origin), || message);
-                }
+                let Some(message) = disagreement(known, order, row, view) else { continue };
+                verification.view_mismatches += 1;
+                let (revision, origin) = match (row, view) {
+                    (Some(row), _) => (row.revision, Some(row.origin)),
+                    (None, ViewFacts::Shows(revision, _)) => (revision, place(known, number, revision)),
+                    (None, _) => (0, None),
+                };
+                findings.add(Kind::View, Subject::event(&order.id, revision, origin), || message);
             }
         }
     }
 }
 
 /// Where the log, or at least the acknowledgement, has a revision of an order.
-fn place(index: &Index<'_>, order: &Order<'_>, revision: u32) -> Option<payment_delivery::kafka::Origin> {
-    let events = &index.events[order.events.clone()];
-    events.iter().find(|e| e.revision == revision).and_then(|e| e.logged.or(e.acked))
+fn place(known: &Known, order: OrderNumber, revision: u32) -> Option<payment_delivery::kafka::Origin> {
+    let event = known.ledger.event(order, revision)?;
+    known.ledger.events[event as usize].place()
 }
 
-/// The row's status must be the one of its revision, and its origin the place of that event.
-fn itself(index: &Index<'_>, row: &Delivery, findings: &mut Findings) {
-    let subject = Subject::event(&row.order_id, row.revision, Some(row.origin));
-    let status = Status::at(row.revision);
+/// The row's status must be the one of its revision, its origin the place of that event, and its content that event's.
+fn itself(known: &Known, number: OrderNumber, row: &RowFacts, findings: &mut Findings) {
+    let ledger = &known.ledger;
+    let id = &ledger.orders[number as usize].id;
+    let RowFacts { revision, origin, .. } = *row;
+    let subject = Subject::event(id, revision, Some(origin));
+    let status = Status::at(revision);
     if row.status != status {
         findings.add(Kind::Row, subject, || {
             format!(
-                "the row of order {} at revision {} has status {} where {} belongs",
-                row.order_id,
-                row.revision,
+                "the row of order {id} at revision {revision} has status {} where {} belongs",
                 row.status.as_str(),
                 status.as_str()
             )
         });
     }
-    // An offset where the log has nothing, or nothing readable, was reported with its acknowledgement.
-    if let Some(Some(event)) = index.at(row.origin) {
-        let event = index.events[event];
-        let same = event.revision == row.revision && *index.orders[event.order].id == row.order_id;
-        if !same {
-            findings.add(Kind::Row, subject, || {
-                format!(
-                    "the row of order {} names {} as the place of revision {}, where the log holds {}",
-                    row.order_id,
-                    row.origin,
-                    row.revision,
-                    index.describe(row.origin)
-                )
-            });
-        }
+    if !row.says_it {
+        findings.add(Kind::Content, subject, || {
+            format!("the row of order {id} stands at revision {revision} with another content than was sent")
+        });
+    }
+    if ledger.event(number, revision).is_some_and(|event| ledger.is_elsewhere(event, origin)) {
+        findings.add(Kind::Row, subject, || {
+            format!(
+                "the row of order {id} names {origin} as the place of revision {revision}, where the log holds {}",
+                ledger.describe(origin)
+            )
+        });
     }
 }
 
 /// What is wrong between row and view, if anything.
-fn disagreement(
-    index: &Index<'_>,
-    order: &Order<'_>,
-    row: Option<&Delivery>,
-    entry: Option<&StatusEntry>,
-) -> Option<String> {
-    let id = order.id;
-    match (row, entry) {
-        (None, None) => None,
-        (None, Some(entry)) => {
-            Some(format!("the view shows order {id} at revision {}, but there is no row", entry.revision))
+fn disagreement(known: &Known, order: &Order, row: Option<RowFacts>, view: ViewFacts) -> Option<String> {
+    let id = &order.id;
+    match (row, view) {
+        (None, ViewFacts::Nothing | ViewFacts::NotAsked) => None,
+        (_, ViewFacts::Other) => {
+            Some(format!("the view answers for another order when asked for order {id}"))
         }
-        (Some(row), None) if index.evidence.view_evicted > 0 => Some(format!(
-            "the row of order {id} stands at revision {}, but the view shows nothing. Its server is full and evicted {} keys \
+        (None, ViewFacts::Shows(revision, _)) => {
+            Some(format!("the view shows order {id} at revision {revision}, but there is no row"))
+        }
+        (Some(row), ViewFacts::Nothing | ViewFacts::NotAsked) if known.rules.view_evicted > 0 => {
+            Some(format!(
+                "the row of order {id} stands at revision {}, but the view shows nothing. Its server is full and evicted {} keys \
              meanwhile, perhaps this one: raise its `maxmemory`, or set `maxmemory-policy noeviction`",
-            row.revision, index.evidence.view_evicted
-        )),
-        (Some(row), None) => Some(format!(
+                row.revision, known.rules.view_evicted
+            ))
+        }
+        (Some(row), ViewFacts::Nothing | ViewFacts::NotAsked) => Some(format!(
             "the row of order {id} stands at revision {}, but the view shows nothing, although every applied event \
              was reported visible",
             row.revision
         )),
-        (Some(row), Some(entry)) if *entry == row.status_entry() => None,
-        (Some(row), Some(entry)) if entry.order_id != row.order_id => {
-            Some(format!("the view answers for order {} when asked for order {id}", entry.order_id))
+        (Some(row), ViewFacts::Shows(revision, status))
+            if (revision, status) == (row.revision, row.status) =>
+        {
+            None
         }
-        (Some(row), Some(entry)) => {
-            let how = match entry.revision.cmp(&row.revision) {
+        (Some(row), ViewFacts::Shows(revision, status)) => {
+            let how = match revision.cmp(&row.revision) {
                 std::cmp::Ordering::Less => "behind",
                 std::cmp::Ordering::Equal => "at the same revision, but different from",
                 std::cmp::Ordering::Greater => "ahead of",
             };
             Some(format!(
-                "the view shows order {id} as {} at revision {}, {how} its row, which is {} at revision {}",
-                entry.status.as_str(),
-                entry.revision,
+                "the view shows order {id} as {} at revision {revision}, {how} its row, which is {} at revision {}",
+                status.as_str(),
                 row.status.as_str(),
                 row.revision
             ))

@@ -19,12 +19,18 @@ pub enum Kind {
     Order,
     /// One order's events lie on several partitions, which have no order among them.
     SplitOrder,
-    /// A row that contradicts itself or the log.
+    /// A row that took one event twice.
+    AppliedTwice,
+    /// A record or a row that says something else than what was sent.
+    Content,
+    /// A row that contradicts itself, its writes or the log.
     Row,
     /// The view shows something else than the row.
     View,
     /// The REST API tells something else than row or log.
     Api,
+    /// Offsets that were committed before their work was finished, or not at all.
+    Offset,
     /// Something that nobody sent, or that lies where it should not.
     Unexpected,
     /// An event still waits in the store.
@@ -42,9 +48,12 @@ impl Kind {
             Self::Lost => "lost",
             Self::Order => "order",
             Self::SplitOrder => "split-order",
+            Self::AppliedTwice => "applied-twice",
+            Self::Content => "content",
             Self::Row => "row",
             Self::View => "view",
             Self::Api => "api",
+            Self::Offset => "offset",
             Self::Unexpected => "unexpected",
             Self::Parked => "parked",
             Self::DeadLettered => "dead-lettered",
@@ -82,13 +91,13 @@ impl<'a> Subject<'a> {
 #[derive(Default)]
 pub(super) struct Findings {
     kept: BTreeMap<Kind, Vec<Finding>>,
-    total: u64,
+    counts: BTreeMap<Kind, u64>,
 }
 
 impl Findings {
     /// Counts a finding; `message` is only asked for while there is room to keep it.
     pub(super) fn add(&mut self, kind: Kind, subject: Subject<'_>, message: impl FnOnce() -> String) {
-        self.total += 1;
+        *self.counts.entry(kind).or_default() += 1;
         let kept = self.kept.entry(kind).or_default();
         if kept.len() < FINDINGS_PER_KIND {
             kept.push(Finding {
@@ -104,7 +113,12 @@ impl Findings {
 
     /// All that were counted.
     pub(super) fn total(&self) -> u64 {
-        self.total
+        self.counts.values().sum()
+    }
+
+    /// The same by kind.
+    pub(super) fn by_kind(&self) -> BTreeMap<String, u64> {
+        self.counts.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
     }
 
     /// Those that were kept, by kind, each kind as found.

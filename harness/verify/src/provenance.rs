@@ -1,159 +1,187 @@
 //! Nothing that nobody sent, and every acknowledgement true.
 
-use std::collections::HashSet;
-
-use payment_delivery::kafka::Origin;
-
-use super::evidence::SendOutcome;
+use super::Known;
+use super::content::ContentDigest;
+use super::evidence::{Logged, Seen};
 use super::findings::{Findings, Kind, Subject};
-use super::index::Index;
+use super::ledger::{Event, Flag};
+use super::places::Holds;
 
-pub(super) fn check(index: &Index<'_>, findings: &mut Findings) {
-    let dead: HashSet<Origin> = index.evidence.dead_letters.iter().map(|d| d.origin).collect();
-    acknowledgements(index, &dead, findings);
-    log(index, &dead, findings);
-    deliveries(index, findings);
-    rows(index, findings);
-    parked(index, findings);
+/// A record is an event that was sent, under its order's key, and says what was sent. One that failed or was never answered may be
+/// there: the broker can have taken it all the same.
+pub(super) fn record(known: &mut Known, record: &Logged<'_>, findings: &mut Findings) {
+    let Logged { origin, key, event } = *record;
+    let Some(event) = event else {
+        if known.ledger.places.push(origin, Holds::Unreadable) {
+            known.unreadable.push(origin);
+        }
+        return;
+    };
+    let (id, revision) = (&event.order_id, event.revision);
+    let number = known.ledger.event_or_new(id, revision);
+    if !known.ledger.places.push(origin, Holds::Event(number)) {
+        return;
+    }
+    known.records += 1;
+    let (order, _) = known.ledger.key(number);
+    let partition = known.ledger.orders[order as usize].partition.get_or_insert(origin.partition);
+    if *partition != origin.partition {
+        known.ledger.orders[order as usize].split = true;
+    }
+    if let Some(history) = known.histories.get_mut(&order) {
+        history.push((revision, origin));
+    }
+    let noted = &mut known.ledger.events[number as usize];
+    noted.logged_at(origin);
+    let subject = Subject::event(id, revision, Some(origin));
+    if !noted.is(Flag::Sent) {
+        findings.add(Kind::Unexpected, subject, || {
+            format!("the log holds order {id} revision {revision} at {origin}, which nobody sent")
+        });
+    } else if !noted.says(ContentDigest::of_event(event)) {
+        findings.add(Kind::Content, subject, || {
+            format!(
+                "the log holds order {id} revision {revision} at {origin} with another content than was sent"
+            )
+        });
+    }
+    if known.rules.keyed && key != Some(id.as_str().as_bytes()) {
+        findings.add(Kind::Unexpected, subject, || {
+            let key = key.map_or("no key".into(), |k| format!("key {:?}", String::from_utf8_lossy(k)));
+            format!("the record of order {id} revision {revision} at {origin} has {key} where its order id belongs")
+        });
+    }
+}
+
+/// A consumer may only be given what the log holds at that offset, and may report nothing else.
+pub(super) fn delivery(known: &mut Known, seen: &Seen<'_>, findings: &mut Findings) {
+    let Seen { order_id, revision, origin, consumer } = *seen;
+    let taken = known.deliveries;
+    known.deliveries += 1;
+    let by = known.ledger.consumer(consumer);
+    let first = known.ledger.places.take(origin).unwrap_or_else(|| known.taken_from_nowhere.insert(origin));
+    known.offsets_taken += u64::from(first);
+    let held = match known.ledger.places.at(origin) {
+        Some(Holds::Event(event)) => Some(event),
+        Some(Holds::Unreadable) | None => None,
+    };
+    let claimed = match order_id {
+        Some(id) => Some(known.ledger.event_or_new(id, revision)),
+        None => held.filter(|event| known.ledger.key(*event).1 == revision),
+    };
+    if let Some(event) = claimed {
+        let event = &mut known.ledger.events[event as usize];
+        event.taken_as(taken, by);
+        // Where the acknowledgement names the same wrong place, that is reported there.
+        if claimed == held || event.acked() == Some(origin) {
+            return;
+        }
+    }
+    let ledger = &known.ledger;
+    let order = order_id.or_else(|| held.map(|event| ledger.name(event).0));
+    let subject = Subject { order_id: order.map_or("", |id| id.as_str()), revision, origin: Some(origin) };
+    findings.add(Kind::Unexpected, subject, || {
+        let what = order_id.map_or(String::new(), |id| format!("order {id} "));
+        format!(
+            "consumer {consumer} reports that it was given {what}revision {revision} from {origin}, where the log holds {}",
+            ledger.describe(origin)
+        )
+    });
+}
+
+pub(super) fn check(known: &Known, findings: &mut Findings) {
+    events(known, findings);
+    unreadable(known, findings);
+    rows(known, findings);
+    parked(known, findings);
 }
 
 /// Where the broker acknowledged an event, the log must hold that event.
-fn acknowledgements(index: &Index<'_>, dead: &HashSet<Origin>, findings: &mut Findings) {
-    for (sent, &event) in index.evidence.sent.iter().zip(&index.sent) {
-        let SendOutcome::Acked(origin) = sent.outcome else {
-            continue;
-        };
-        let holds = index.at(origin);
+fn events(known: &Known, findings: &mut Findings) {
+    let ledger = &known.ledger;
+    for (number, event) in (0..).zip(&ledger.events) {
+        let Some(origin) = event.acked() else { continue };
+        let holds = ledger.places.at(origin);
         // An unreadable record is still the acknowledged one if it went to the dead letters from there.
-        if holds == Some(Some(event)) || (holds == Some(None) && dead.contains(&origin)) {
+        let letter = holds == Some(Holds::Unreadable) && known.dead.contains(&origin);
+        if holds == Some(Holds::Event(number)) || letter {
             continue;
         }
-        findings.add(Kind::Unexpected, Subject::event(&sent.order_id, sent.revision, Some(origin)), || {
+        let (id, revision) = ledger.name(number);
+        findings.add(Kind::Unexpected, Subject::event(id, revision, Some(origin)), || {
             format!(
-                "order {} revision {} was acknowledged at {origin}, where the log holds {}",
-                sent.order_id,
-                sent.revision,
-                index.describe(origin)
+                "order {id} revision {revision} was acknowledged at {origin}, where the log holds {}",
+                ledger.describe(origin)
             )
         });
     }
 }
 
-/// Every record is an event that was sent, under its order's key. An event that failed or was never answered may be
-/// there: the broker can have taken it all the same.
-fn log(index: &Index<'_>, dead: &HashSet<Origin>, findings: &mut Findings) {
-    for &(origin, event, place) in &index.log {
-        let Some(event) = event else {
-            // One that was acknowledged to someone is reported there.
-            if !dead.contains(&origin) && !index.acked_at(origin) {
-                findings.add(Kind::Unexpected, Subject::place(origin), || {
-                    format!(
-                        "the record at {origin} is no payment event, nobody sent it, \
-                         and it was not put into the dead-letter topic either"
-                    )
-                });
-            }
-            continue;
-        };
-        let event = index.events[event];
-        let id = index.orders[event.order].id;
-        let subject = Subject::event(id, event.revision, Some(origin));
-        if !event.sent {
-            findings.add(Kind::Unexpected, subject, || {
-                format!("the log holds order {id} revision {} at {origin}, which nobody sent", event.revision)
-            });
-        }
-        let key = index.evidence.log[place].key.as_deref();
-        if index.evidence.keyed && key != Some(id.as_str().as_bytes()) {
-            findings.add(Kind::Unexpected, subject, || {
-                let key = key.map_or("no key".into(), |k| format!("key {:?}", String::from_utf8_lossy(k)));
-                format!(
-                    "the record of order {id} revision {} at {origin} has {key} where its order id belongs",
-                    event.revision
-                )
-            });
-        }
-    }
-}
-
-/// A consumer may only be given what the log holds at that offset.
-fn deliveries(index: &Index<'_>, findings: &mut Findings) {
-    for (seen, &event) in index.evidence.deliveries.iter().zip(&index.deliveries) {
-        // Where the acknowledgement names the same wrong place, it was reported already.
-        if index.at(seen.origin) == Some(Some(event)) || index.events[event].acked == Some(seen.origin) {
+/// A record that is no event goes to the dead letters.
+fn unreadable(known: &Known, findings: &mut Findings) {
+    for &origin in &known.unreadable {
+        // One that was acknowledged to someone is reported there.
+        if known.dead.contains(&origin) || known.ledger.acked_at(origin).is_some() {
             continue;
         }
-        findings.add(
-            Kind::Unexpected,
-            Subject::event(&seen.order_id, seen.revision, Some(seen.origin)),
-            || {
-                format!(
-                    "consumer {} was given order {} revision {} from {}, where the log holds {}",
-                    seen.consumer,
-                    seen.order_id,
-                    seen.revision,
-                    seen.origin,
-                    index.describe(seen.origin)
-                )
-            },
-        );
+        findings.add(Kind::Unexpected, Subject::place(origin), || {
+            format!(
+                "the record at {origin} is no payment event, nobody sent it, and it was not put into the dead-letter topic either"
+            )
+        });
     }
 }
 
 /// A row may only stand on events that were sent, and that were acknowledged or at least are in the log.
-fn rows(index: &Index<'_>, findings: &mut Findings) {
-    for row in &index.evidence.rows {
-        let Some(order) = index.order(&row.order_id) else {
-            continue;
-        };
-        let subject = |revision| Subject::event(&row.order_id, revision, Some(row.origin));
-        if index.orders[order].row != Some(row) {
+fn rows(known: &Known, findings: &mut Findings) {
+    let ledger = &known.ledger;
+    for (number, order) in (0..).zip(&ledger.orders) {
+        let (Some(row), id) = (order.row, &order.id) else { continue };
+        let subject = |revision| Subject::event(id, revision, Some(row.origin));
+        if !order.sent {
             findings.add(Kind::Unexpected, subject(row.revision), || {
-                format!("order {} has more than one row", row.order_id)
+                format!("there is a row of order {id}, of which nothing was sent")
             });
             continue;
         }
-        if !index.orders[order].sent {
-            findings.add(Kind::Unexpected, subject(row.revision), || {
-                format!("there is a row of order {}, of which nothing was sent", row.order_id)
-            });
-            continue;
-        }
-        let events = &index.events[index.run(order, 1, row.revision)];
         let mut expected = 1;
-        for event in events.iter().filter(|e| e.sent) {
-            if event.revision != expected {
-                break;
+        let sent = |(revision, event)| Some((revision, ledger.events[event as usize])).filter(is_sent);
+        for (revision, event) in ledger.events_of(number).filter_map(sent).take_while(|e| e.0 <= row.revision)
+        {
+            expected += u32::from(revision == expected);
+            if event.acked().is_none() && event.logged().is_none() {
+                findings.add(Kind::Unexpected, subject(revision), || {
+                    format!(
+                        "the row of order {id} stands at revision {}, but revision {revision} was neither acknowledged nor is it in \
+                         the log",
+                        row.revision
+                    )
+                });
             }
-            expected += 1;
         }
         if expected <= row.revision {
             findings.add(Kind::Unexpected, subject(expected), || {
                 format!(
-                    "the row of order {} stands at revision {}, but revision {expected} was never sent",
-                    row.order_id, row.revision
-                )
-            });
-        }
-        for event in events.iter().filter(|e| e.sent && e.acked.is_none() && e.logged.is_none()) {
-            findings.add(Kind::Unexpected, subject(event.revision), || {
-                format!(
-                    "the row of order {} stands at revision {}, but revision {} was neither acknowledged nor is it \
-                     in the log",
-                    row.order_id, row.revision, event.revision
+                    "the row of order {id} stands at revision {}, but revision {expected} was never sent",
+                    row.revision
                 )
             });
         }
     }
 }
 
+fn is_sent((_, event): &(u32, Event)) -> bool {
+    event.is(Flag::Sent)
+}
+
 /// Only what was sent can wait in the store.
-fn parked(index: &Index<'_>, findings: &mut Findings) {
-    for parked in &index.evidence.parked {
-        let sent = index.order(&parked.order_id).map_or(0, |order| {
-            let run = index.run(order, parked.first, parked.last);
-            index.events[run].iter().filter(|e| e.sent).count() as u64
-        });
+fn parked(known: &Known, findings: &mut Findings) {
+    let ledger = &known.ledger;
+    for parked in &known.parked {
+        let order = ledger.order(&parked.order_id);
+        let within = order.map(|order| ledger.events_within(order, parked.first, parked.last));
+        let is_sent = |(_, event): &(u32, u32)| ledger.events[*event as usize].is(Flag::Sent);
+        let sent = within.into_iter().flatten().filter(is_sent).count() as u64;
         if sent != u64::from(parked.last.saturating_sub(parked.first)) + 1 {
             findings.add(
                 Kind::Unexpected,

@@ -6,16 +6,17 @@ use payment_delivery::delivery::StatusEntry;
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
 
+use super::Known;
 use super::evidence::ApiAnswers;
 use super::findings::{Findings, Kind, Subject};
-use super::index::{Index, Order};
+use super::ledger::Order;
 use lanebench_result::{ApiCount, Verification};
 
-pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &mut Verification) {
-    let Some(api) = &index.evidence.api else { return };
+pub(super) fn check(known: &Known, findings: &mut Findings, verification: &mut Verification) {
+    let Some(api) = &known.api else { return };
     let mut counted = ApiCount { retried: api.retried, ..ApiCount::default() };
-    statuses(index, api, findings, &mut counted);
-    histories(index, api, findings, &mut counted);
+    statuses(known, api, findings, &mut counted);
+    histories(known, api, findings, &mut counted);
     if counted.deliveries == 0 {
         findings.add(Kind::NothingChecked, Subject::trial(), || {
             "the API was asked for no delivery at all".into()
@@ -25,23 +26,22 @@ pub(super) fn check(index: &Index<'_>, findings: &mut Findings, verification: &m
 }
 
 /// Each order's delivery is what its row says.
-fn statuses(index: &Index<'_>, api: &ApiAnswers, findings: &mut Findings, counted: &mut ApiCount) {
+fn statuses(known: &Known, api: &ApiAnswers, findings: &mut Findings, counted: &mut ApiCount) {
     let told: HashMap<&OrderId, Option<&StatusEntry>> =
         api.deliveries.iter().map(|(id, entry)| (id, entry.as_ref())).collect();
-    for order in index.orders.iter().filter(|order| order.sent) {
+    for order in known.ledger.orders.iter().filter(|order| order.sent) {
         counted.deliveries += 1;
-        if let Some(message) = disagreement(order, told.get(order.id).copied()) {
+        if let Some(message) = disagreement(order, told.get(&order.id).copied()) {
             counted.mismatches += 1;
             let origin = order.row.map(|row| row.origin);
-            findings.add(Kind::Api, Subject::event(order.id, order.row_revision(), origin), || message);
+            findings.add(Kind::Api, Subject::event(&order.id, order.row_revision(), origin), || message);
         }
     }
 }
 
-fn disagreement(order: &Order<'_>, told: Option<Option<&StatusEntry>>) -> Option<String> {
-    let id = order.id;
-    let held = order.row.map(|row| row.status_entry());
-    match (held, told) {
+fn disagreement(order: &Order, told: Option<Option<&StatusEntry>>) -> Option<String> {
+    let id = &order.id;
+    match (order.status_entry(), told) {
         (_, None) => Some(format!("the API was not asked for order {id}")),
         (held, Some(told)) if held.as_ref() == told => None,
         (held, Some(told)) => Some(format!(
@@ -62,20 +62,14 @@ fn shown(entry: Option<&StatusEntry>) -> String {
 }
 
 /// The messages that the API tells of an order are those that the log has, in order.
-fn histories(index: &Index<'_>, api: &ApiAnswers, findings: &mut Findings, counted: &mut ApiCount) {
+fn histories(known: &Known, api: &ApiAnswers, findings: &mut Findings, counted: &mut ApiCount) {
     let wanted: BTreeMap<&OrderId, &Vec<(Revision, Origin)>> =
         api.histories.iter().map(|(id, history)| (id, history)).collect();
-    let mut logged: BTreeMap<&OrderId, Vec<(Revision, Origin)>> = BTreeMap::new();
-    for &(origin, event, _) in &index.log {
-        let Some(event) = event.map(|event| index.events[event]) else { continue };
-        let id = index.orders[event.order].id;
-        if wanted.contains_key(id) {
-            logged.entry(id).or_default().push((event.revision, origin));
-        }
-    }
     for (id, told) in wanted {
         counted.histories += 1;
-        let held = logged.remove(id).unwrap_or_default();
+        let held = known.ledger.order(id).and_then(|order| known.histories.get(&order));
+        let mut held = held.cloned().unwrap_or_default();
+        held.sort_by_key(|(_, origin)| *origin);
         if *told != held {
             counted.mismatches += 1;
             let differs = told.iter().zip(&held).position(|(told, held)| told != held);

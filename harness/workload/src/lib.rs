@@ -12,7 +12,7 @@ pub mod plan;
 pub mod schedule;
 
 pub use keys::{Keys, KeysError};
-pub use plan::{Plan, PlanError, PlanSpec, Planned};
+pub use plan::{Plan, PlanError, PlanSpec, Planned, PlannedEvent};
 pub use schedule::{Arrivals, Segment, due_times};
 
 /// What a stream of random numbers is drawn for. Each purpose has a ChaCha stream of its own, so that a draw more for

@@ -1,4 +1,5 @@
-//! The events of one phase, made before it begins: the sender only hands them over.
+//! The events of one phase, fixed before it begins. What an event says is drawn when it is asked for, so that a plan of millions takes 16
+//! bytes an event.
 
 use payment_delivery::event::{DecodeError, OrderId, PaymentEvent, Revision};
 use rand::{Rng, RngExt};
@@ -26,14 +27,23 @@ pub struct PlanSpec<'a> {
     pub seed: u64,
 }
 
-/// One event to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
+/// Which event is due when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedEvent {
     /// Index of its order in [`Plan::orders`].
     pub order: u32,
+    /// Its revision: gap-free from 1 in plan order.
+    pub revision: Revision,
+    /// When it is due, in ns from the phase's start.
+    pub due_ns: u64,
+}
+
+/// One event as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
     /// Its order, the message key.
     pub order_id: OrderId,
-    /// Its revision: gap-free from 1 in plan order.
+    /// Its revision.
     pub revision: Revision,
     /// When it is due, in ns from the phase's start.
     pub due_ns: u64,
@@ -49,7 +59,9 @@ pub struct Plan {
     /// The orders, by index. Chance may leave one without events.
     pub orders: Vec<OrderId>,
     /// The events.
-    pub events: Vec<Planned>,
+    pub events: Vec<PlannedEvent>,
+    value_bytes: usize,
+    seed: u64,
 }
 
 /// Why no plan can be made.
@@ -88,7 +100,6 @@ impl Plan {
             .map_err(|source| PlanError::Prefix { prefix: spec.prefix.into(), source })?;
 
         let draws = spec.keys.draws(orders.len() as u32, rng(spec.seed, Purpose::Keys, spec.prefix));
-        let mut bodies = rng(spec.seed, Purpose::Bodies, spec.prefix);
         let mut revisions = vec![0; orders.len()];
         let events = due_ns
             .iter()
@@ -96,12 +107,11 @@ impl Plan {
             .map(|(&due_ns, order)| {
                 let revision = &mut revisions[order as usize];
                 *revision += 1;
-                let order_id = orders[order as usize].clone();
-                let event = body(order_id.clone(), *revision, due_ns, spec.value_bytes, &mut bodies);
-                Planned { order, order_id, revision: *revision, due_ns, value: event.encode() }
+                PlannedEvent { order, revision: *revision, due_ns }
             })
             .collect();
-        Ok(Self { prefix: spec.prefix.into(), orders, events })
+        let PlanSpec { value_bytes, seed, .. } = *spec;
+        Ok(Self { prefix: spec.prefix.into(), orders, events, value_bytes, seed })
     }
 
     /// A plan of `events` events that are all due at once, when the phase starts.
@@ -112,12 +122,35 @@ impl Plan {
         Self::new(spec, &vec![0; events])
     }
 
-    /// Mean bytes of a message value; 0 for an empty plan.
-    pub fn mean_value_bytes(&self) -> f64 {
-        let bytes: usize = self.events.iter().map(|e| e.value.len()).sum();
-        if self.events.is_empty() { 0.0 } else { bytes as f64 / self.events.len() as f64 }
+    /// The order of an event, by its index.
+    pub fn order_id(&self, index: usize) -> &OrderId {
+        &self.orders[self.events[index].order as usize]
+    }
+
+    /// What an event says, by its index. The same on every call.
+    pub fn payment(&self, index: usize) -> PaymentEvent {
+        let mut bodies = rng(self.seed, Purpose::Bodies, &self.prefix);
+        // Each event has a block of the stream of its own, so that it can be drawn without those before it.
+        bodies.set_word_pos(index as u128 * BLOCK_WORDS);
+        let PlannedEvent { revision, due_ns, .. } = self.events[index];
+        body(self.order_id(index).clone(), revision, due_ns, self.value_bytes, &mut bodies)
+    }
+
+    /// An event as it is sent, by its index.
+    pub fn event(&self, index: usize) -> Planned {
+        let PlannedEvent { revision, due_ns, .. } = self.events[index];
+        let order_id = self.order_id(index).clone();
+        Planned { order_id, revision, due_ns, value: self.payment(index).encode() }
+    }
+
+    /// All events as they are sent.
+    pub fn iter(&self) -> impl Iterator<Item = Planned> + '_ {
+        (0..self.events.len()).map(|index| self.event(index))
     }
 }
+
+/// Words of 32 bits in a block of ChaCha: more than an event draws.
+const BLOCK_WORDS: u128 = 16;
 
 /// The event itself: an amount and an address at random, and a note to the driver that fills it up to `value_bytes`.
 fn body(
@@ -174,14 +207,14 @@ mod tests {
     fn events_have_the_size_asked_for_and_can_be_read_back() {
         for value_bytes in [VALUE_BYTES_DEFAULT, 1024, 200] {
             let plan = Plan::backlog(&PlanSpec { value_bytes, ..spec(Keys::Uniform, 1) }, 200).unwrap();
-            for planned in &plan.events {
+            for planned in plan.iter() {
                 assert_eq!(planned.value.len(), value_bytes);
                 let event = PaymentEvent::decode(Some(&planned.value)).unwrap();
                 assert_eq!((&event.order_id, event.revision), (&planned.order_id, planned.revision));
             }
         }
         let short = Plan::backlog(&PlanSpec { value_bytes: 0, ..spec(Keys::Uniform, 1) }, 200).unwrap();
-        assert!(short.events.iter().all(|e| e.value.len() < 165), "{}", short.mean_value_bytes());
+        assert!(short.iter().all(|event| event.value.len() < 165));
     }
 
     #[test]
@@ -192,6 +225,7 @@ mod tests {
         assert_eq!(one.orders[7].as_str(), "d-000007");
         assert_eq!(one.orders, two.orders);
         assert_ne!(one.events, two.events);
+        assert_ne!(one.payment(0).address, two.payment(0).address);
         let other = Plan::backlog(&PlanSpec { prefix: "s", ..spec(Keys::Uniform, 1) }, 100).unwrap();
         let orders = |p: &Plan| p.events.iter().map(|e| e.order).collect::<Vec<_>>();
         assert_ne!(orders(&one), orders(&other), "phases draw independently");
@@ -201,15 +235,15 @@ mod tests {
     fn the_bytes_of_a_seed_are_fixed() {
         // A change here changes what every published seed stands for: it needs a line in the changelog.
         let plan = Plan::backlog(&PlanSpec { value_bytes: 0, ..spec(Keys::Uniform, 42) }, 20).unwrap();
-        let text = String::from_utf8(plan.events[19].value.clone()).unwrap();
+        let text = String::from_utf8(plan.event(19).value).unwrap();
         let orders: Vec<u32> = plan.events.iter().map(|e| e.order).collect();
         assert_eq!(orders, FIXED_ORDERS);
         assert_eq!(text, FIXED_EVENT);
     }
     const FIXED_ORDERS: [u32; 20] = [1, 1, 2, 2, 2, 3, 2, 0, 1, 3, 0, 1, 2, 2, 0, 1, 1, 3, 3, 3];
     const FIXED_EVENT: &str = concat!(
-        r#"{"orderId":"d-000003","revision":5,"amountMinor":12594,"currency":"EUR","#,
-        r#""address":"189 Chapel Hill, Cardiff","paidAtMs":1760000000000}"#
+        r#"{"orderId":"d-000003","revision":5,"amountMinor":22211,"currency":"EUR","#,
+        r#""address":"177 Orchard Way, Exeter","paidAtMs":1760000000000}"#
     );
 
     #[test]
@@ -239,11 +273,11 @@ mod tests {
             let plan = Plan::new(&spec, &due).unwrap();
             prop_assert_eq!(plan.orders.len(), due.len().div_ceil(events_per_order as usize));
             let mut last: HashMap<&OrderId, Revision> = HashMap::new();
-            for (event, due) in plan.events.iter().zip(&due) {
-                let last = last.entry(&event.order_id).or_default();
+            for (index, (event, due)) in plan.events.iter().zip(&due).enumerate() {
+                let last = last.entry(plan.order_id(index)).or_default();
                 prop_assert_eq!(event.revision, *last + 1);
                 *last = event.revision;
-                prop_assert_eq!(&plan.orders[event.order as usize], &event.order_id);
+                prop_assert_eq!(plan.event(index), plan.event(index), "the same whenever it is asked for");
                 prop_assert_eq!(event.due_ns, *due);
             }
             prop_assert_eq!(&plan, &Plan::new(&spec, &due).unwrap());

@@ -65,6 +65,7 @@ pub(super) async fn follow<R: PartitionReader>(
                         partition,
                         records: chunk.records,
                         next_offset: chunk.next_offset,
+                        arrived: std::time::Instant::now(),
                     };
                     if chunk.next_offset > offset {
                         offset = chunk.next_offset;

@@ -16,7 +16,7 @@
 //! Records of a transaction that was aborted are dropped. One case is left open: where a partition's first transaction is an aborted
 //! one that is longer than one fetch, rskafka hands its first records out before it meets the marker; [`ReaderChoice::Raw`] never does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -31,7 +31,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-pub use range::{LogRanges, RangeBounds, read_all};
+pub use range::{LogRanges, RangeBounds, read_all, read_each};
 
 /// How a partition is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub enum FetchItem {
         records: Vec<Fetched>,
         /// The offset behind all of it.
         next_offset: i64,
+        /// When the fetch that brought it ended.
+        arrived: Instant,
     },
     /// From here on the raw reader reads.
     ReadsRaw {
@@ -177,7 +179,7 @@ pub enum FetchError {
         /// Kafka's error.
         why: String,
     },
-    /// [`read_all`] ran out of time.
+    /// [`read_all`] or [`read_each`] ran out of time.
     #[error("partition {partition} was read up to offset {reached}, not {to}, within {waited:?}: {cause}")]
     TimedOut {
         /// The partition.

@@ -35,8 +35,25 @@ pub async fn read_all(
     to: i64,
     within: Duration,
 ) -> Result<Vec<Fetched>, FetchError> {
+    let mut read = Vec::new();
+    read_each(bootstrap, topic, partition, from..to, within, |fetched| read.push(fetched)).await?;
+    Ok(read)
+}
+
+/// Shows all messages of `partition` within a range of offsets one by one to `each`, so that they need not be held.
+///
+/// # Errors
+/// As [`read_all`].
+pub async fn read_each(
+    bootstrap: &[String],
+    topic: &str,
+    partition: i32,
+    range: Range<i64>,
+    within: Duration,
+    each: impl FnMut(Fetched) + Send,
+) -> Result<(), FetchError> {
     let mut reader = LeaderReader::new(bootstrap, topic, partition, ReaderChoice::Raw);
-    let reading: Reading<'_, Vec<Fetched>> = Box::pin(read_from(&mut reader, partition, from..to, within));
+    let reading: Reading<'_, ()> = Box::pin(read_from(&mut reader, partition, range, within, each));
     reading.await
 }
 
@@ -45,16 +62,17 @@ pub(super) async fn read_from<R: PartitionReader>(
     partition: i32,
     range: Range<i64>,
     within: Duration,
-) -> Result<Vec<Fetched>, FetchError> {
-    let (mut read, to) = (Vec::new(), range.end);
+    mut each: impl FnMut(Fetched) + Send,
+) -> Result<(), FetchError> {
+    let to = range.end;
     let mut progress = Progress::begin(range.start);
     let each = |fetched| {
-        read.push(fetched);
+        each(fetched);
         ControlFlow::Continue(())
     };
     let reading = read_range(reader, partition, to, Missing::Refused, &mut progress, each);
     match timeout(within, reading).await {
-        Ok(ended) => ended.map(|()| read),
+        Ok(ended) => ended,
         Err(_) => Err(progress.timed_out(partition, to, within)),
     }
 }

@@ -189,24 +189,32 @@ async fn a_full_channel_stops_the_loop_and_a_dropped_one_ends_it() {
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
 }
 
+/// The time that a reading has.
+const WITHIN: Duration = Duration::from_secs(5);
+
 #[tokio::test(start_paused = true)]
 async fn read_all_brings_exactly_the_range() {
     let mut source = InMemory::new(2, 50).answering([Answer::Failure]);
-    let read = read_from(&mut source, PARTITION, 4..12, Duration::from_secs(5)).await.unwrap();
+    let mut read = Vec::new();
+    read_from(&mut source, PARTITION, 4..12, WITHIN, |fetched| read.push(fetched)).await.unwrap();
     assert_eq!(read, (4..12).map(record).collect::<Vec<_>>());
-    assert_eq!(read_from(&mut source, PARTITION, 9..9, Duration::from_secs(5)).await, Ok(Vec::new()));
+    assert_eq!(
+        read_from(&mut source, PARTITION, 9..9, WITHIN, |_| panic!("nothing lies there")).await,
+        Ok(())
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn read_all_says_how_far_it_came() {
     let mut source = InMemory::new(0, 10).answering([Answer::Failure]);
-    let error = read_from(&mut source, PARTITION, 0..11, Duration::from_secs(5)).await.unwrap_err();
+    let error = read_from(&mut source, PARTITION, 0..11, WITHIN, |_| ()).await.unwrap_err();
     let cause = "the broker is away".to_owned();
-    let waited = Duration::from_secs(5);
-    assert_eq!(error, FetchError::TimedOut { partition: PARTITION, reached: 10, to: 11, waited, cause });
+    assert_eq!(
+        error,
+        FetchError::TimedOut { partition: PARTITION, reached: 10, to: 11, waited: WITHIN, cause }
+    );
 
-    let error =
-        read_from(&mut InMemory::new(5, 10), PARTITION, 0..7, Duration::from_secs(5)).await.unwrap_err();
+    let error = read_from(&mut InMemory::new(5, 10), PARTITION, 0..7, WITHIN, |_| ()).await.unwrap_err();
     assert!(matches!(error, FetchError::OutOfRange { offset: 0, start: 5, end: 10, .. }));
 }
 
@@ -218,13 +226,12 @@ async fn what_holds_no_record_is_stepped_over() {
     let config = FetchConfig::default();
     let running = follow(&mut source, PARTITION, 5, &config, &sender);
     let _ = timeout(Duration::from_secs(5), running).await;
-    let empty = FetchItem::Batch { partition: PARTITION, records: Vec::new(), next_offset: 6 };
-    assert_eq!(receiver.try_recv(), Ok(empty));
-    let behind = (6..9).map(record).collect();
-    assert_eq!(
-        receiver.try_recv(),
-        Ok(FetchItem::Batch { partition: PARTITION, records: behind, next_offset: 9 })
-    );
+    let mut batch = || match receiver.try_recv() {
+        Ok(FetchItem::Batch { records, next_offset, .. }) => (records, next_offset),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(batch(), (Vec::new(), 6));
+    assert_eq!(batch(), ((6..9).map(record).collect(), 9));
 }
 
 #[tokio::test(start_paused = true)]

@@ -145,7 +145,7 @@ impl PostgresStore {
 impl Pages for PostgresStore {
     type Row = PgRow;
 
-    async fn deliveries_after(&self, order_id: &str) -> Result<Vec<PgRow>, StoreError> {
+    async fn rows_after(&self, order_id: &str) -> Result<Vec<PgRow>, StoreError> {
         self.page(sqlx::query(shared::DELIVERIES).bind(order_id).bind(PAGE)).await
     }
 
@@ -172,8 +172,8 @@ impl DeliveryStore for PostgresStore {
         rows.first().map(row::delivery).transpose()
     }
 
-    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
-        pages::deliveries(self).await
+    async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError> {
+        pages::deliveries(self, after).await
     }
 
     async fn parked(&self) -> Result<Vec<Parked>, StoreError> {

@@ -132,7 +132,7 @@ impl SqliteStore {
 impl Pages for SqliteStore {
     type Row = SqliteRow;
 
-    async fn deliveries_after(&self, order_id: &str) -> Result<Vec<SqliteRow>, StoreError> {
+    async fn rows_after(&self, order_id: &str) -> Result<Vec<SqliteRow>, StoreError> {
         self.page(sqlx::query(shared::DELIVERIES).bind(order_id).bind(PAGE)).await
     }
 
@@ -156,8 +156,8 @@ impl DeliveryStore for SqliteStore {
         rows.first().map(row::delivery).transpose()
     }
 
-    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
-        pages::deliveries(self).await
+    async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError> {
+        pages::deliveries(self, after).await
     }
 
     async fn parked(&self) -> Result<Vec<Parked>, StoreError> {

@@ -71,7 +71,7 @@ impl HttpSink {
 }
 
 impl Sink for HttpSink {
-    fn send(&mut self, index: usize, event: &Planned) -> Result<(), SendFailed> {
+    fn send(&mut self, index: usize, event: Planned) -> Result<(), SendFailed> {
         let failed = |reason: &str| SendFailed { index, reason: reason.to_owned() };
         let room = Arc::clone(&self.room).acquire_owned();
         let room = self.runtime.block_on(self.cancel.run_until_cancelled(room));
@@ -79,7 +79,7 @@ impl Sink for HttpSink {
         let mut hasher = DefaultHasher::new();
         event.order_id.hash(&mut hasher);
         let client = &self.clients[(hasher.finish() % CLIENTS as u64) as usize];
-        let post = Post { index, value: event.value.clone(), _room: room };
+        let post = Post { index, value: event.value, _room: room };
         client.send(post).map_err(|_| failed("the client has ended"))
     }
 }

@@ -57,7 +57,7 @@ impl Feed {
 }
 
 impl Sink for Feed {
-    fn send(&mut self, index: usize, event: &Planned) -> Result<(), SendFailed> {
+    fn send(&mut self, index: usize, event: Planned) -> Result<(), SendFailed> {
         match self {
             Self::Kafka(sink) => sink.send(index, event),
             Self::Api(sink) => sink.send(index, event),

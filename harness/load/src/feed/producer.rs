@@ -80,10 +80,10 @@ pub struct ProducerSink {
 }
 
 impl Sink for ProducerSink {
-    fn send(&mut self, index: usize, event: &Planned) -> Result<(), SendFailed> {
+    fn send(&mut self, index: usize, event: Planned) -> Result<(), SendFailed> {
         let message = Message {
             key: (self.key == Key::OrderId).then(|| event.order_id.as_str().as_bytes().to_vec()),
-            value: Some(event.value.clone()),
+            value: Some(event.value),
             timestamp_ms: unix_ms(),
             ..Message::default()
         };

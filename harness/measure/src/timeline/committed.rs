@@ -4,10 +4,13 @@
 //! of when, later by at most the worker's commit interval and one tick of the sampler.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use payment_delivery::kafka::Origin;
+
 use super::{PhaseId, Timeline};
-use crate::outside::CommitSamples;
+use crate::commits::CommitSamples;
 
 impl Timeline {
     /// Events that lie below the committed offsets `next`, by partition, have been visible since `at_ns` at the latest.
@@ -15,21 +18,25 @@ impl Timeline {
     pub fn committed_up_to(&self, next: &BTreeMap<i32, i64>, at_ns: u64, owner: &BTreeMap<i32, String>) {
         let by: BTreeMap<i32, u32> =
             owner.iter().map(|(partition, name)| (*partition, self.consumers.number(name))).collect();
-        for phase in self.laid_out() {
-            if phase.start.get().is_none() {
-                continue;
-            }
-            let mut count = 0;
-            for event in &phase.events {
-                let (partition, offset) =
-                    (event.partition.load(Ordering::Relaxed), event.offset.load(Ordering::Relaxed));
-                let done = offset >= 0 && next.get(&partition).is_some_and(|next| offset < *next);
-                if done && event.visible.pass(at_ns) {
-                    event.by.store(by.get(&partition).copied().unwrap_or(u32::MAX), Ordering::Relaxed);
-                    count += 1;
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut cursors = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (&partition, &next) in next {
+            cursors.entry(partition).or_default().advance(next, |offset| {
+                let Some(index) = self.places.at(Origin { partition, offset }) else { return false };
+                let (phase, number) = self.locate(index);
+                if phase.start.get().is_none() {
+                    return false;
                 }
-            }
-            self.count_visible(phase, count);
+                let event = &phase.events[number];
+                if event.visible.pass(at_ns) {
+                    event.by.store(by.get(&partition).copied().unwrap_or(u32::MAX), Ordering::Relaxed);
+                    *counts.entry(phase.number).or_default() += 1;
+                }
+                true
+            });
+        }
+        for (number, count) in counts {
+            self.count_visible(self.get(PhaseId(number)), count);
         }
     }
 
@@ -62,8 +69,6 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use payment_delivery::kafka::Origin;
 
     use super::*;
     use crate::Clock;

@@ -18,11 +18,41 @@ pub(super) struct Consumers {
     services_ns: Mutex<Vec<i64>>,
     /// Nothing spent before this moment counts any more.
     boundary_ns: AtomicU64,
+    worked: AtomicU64,
+    unexplained_ns: AtomicU64,
+    longest_unexplained_ns: AtomicU64,
 }
 
 struct Consumer {
     name: String,
     spent_ns: [AtomicU64; ACTIVITIES.len()],
+    /// When its processing loop was free last.
+    free_ns: AtomicU64,
+}
+
+/// Time that no event explains: one was at hand, its consumer was free, and nothing was done.
+///
+/// A consumer works on one event after another, so event n ends at Cₙ = max(Fₙ, Cₙ₋₁) + Xₙ, with Fₙ when it arrived and Xₙ how long it was
+/// worked on. What Cₙ is later than that is unexplained: the runtime was late, or the clock was wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unexplained {
+    /// Events that were worked on.
+    pub events: u64,
+    /// The time, added up over them.
+    pub total: Duration,
+    /// The longest since the last look.
+    pub longest: Duration,
+}
+
+impl Unexplained {
+    /// What came between an earlier look and this one.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            events: self.events - earlier.events,
+            total: self.total.saturating_sub(earlier.total),
+            longest: self.longest,
+        }
+    }
 }
 
 /// Time spent by consumer and activity.
@@ -97,6 +127,27 @@ impl Consumers {
         });
     }
 
+    /// A consumer is free at `now_ns`, after an event that waited for it and was worked on for so long.
+    pub(super) fn worked(&self, name: &str, waited: Duration, took: Duration, now_ns: u64) {
+        let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let begun_ns = now_ns.saturating_sub(ns(took));
+        let arrived_ns = begun_ns.saturating_sub(ns(waited));
+        let free_ns = self.with(name, |_, consumer| consumer.free_ns.swap(now_ns, Ordering::Relaxed));
+        let unexplained_ns = begun_ns.saturating_sub(arrived_ns.max(free_ns));
+        self.worked.fetch_add(1, Ordering::Relaxed);
+        self.unexplained_ns.fetch_add(unexplained_ns, Ordering::Relaxed);
+        self.longest_unexplained_ns.fetch_max(unexplained_ns, Ordering::Relaxed);
+    }
+
+    /// What no event explains so far. The longest is forgotten by that.
+    pub(super) fn unexplained(&self) -> Unexplained {
+        Unexplained {
+            events: self.worked.load(Ordering::Relaxed),
+            total: Duration::from_nanos(self.unexplained_ns.load(Ordering::Relaxed)),
+            longest: Duration::from_nanos(self.longest_unexplained_ns.swap(0, Ordering::Relaxed)),
+        }
+    }
+
     /// Each modelled call so far, in ns.
     pub(super) fn services_ns(&self) -> Vec<i64> {
         self.services_ns.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -125,7 +176,7 @@ impl Consumers {
         // Another thread may have been faster.
         look(&known).unwrap_or_else(|| {
             let spent_ns = [const { AtomicU64::new(0) }; ACTIVITIES.len()];
-            known.push(Consumer { name: name.to_owned(), spent_ns });
+            known.push(Consumer { name: name.to_owned(), spent_ns, free_ns: AtomicU64::new(0) });
             let newest = known.len() - 1;
             then(u32::try_from(newest).unwrap_or(u32::MAX), &known[newest])
         })
@@ -133,5 +184,34 @@ impl Consumers {
 
     fn read(&self) -> RwLockReadGuard<'_, Vec<Consumer>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn time_is_unexplained_only_while_an_event_waits_for_a_consumer_that_is_free() {
+        let consumers = Consumers::default();
+        // It came at 10 and was taken at once.
+        consumers.worked("c", ms(0), ms(5), 15 * MS);
+        // It came at 12, while the first was in hand, and was taken 1 ms after that.
+        consumers.worked("c", ms(4), ms(5), 21 * MS);
+        // It came at 30, long after, and was taken 2 ms later.
+        consumers.worked("c", ms(2), ms(5), 37 * MS);
+        // Another's is not held against this one's.
+        consumers.worked("d", ms(0), ms(1), 40 * MS);
+        let seen = consumers.unexplained();
+        assert_eq!((seen.events, seen.total, seen.longest), (4, ms(3), ms(2)));
+        consumers.worked("c", ms(1), ms(1), 50 * MS);
+        let later = consumers.unexplained().since(&seen);
+        assert_eq!((later.events, later.total, later.longest), (1, ms(1), ms(1)));
     }
 }

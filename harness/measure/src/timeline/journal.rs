@@ -12,7 +12,7 @@ pub struct Journal {
     /// Names of the consumers.
     pub consumers: Vec<String>,
     /// Every message taken in hand, redeliveries included, in the one order in which that happened.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Deliveries,
     /// Every message that was parked.
     pub parked: Vec<Delivery>,
     /// Events that no plan holds, by [`Event::Unplanned`].
@@ -43,14 +43,77 @@ pub enum Event {
 /// One message in a consumer's hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// When, in ns since the run's epoch.
-    pub at_ns: u64,
     /// Where it lies in the log.
     pub origin: Origin,
     /// Which event it is.
     pub event: Event,
     /// Whose hand.
     pub consumer: u32,
+}
+
+/// Messages in consumers' hands, in their order: 16 bytes each.
+#[derive(Clone, Debug, Default)]
+pub struct Deliveries {
+    /// Of [`CHUNK`] each, so that growing never holds them twice.
+    chunks: Vec<Vec<PackedDelivery>>,
+}
+
+/// Deliveries that are made room for at a time.
+const CHUNK: usize = 1 << 16;
+/// In [`PackedDelivery::event`], says that the rest is a place among the unplanned.
+const UNPLANNED: u32 = 1 << 31;
+
+#[derive(Clone, Copy, Debug)]
+struct PackedDelivery {
+    offset: i64,
+    event: u32,
+    partition: u16,
+    consumer: u16,
+}
+
+impl Deliveries {
+    /// Adds one behind the others.
+    pub(super) fn push(&mut self, delivery: Delivery) {
+        let Delivery { origin: Origin { partition, offset }, event, consumer } = delivery;
+        let event = match event {
+            Event::Planned(index) => index,
+            Event::Unplanned(place) => place | UNPLANNED,
+        };
+        let small = |number: i64| u16::try_from(number).unwrap_or(u16::MAX);
+        let (partition, consumer) = (small(partition.into()), small(consumer.into()));
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(PackedDelivery { offset, event, partition, consumer });
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.chunks.iter().map(Vec::len).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Delivery> + '_ {
+        self.chunks.iter().flatten().map(|packed| {
+            let PackedDelivery { offset, event, partition, consumer } = *packed;
+            let event = match event & UNPLANNED {
+                0 => Event::Planned(event),
+                _ => Event::Unplanned(event & !UNPLANNED),
+            };
+            Delivery {
+                origin: Origin { partition: partition.into(), offset },
+                event,
+                consumer: consumer.into(),
+            }
+        })
+    }
 }
 
 /// A message that went to the dead-letter topic.

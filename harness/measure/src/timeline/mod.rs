@@ -14,7 +14,8 @@ use payment_delivery::kafka::Origin;
 use tokio::sync::Notify;
 
 use super::Clock;
-use lanebench_workload::{Plan, Planned};
+use lanebench_workload::Plan;
+use payment_delivery::event::PaymentEvent;
 
 mod committed;
 mod consumers;
@@ -22,17 +23,19 @@ mod group;
 mod index;
 mod journal;
 mod oldest;
+mod places;
 mod replay;
 mod stages;
 mod wait;
 mod watch;
 
 use consumers::Consumers;
-pub use consumers::{Spent, activity_name};
+pub use consumers::{Spent, Unexplained, activity_name};
 pub use group::GroupCounts;
 use index::{Order, OrderIndex};
-pub use journal::{Commit, DeadLetter, Delivery, Event, Journal, Ownership, Retries, Skipped};
+pub use journal::{Commit, DeadLetter, Deliveries, Delivery, Event, Journal, Ownership, Retries, Skipped};
 pub use oldest::OldestNotVisible;
+use places::{AckedPlaces, CommittedCursor};
 pub use replay::{Replay, Taken};
 pub use stages::{ConsumerWork, PhaseTimes};
 pub use wait::WaitError;
@@ -67,6 +70,10 @@ pub struct Timeline {
     adding: Mutex<()>,
     consumers: Consumers,
     journal: Mutex<Journal>,
+    /// Which event lies where.
+    places: AckedPlaces,
+    /// How far a worker that is seen from outside has come.
+    committed: Mutex<BTreeMap<i32, CommittedCursor>>,
     /// Woken when a phase is wholly visible and when ownership changes.
     changed: Notify,
 }
@@ -169,6 +176,15 @@ impl EventMilestones {
     }
 }
 
+/// A planned event by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedName<'a> {
+    /// Its order.
+    pub order_id: &'a OrderId,
+    /// Its revision.
+    pub revision: Revision,
+}
+
 /// When one event passed each milestone, in ns since the run's epoch; `None` for a milestone it never passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventTimes {
@@ -200,6 +216,8 @@ impl Timeline {
             adding: Mutex::default(),
             consumers: Consumers::default(),
             journal: Mutex::default(),
+            places: AckedPlaces::default(),
+            committed: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -270,15 +288,32 @@ impl Timeline {
     }
 
     /// The planned event at an index of the timeline.
-    pub fn planned(&self, index: usize) -> &Planned {
+    pub fn planned(&self, index: usize) -> PlannedName<'_> {
         let (phase, index) = self.locate(index);
-        &phase.plan.events[index]
+        PlannedName { order_id: phase.plan.order_id(index), revision: phase.plan.events[index].revision }
+    }
+
+    /// What the event at an index of the timeline says.
+    pub fn payment(&self, index: usize) -> PaymentEvent {
+        let (phase, index) = self.locate(index);
+        phase.plan.payment(index)
+    }
+
+    /// The event that was acknowledged at `origin`, by its index, once it is.
+    pub fn acked_at(&self, origin: Origin) -> Option<usize> {
+        self.places.at(origin)
     }
 
     /// The index of an event, if it was planned.
     pub fn index_of(&self, order_id: &OrderId, revision: Revision) -> Option<usize> {
         let (phase, order) = self.order(order_id)?;
         order.event(revision).map(|index| phase.range.start + index)
+    }
+
+    /// When a planned event was due, in ns since the run's epoch, and in which phase; `None` where nothing says when.
+    pub fn due(&self, order_id: &OrderId, revision: Revision) -> Option<(PhaseId, u64)> {
+        let (phase, order) = self.order(order_id)?;
+        Some((PhaseId(phase.number), phase.due_ns(order.event(revision)?)?))
     }
 
     /// Fixes the start of a phase, from which its due times count. The first call counts.
@@ -311,11 +346,12 @@ impl Timeline {
 
     /// The broker acknowledged the event at `origin`.
     pub fn acked(&self, index: usize, origin: Origin) {
-        let (phase, index) = self.locate(index);
-        let event = &phase.events[index];
+        let (phase, number) = self.locate(index);
+        let event = &phase.events[number];
         if event.acked.pass(self.clock.now_ns()) {
             event.partition.store(origin.partition, Ordering::Relaxed);
             event.offset.store(origin.offset, Ordering::Relaxed);
+            self.places.note(origin, index);
             phase.acked.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -363,11 +399,27 @@ impl Timeline {
         journal
     }
 
+    /// Shows what the consumers reported so far. None of them can report meanwhile.
+    pub fn read_journal<T>(&self, read: impl FnOnce(&Journal) -> T) -> T {
+        read(&self.lock_journal())
+    }
+
+    /// The names of the consumers, by the numbers that the journal has.
+    pub fn consumer_names(&self) -> Vec<String> {
+        self.consumers.names()
+    }
+
     /// Time spent by consumer and activity so far, and the boundary of the next interval: an activity that began before this
     /// call and ends after it counts with its later part only. So the difference of two snapshots
     /// ([`Spent::since`]) holds nothing from before the first.
     pub fn spent_snapshot(&self) -> Spent {
         self.consumers.snapshot(self.clock.now_ns())
+    }
+
+    /// Time so far in which an event was at hand, its consumer was free, and nothing was done. What consumers of another process don't
+    /// tell is not in it.
+    pub fn unexplained(&self) -> Unexplained {
+        self.consumers.unexplained()
     }
 
     /// How long each modelled call took so far, in ns.

@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use payment_delivery::event::Revision;
 use payment_delivery::kafka::Origin;
 use payment_delivery::probe::{Activity, Probe as _, Seen};
 
 use super::Timeline;
 use crate::run_file::{Place, Record, What, consumer_name};
 
-/// A message in a consumer's hand, by its place in the log.
+/// A message in a consumer's hand, as its worker reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Where it lies.
     pub origin: Origin,
+    /// The revision that its event is said to have.
+    pub revision: Revision,
     /// Whose hand.
     pub consumer: Arc<str>,
 }
@@ -23,14 +26,7 @@ pub struct Taken {
 /// are about; such records wait.
 pub struct Replay {
     timeline: Arc<Timeline>,
-    /// The timeline's epoch, in ns of Unix time. Between processes the realtime clock counts (docs/method.md, "Time").
-    epoch_unix_ns: i64,
     names: BTreeMap<u16, Arc<str>>,
-    placed: HashMap<Origin, usize>,
-    /// Events of the timeline that were there at the last look.
-    known: usize,
-    /// Events whose place is not known yet.
-    open: Vec<usize>,
     waiting: Vec<Record>,
     taken: Vec<Taken>,
     assigned: BTreeMap<u16, Vec<i32>>,
@@ -40,15 +36,9 @@ pub struct Replay {
 impl Replay {
     /// Into this timeline.
     pub fn new(timeline: Arc<Timeline>) -> Self {
-        let unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
-        let epoch_unix_ns = unix_ns - timeline.clock().now_ns() as i64;
         Self {
             timeline,
-            epoch_unix_ns,
             names: BTreeMap::new(),
-            placed: HashMap::new(),
-            known: 0,
-            open: Vec::new(),
             waiting: Vec::new(),
             taken: Vec::new(),
             assigned: BTreeMap::new(),
@@ -58,7 +48,6 @@ impl Replay {
 
     /// Plays these records, and those that waited.
     pub fn play(&mut self, records: Vec<Record>) {
-        self.learn_places();
         let waited = std::mem::take(&mut self.waiting);
         for record in waited {
             self.pass(record);
@@ -66,7 +55,7 @@ impl Replay {
         for record in records {
             if let What::Fetched(place) = record.what {
                 let consumer = self.name(record.consumer);
-                self.taken.push(Taken { origin: place.origin, consumer });
+                self.taken.push(Taken { origin: place.origin, revision: place.revision, consumer });
             }
             self.pass(record);
         }
@@ -77,25 +66,20 @@ impl Replay {
         self.taken
     }
 
-    fn learn_places(&mut self) {
-        let end = self.timeline.phases().last().map_or(0, |phase| self.timeline.range(phase).end);
-        self.open.extend(self.known..end);
-        self.known = end;
-        let (timeline, placed) = (&self.timeline, &mut self.placed);
-        self.open.retain(|&index| match timeline.origin(index) {
-            Some(origin) => {
-                placed.insert(origin, index);
-                false
-            }
-            None => true,
-        });
-    }
-
     fn pass(&mut self, record: Record) {
-        let at_ns = u64::try_from(record.at_unix_ns - self.epoch_unix_ns).unwrap_or(0);
+        // Between processes the realtime clock counts (docs/method.md, "Time").
+        let at_ns = u64::try_from(self.timeline.clock().of_unix_ns(record.at_unix_ns)).unwrap_or(0);
         let name = self.name(record.consumer);
         let timeline = Arc::clone(&self.timeline);
-        let known = |place: Place| self.placed.get(&place.origin).copied();
+        let known = |place: Place| timeline.acked_at(place.origin);
+        if let What::Stored(place) | What::Visible { place, .. } = record.what
+            && let Some(index) = known(place)
+            && timeline.planned(index).revision != place.revision
+        {
+            // Of another event than lies there: kept as it is told, for the checks to judge.
+            self.taken.push(Taken { origin: place.origin, revision: place.revision, consumer: name });
+            return;
+        }
         match record.what {
             What::Fetched(place) => match known(place) {
                 Some(index) => {
@@ -140,7 +124,7 @@ impl Replay {
 
 fn seen<'a>(timeline: &'a Timeline, index: usize, place: Place, consumer: &'a str) -> Seen<'a> {
     let event = timeline.planned(index);
-    Seen { consumer, order_id: &event.order_id, revision: place.revision, origin: place.origin }
+    Seen { consumer, order_id: event.order_id, revision: place.revision, origin: place.origin }
 }
 
 #[cfg(test)]
@@ -167,7 +151,7 @@ mod tests {
 
     impl Replay {
         fn at(&self, at_ns: i64, what: What) -> Record {
-            Record { at_unix_ns: self.epoch_unix_ns + at_ns, consumer: 1, what }
+            Record { at_unix_ns: at_ns - self.timeline.clock().of_unix_ns(0), consumer: 1, what }
         }
 
         /// Everything that happens to the event at `offset`, at 1, 2 and 3 ns after `from_ns`.
@@ -205,6 +189,17 @@ mod tests {
         assert_eq!(timeline.passed(0).fetched, Some(101));
         let taken: Vec<i64> = replay.taken().iter().map(|taken| taken.origin.offset).collect();
         assert_eq!(taken, [0, 1]);
+    }
+
+    #[test]
+    fn a_report_of_another_event_than_lies_there_is_kept_and_moves_nothing() {
+        let (timeline, mut replay) = replay();
+        timeline.acked(0, place(0).origin);
+        let other = Place { revision: 3, ..place(0) };
+        replay.play(vec![replay.at(1, What::Visible { place: other, in_view: 3 })]);
+        assert_eq!(timeline.passed(0).visible, None);
+        let taken = replay.taken();
+        assert_eq!((taken.len(), taken[0].revision, taken[0].origin), (1, 3, place(0).origin));
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn visible(timeline: &Timeline) -> Vec<bool> {
 #[test]
 fn an_event_passes_its_gates_and_the_first_pass_counts() {
     let plan = plan("s", 5, &[0, 1_000, 2_000]);
-    let order = plan.events[2].order_id.clone();
+    let order = plan.order_id(2).clone();
     let revision = plan.events[2].revision;
     let timeline = timeline([("steady", plan)]);
     let phase = timeline.phase("steady").unwrap();
@@ -157,17 +157,17 @@ fn events_are_found_over_several_phases() {
     assert_eq!(timeline.range(b), 10..17);
     for index in 0..17 {
         let event = timeline.planned(index);
-        assert_eq!(timeline.index_of(&event.order_id, event.revision), Some(index));
+        assert_eq!(timeline.index_of(event.order_id, event.revision), Some(index));
         assert_eq!(event.order_id.as_str().starts_with('a'), index < 10);
     }
-    let order = &timeline.planned(0).order_id;
+    let order = timeline.planned(0).order_id;
     assert_eq!((timeline.index_of(order, 0), timeline.index_of(order, 99)), (None, None));
 }
 
 #[test]
 fn stages_are_signed_and_what_is_not_visible_is_counted() {
     let plan = plan("s", 1, &[0, 0]);
-    let order = plan.events[0].order_id.clone();
+    let order = plan.order_id(0).clone();
     let timeline = timeline([("steady", plan)]);
     let phase = timeline.phase("steady").unwrap();
     timeline.start_phase(phase, SEC * 1_000);
@@ -225,8 +225,7 @@ fn lag_in_time_follows_the_oldest_event_of_each_partition() {
     // Orders alternate between two partitions by the parity of their number.
     let parity = |order: &OrderId| Some(i32::from(order.as_str().as_bytes()[7] - b'0') % 2);
     let plan = plan("s", 1, &[0, SEC, 2 * SEC, 3 * SEC]);
-    let of =
-        |p: i32| -> Vec<usize> { (0..4).filter(|&i| parity(&plan.events[i].order_id) == Some(p)).collect() };
+    let of = |p: i32| -> Vec<usize> { (0..4).filter(|&i| parity(plan.order_id(i)) == Some(p)).collect() };
     let (zero, one) = (of(0), of(1));
     let later = self::plan("u", 1, &[0]);
     let timeline = Arc::new(Timeline::new(Clock::start(), parity));
@@ -237,8 +236,8 @@ fn lag_in_time_follows_the_oldest_event_of_each_partition() {
     timeline.start_phase(timeline.phase("steady").unwrap(), 10 * SEC);
     let due = |index: usize| 10 * SEC + plan.events[index].due_ns;
     let show = |index: usize| {
-        let event = &plan.events[index];
-        timeline.visible(seen(&event.order_id, event.revision), event.revision);
+        let revision = plan.events[index].revision;
+        timeline.visible(seen(plan.order_id(index), revision), revision);
     };
     let now = 20 * SEC;
     for (partition, events) in [(0, zero), (1, one)] {
@@ -301,8 +300,8 @@ async fn a_closed_loop_waits_for_what_was_sent_and_its_events_are_due_then() {
     let sent = [0, 1].map(|index| timeline.sent(index));
     assert_eq!((timeline.passed(1).due, oldest.lag_ns(0, SEC + sent[0])), (Some(sent[1]), SEC));
     let show = |index: usize| {
-        let event = &plan.events[index];
-        timeline.visible(seen(&event.order_id, event.revision), event.revision);
+        let revision = plan.events[index].revision;
+        timeline.visible(seen(plan.order_id(index), revision), revision);
     };
     show(0);
     timeline.offered(phase, 2);
@@ -366,8 +365,8 @@ fn watching_is_cheap() {
     let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
     let cpu = || Duration::from(nix::time::clock_gettime(clock).unwrap());
     let begun = cpu();
-    for planned in &plan.events {
-        let seen = seen(&planned.order_id, planned.revision);
+    for (index, planned) in plan.events.iter().enumerate() {
+        let seen = seen(plan.order_id(index), planned.revision);
         timeline.fetched(seen);
         timeline.stored(seen);
         timeline.visible(seen, planned.revision);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use payment_delivery::event::Revision;
 use payment_delivery::failure::Component;
 use payment_delivery::kafka::Origin;
-use payment_delivery::probe::{Activity, Probe, Seen};
+use payment_delivery::probe::{Activity, Probe, Seen, Worked};
 
 use super::index::Order;
 use super::journal::{Commit, DeadLetter, Delivery, Ownership, Skipped};
@@ -39,6 +39,10 @@ impl Probe for Timeline {
 
     fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
         self.consumers.spent(consumer, activity, spent, self.clock.now_ns());
+    }
+
+    fn worked(&self, worked: Worked<'_>) {
+        self.consumers.worked(worked.consumer, worked.waited, worked.took, self.clock.now_ns());
     }
 
     fn assigned(&self, consumer: &str, partitions: &[i32]) {
@@ -137,7 +141,7 @@ impl Timeline {
         let event = journal.event(index, seen.order_id, seen.revision);
         // Read within the lock, so that times keep the journal's order.
         let at_ns = self.clock.now_ns();
-        write(&mut journal, Delivery { at_ns, origin: seen.origin, event, consumer });
+        write(&mut journal, Delivery { origin: seen.origin, event, consumer });
         (index, at_ns)
     }
 

@@ -60,6 +60,12 @@ fn lines(v: &Verification) -> Vec<(&'static str, String)> {
         ("redelivered (same offset)", count(v.redelivered)),
         ("view mismatches, of views", of(v.view_mismatches, v.views_checked)),
     ];
+    // Not counted in results of earlier versions.
+    if v.writes_counted > 0 {
+        lines.push(("writes of rows, by the database's own count", count(v.writes_counted)));
+        lines.push(("contents compared from plan to log to row", count(v.contents_checked)));
+        lines.push(("writes compared with the commit of their offset", count(v.offsets_checked)));
+    }
     if let Some(api) = v.api {
         let asked = api.deliveries + api.histories;
         lines.push(("requests made again after a 503", count(api.retried)));

@@ -12,17 +12,18 @@ const KINDS: [PhaseKind; 5] =
 pub(super) struct PhaseRow {
     pub(super) configuration: String,
     pub(super) phase: &'static str,
-    pub(super) values: [String; 6],
+    pub(super) values: [String; 7],
 }
 
 /// What the values are.
-pub(super) const HEADINGS: [&str; 6] = [
+pub(super) const HEADINGS: [&str; 7] = [
     "sent, events/s",
     "planned, events/s",
     "sent late, p99",
     "group",
     "GC of the brokers; checkpoints, autovacuum",
     "cores busy; waiting for a CPU",
+    "unexplained, an event; longest",
 ];
 
 /// Every kind of phase that a configuration had.
@@ -50,6 +51,8 @@ fn row(name: &str, trials: &[&Trial], kind: PhaseKind) -> Option<PhaseRow> {
     let none = || NONE.to_owned();
     let busy = over(|phase| host(phase).map(|host| host.cores_busy), number);
     let waiting = over(|phase| phase.noise.cpu_pressure, percent);
+    let unexplained = over(|phase| phase.unexplained.map(|time| time.mean_ns), duration);
+    let longest = over(|phase| phase.unexplained.map(|time| time.longest_ns as f64), duration);
     let or = |said: Option<String>| said.unwrap_or_else(|| NOT_MEASURED.into());
     Some(PhaseRow {
         configuration: name.to_owned(),
@@ -61,6 +64,7 @@ fn row(name: &str, trials: &[&Trial], kind: PhaseKind) -> Option<PhaseRow> {
             group(&phases),
             pauses(&phases),
             format!("{}; {}", or(busy), or(waiting)),
+            or(unexplained.zip(longest).map(|(mean, longest)| format!("{mean}; {longest}"))),
         ],
     })
 }

@@ -43,6 +43,7 @@ impl ControlDrains {
                 contender,
                 place: TrialPlace { round: 0, position: 0, seed: 0 },
                 phases: &phases,
+                rig: None,
             };
             let trial = Box::pin(runner.trial(&spec)).await?;
             drained_per_s.push(drained(&trial).unwrap_or(0.0));

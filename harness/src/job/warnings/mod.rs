@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::measure::outside;
+use crate::measure::lag::TICK_DEFAULT;
 use crate::record::Warning;
 use crate::stack::C1_BIAS;
 
@@ -303,7 +303,7 @@ impl fmt::Display for WarningKind {
                 "The worker was seen from outside: a message counts as done once the group's committed offset has passed it, \
                  sampled every {} ms; its backlog is sent while it fetches. So figures are late by up to its commit interval and one sample; stages, the order at \
                  its consumers and what held it back are not seen.",
-                outside::TICK.as_millis()
+                TICK_DEFAULT.as_millis()
             ),
             Self::Injected { what } => {
                 write!(f, "`{what}` was injected on purpose: this run tests the checker.")

@@ -9,49 +9,69 @@ use payment_delivery::event::OrderId;
 use payment_delivery::kafka::Origin;
 use payment_delivery::store::{DeliveryStore, Outcome, Parked, StoreError};
 
-use super::harm::Drops;
+use super::planted::store::StorePlant;
 use super::slow::Slow;
 
-/// One consumer's store: some events never reach it, and its calls may take longer.
-pub(super) struct HandicappedStore {
+/// One consumer's store: its calls may take longer.
+pub(super) struct SlowStore {
     pub(super) inner: Arc<dyn DeliveryStore>,
-    pub(super) drops: Option<Arc<Drops>>,
-    pub(super) slow: Option<Slow>,
+    pub(super) slow: Slow,
 }
 
-#[async_trait]
-impl DeliveryStore for HandicappedStore {
-    async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
-        if let Some(drops) = &self.drops
-            && drops.this_one()
-        {
-            return Ok(Drops::pretended(fold));
-        }
+/// One consumer's store: something is done wrong to some events.
+pub(super) struct PlantedStore {
+    pub(super) inner: Arc<dyn DeliveryStore>,
+    pub(super) plant: Arc<StorePlant>,
+}
+
+impl SlowStore {
+    async fn applied(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
         let begun = Instant::now();
         let applied = self.inner.apply(fold, origin).await;
-        if let Some(slow) = &self.slow {
-            slow.charge(begun.elapsed()).await;
-        }
+        self.slow.charge(begun.elapsed()).await;
         applied
     }
+}
 
-    async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
-        self.inner.delivery(order_id).await
-    }
-
-    async fn deliveries(&self) -> Result<Vec<Delivery>, StoreError> {
-        self.inner.deliveries().await
-    }
-
-    async fn parked(&self) -> Result<Vec<Parked>, StoreError> {
-        self.inner.parked().await
-    }
-
-    async fn prepare(&self) -> Result<(), StoreError> {
-        self.inner.prepare().await
-    }
-
-    async fn clear(&self) -> Result<(), StoreError> {
-        self.inner.clear().await
+impl PlantedStore {
+    async fn applied(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
+        self.plant.apply(&self.inner, fold, origin).await
     }
 }
+
+/// A store around another: `applied` is its own, all else the inner one's.
+macro_rules! store {
+    ($store:ty) => {
+        #[async_trait]
+        impl DeliveryStore for $store {
+            async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
+                self.applied(fold, origin).await
+            }
+
+            async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
+                self.inner.delivery(order_id).await
+            }
+
+            async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError> {
+                self.inner.deliveries_after(after).await
+            }
+
+            async fn parked(&self) -> Result<Vec<Parked>, StoreError> {
+                self.inner.parked().await
+            }
+
+            async fn prepare(&self) -> Result<(), StoreError> {
+                self.inner.prepare().await
+            }
+
+            async fn clear(&self) -> Result<(), StoreError> {
+                self.inner.clear().await
+            }
+        }
+    };
+}
+
+pub(crate) use store;
+
+store!(SlowStore);
+store!(PlantedStore);

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::world::{acked_at, at, end, healthy, id, places};
+use super::world::{Logged, SendOutcome, acked_at, at, committed, end, healthy, id, places, verify};
 use super::{named, only, passes};
-use crate::{Kind, Logged, SendOutcome, verify};
+use crate::Kind;
 
 proptest! {
     #[test]
@@ -19,15 +19,15 @@ proptest! {
             _ => {}
         };
         evidence.log.iter_mut().filter_map(|l| l.event.as_mut()).filter(|e| e.0 == order).for_each(|e| swap(&mut e.1));
-        evidence.deliveries.iter_mut().filter(|d| d.order_id == order).for_each(|d| swap(&mut d.revision));
+        evidence.deliveries.iter_mut().filter(|d| d.order_id.as_ref() == Some(&order)).for_each(|d| swap(&mut d.revision));
         evidence.sent.iter_mut().filter(|s| s.order_id == order).for_each(|s| swap(&mut s.revision));
         evidence.sent.sort_by_key(|s| s.revision);
         let row = evidence.rows.iter().position(|r| r.order_id == order).unwrap();
         evidence.rows[row].origin = places(&evidence, &order, evidence.rows[row].revision)[0];
         // In case the two outcomes differed: an unanswered event is never followed by an answered one.
         for sent in evidence.sent.iter_mut().filter(|s| s.order_id == order) {
-            if sent.outcome == SendOutcome::Unresolved {
-                let place = evidence.log.iter().find(|l| l.event == Some((order.clone(), sent.revision))).unwrap();
+            let place = evidence.log.iter().find(|l| l.event == Some((order.clone(), sent.revision)));
+            if let (SendOutcome::NotAcked, Some(place)) = (sent.outcome, place) {
                 sent.outcome = SendOutcome::Acked(place.origin);
             }
         }
@@ -35,7 +35,7 @@ proptest! {
         let v = only(&evidence, Kind::Order);
         named(&v, &order, later, first);
         prop_assert_eq!((v.order_checks["log"].violations, v.order_checks["consumer"].violations), (1, 1));
-        prop_assert_eq!((v.order_violations, v.lost), (2, 0));
+        prop_assert_eq!((v.order_violations, v.lost), (1, 0));
     }
 
     #[test]
@@ -55,7 +55,7 @@ proptest! {
     fn two_deliveries_swapped(world in healthy(), order in 0..2usize, earlier in 1..3u32) {
         let (mut evidence, order) = (world.evidence, id(order));
         let [a, b] = [earlier, earlier + 1].map(|revision| {
-            evidence.deliveries.iter().position(|d| d.order_id == order && d.revision == revision).unwrap()
+            evidence.deliveries.iter().position(|d| d.order_id.as_ref() == Some(&order) && d.revision == revision).unwrap()
         });
         evidence.deliveries.swap(a, b);
         let v = only(&evidence, Kind::Order);
@@ -90,6 +90,7 @@ proptest! {
         let mut copy = index.get(&evidence.log).clone();
         copy.origin = end(&evidence, copy.origin.partition);
         evidence.log.push(copy);
+        evidence.ends = committed(&evidence);
         prop_assert_eq!(passes(&evidence).resent, world.resent + 1);
     }
 
@@ -171,13 +172,13 @@ proptest! {
         made_up.origin = at(0, 1_000_000);
         evidence.deliveries.push(made_up.clone());
         let v = only(&evidence, Kind::Unexpected);
-        named(&v, &made_up.order_id, made_up.revision, made_up.origin);
+        named(&v, made_up.order_id.as_ref().unwrap(), made_up.revision, made_up.origin);
     }
 
     #[test]
     fn an_applied_event_that_no_consumer_reported(world in healthy(), order in 0..2usize, revision in 1..3u32) {
         let (mut evidence, order) = (world.evidence, id(order));
-        evidence.deliveries.retain(|d| d.order_id != order || d.revision != revision);
+        evidence.deliveries.retain(|d| d.order_id.as_ref() != Some(&order) || d.revision != revision);
         let v = only(&evidence, Kind::NothingChecked);
         named(&v, &order, revision, acked_at(&evidence, &order, revision).unwrap());
     }

@@ -3,9 +3,9 @@
 use payment_delivery::delivery::Status;
 use proptest::prelude::*;
 
-use super::world::{World, healthy, id};
+use super::world::{Evidence, World, healthy, id, verify};
 use super::{only, passes};
-use crate::{ApiAnswers, Evidence, Kind};
+use crate::{ApiAnswers, Kind};
 use lanebench_result::ApiCount;
 
 /// Every order was asked for, and the messages of the first two.
@@ -81,7 +81,7 @@ proptest! {
 
 #[test]
 fn an_api_that_nobody_asked_proves_nothing() {
-    let v = crate::verify(&Evidence { api: Some(ApiAnswers::default()), ..Evidence::default() });
+    let v = verify(&Evidence { api: Some(ApiAnswers::default()), ..Evidence::default() });
     assert!(
         v.findings.iter().any(|f| f.kind == "nothing-checked" && f.message.contains("API")),
         "{:#?}",

@@ -1,13 +1,171 @@
 //! Healthy evidence: what a sound pipeline leaves behind, with all the repeats that are allowed.
 
-use payment_delivery::delivery::{Delivery, Status};
-use payment_delivery::event::{OrderId, Revision};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lanebench_result::Verification;
+use payment_delivery::delivery::{Delivery, Status, StatusEntry};
+use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::Origin;
+use payment_delivery::store::Parked;
 use proptest::prelude::*;
 
-use crate::{Evidence, Logged, Seen, SendOutcome, Sent};
+use crate::{ApiAnswers, Checker, ContentDigest, DeadLetter, ParkWrite, PartitionEnd, RowWrite, Rules};
 
-/// Evidence, and what [`crate::verify`] must count in it.
+/// All that is known of a trial, whole, so that it can be spoilt in one way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Evidence {
+    pub(super) sent: Vec<Sent>,
+    pub(super) log: Vec<Logged>,
+    pub(super) deliveries: Vec<Seen>,
+    pub(super) rows: Vec<Delivery>,
+    /// None for those that must have made the rows.
+    pub(super) writes: Option<Vec<Write>>,
+    pub(super) parked: Vec<Parked>,
+    /// None for those that wait.
+    pub(super) parks: Option<Vec<Parked>>,
+    pub(super) dead_letters: Vec<DeadLetter>,
+    pub(super) view: Vec<(OrderId, Option<StatusEntry>)>,
+    pub(super) api: Option<ApiAnswers>,
+    pub(super) ends: Vec<PartitionEnd>,
+    pub(super) keyed: bool,
+    pub(super) outside: bool,
+    pub(super) allow_parked: bool,
+    pub(super) allow_dead_letters: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) order_id: OrderId,
+    pub(super) revision: Revision,
+    pub(super) outcome: SendOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SendOutcome {
+    Acked(Origin),
+    /// Refused, or not answered.
+    NotAcked,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Logged {
+    pub(super) origin: Origin,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) event: Option<(OrderId, Revision)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// None where a report does not name it.
+    pub(super) order_id: Option<OrderId>,
+    pub(super) revision: Revision,
+    pub(super) origin: Origin,
+    pub(super) consumer: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    pub(super) order_id: OrderId,
+    pub(super) before: Revision,
+    pub(super) revision: Revision,
+    pub(super) origin: Origin,
+    /// The revision whose content it wrote.
+    pub(super) says: Revision,
+    pub(super) after_commit: Option<Duration>,
+}
+
+/// The event of a revision; each says something else.
+pub(super) fn event(order_id: OrderId, revision: Revision) -> PaymentEvent {
+    let Delivery { order_id, amount_minor, currency, address, .. } = row(order_id, revision, at(0, 0));
+    PaymentEvent { order_id, revision, amount_minor, currency, address, paid_at_ms: 0 }
+}
+
+fn content(revision: Revision) -> ContentDigest {
+    ContentDigest::of_event(&event(id(0), revision))
+}
+
+impl Evidence {
+    /// The writes that must have made the rows, one a revision.
+    pub(super) fn sound_writes(&self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for row in &self.rows {
+            for revision in 1..=row.revision {
+                let place = places(self, &row.order_id, revision).first().copied();
+                let place = place.or_else(|| acked_at(self, &row.order_id, revision));
+                let origin = if revision == row.revision { row.origin } else { place.unwrap_or(row.origin) };
+                let order_id = row.order_id.clone();
+                let before = revision - 1;
+                writes.push(Write { order_id, before, revision, origin, says: revision, after_commit: None });
+            }
+        }
+        writes
+    }
+}
+
+/// Checks evidence, piece by piece as a trial does.
+pub(super) fn verify(evidence: &Evidence) -> Verification {
+    let Evidence { keyed, outside, allow_parked, allow_dead_letters, .. } = *evidence;
+    let rules = Rules { keyed, outside, allow_parked, allow_dead_letters, view_evicted: 0 };
+    let mut checker = Checker::new(rules, evidence.sent.iter().map(|sent| (&sent.order_id, sent.revision)));
+    for Sent { order_id, revision, outcome } in &evidence.sent {
+        let acked = match outcome {
+            SendOutcome::Acked(origin) => Some(*origin),
+            SendOutcome::NotAcked => None,
+        };
+        checker.sent(&crate::Sent { order_id, revision: *revision, acked, content: content(*revision) });
+    }
+    evidence.rows.iter().for_each(|row| checker.row(row));
+    evidence.view.iter().for_each(|(id, entry)| checker.view(id, entry.as_ref()));
+    if let Some(answers) = &evidence.api {
+        checker.api(answers.clone());
+    }
+    let mut log: Vec<&Logged> = evidence.log.iter().collect();
+    log.sort_by_key(|logged| logged.origin);
+    for logged in log {
+        let event = logged.event.clone().map(|(order_id, revision)| event(order_id, revision));
+        checker.log(&crate::Logged {
+            origin: logged.origin,
+            key: logged.key.as_deref(),
+            event: event.as_ref(),
+        });
+    }
+    for seen in &evidence.deliveries {
+        let Seen { order_id, revision, origin, consumer } = seen;
+        let (order_id, revision, origin) = (order_id.as_ref(), *revision, *origin);
+        checker.delivery(&crate::Seen { order_id, revision, origin, consumer });
+    }
+    for park in evidence.parks.as_ref().unwrap_or(&evidence.parked) {
+        let Parked { first, last, origin, .. } = *park;
+        checker.park(&ParkWrite { order_id: &park.order_id, first, last, origin, content: content(last) });
+    }
+    for write in evidence.writes.clone().unwrap_or_else(|| evidence.sound_writes()) {
+        checker.write(&RowWrite {
+            order_id: &write.order_id,
+            before: write.before,
+            revision: write.revision,
+            origin: write.origin,
+            content: content(write.says),
+            after_commit: write.after_commit,
+        });
+    }
+    evidence.parked.iter().for_each(|parked| checker.parked(parked.clone()));
+    evidence.dead_letters.iter().for_each(|letter| checker.dead_letter(letter.clone()));
+    evidence.ends.iter().for_each(|end| checker.end(*end));
+    checker.finish()
+}
+
+/// Each partition's end, all of it committed.
+pub(super) fn committed(evidence: &Evidence) -> Vec<PartitionEnd> {
+    let partitions: BTreeSet<i32> = evidence.log.iter().map(|logged| logged.origin.partition).collect();
+    let end = |partition| {
+        let end = end(evidence, partition).offset;
+        PartitionEnd { partition, start: 0, end, committed: Some(end) }
+    };
+    partitions.into_iter().map(end).collect()
+}
+
+/// Evidence, and what [`verify`] must count in it.
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) evidence: Evidence,
@@ -46,7 +204,7 @@ pub(super) fn row(order_id: OrderId, revision: Revision, origin: Origin) -> Deli
         status: Status::at(revision),
         amount_minor: 1,
         currency: "EUR".into(),
-        address: String::new(),
+        address: format!("as of revision {revision}"),
         origin,
     }
 }
@@ -126,10 +284,10 @@ fn deliver(world: &mut World, partitions: &[Vec<(usize, Revision)>; 3], mut choo
         let offset = position[p];
         let (order, revision) = partitions[p][offset];
         world.evidence.deliveries.push(Seen {
-            order_id: id(order),
+            order_id: Some(id(order)),
             revision,
             origin: at(p as i32, offset as i64),
-            consumer: format!("c{p}").into(),
+            consumer: format!("c{p}"),
         });
         world.redelivered += u64::from(offset < reached[p]);
         position[p] += 1;
@@ -149,7 +307,7 @@ fn conclude(world: &mut World, plans: &[Plan]) {
         for revision in 1..=plan.revisions {
             // What was sent again was acknowledged where it came to lie last.
             let outcome = if plan.unresolved && revision == plan.revisions {
-                SendOutcome::Unresolved
+                SendOutcome::NotAcked
             } else {
                 world.acked += 1;
                 SendOutcome::Acked(*places(&world.evidence, &id(order), revision).last().unwrap())
@@ -157,7 +315,7 @@ fn conclude(world: &mut World, plans: &[Plan]) {
             world.evidence.sent.push(Sent { order_id: id(order), revision, outcome });
         }
         if plan.refused {
-            let outcome = SendOutcome::Failed("message too large".into());
+            let outcome = SendOutcome::NotAcked;
             world.evidence.sent.push(Sent { order_id: id(order), revision: plan.revisions + 1, outcome });
         }
         let first = places(&world.evidence, &id(order), plan.revisions)[0];
@@ -165,6 +323,7 @@ fn conclude(world: &mut World, plans: &[Plan]) {
         world.evidence.view.push((id(order), Some(row.status_entry())));
         world.evidence.rows.push(row);
     }
+    world.evidence.ends = committed(&world.evidence);
 }
 
 /// Where the log has an event.
@@ -178,7 +337,7 @@ pub(super) fn acked_at(evidence: &Evidence, order: &OrderId, revision: Revision)
     evidence.sent.iter().find(|s| s.order_id == *order && s.revision == revision).and_then(|s| {
         match s.outcome {
             SendOutcome::Acked(origin) => Some(origin),
-            _ => None,
+            SendOutcome::NotAcked => None,
         }
     })
 }
