@@ -27,8 +27,8 @@ const EVERY: NonZeroU64 = NonZeroU64::new(40).expect("not zero");
 /// The same of faults that only the first event of an order can have.
 const EVERY_FIRST: NonZeroU64 = NonZeroU64::new(15).expect("not zero");
 
-/// The same of faults that make findings of others, too: those of all that were planted must be among the findings that are kept.
-const EVERY_RARE: NonZeroU64 = NonZeroU64::new(150).expect("not zero");
+/// The same of events that are dropped: all of them must be among the findings that are kept.
+const EVERY_DROP: NonZeroU64 = NonZeroU64::new(150).expect("not zero");
 
 /// A fault that can be planted into a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ impl Planting {
             Self::Fault(fault @ (Fault::Swap | Fault::Unpark | Fault::CommitAhead)) => {
                 Handicap::Planted(fault, EVERY_FIRST)
             }
-            // Of events that are dropped there is no most; a row that was set back makes findings of all that follow.
-            Self::Fault(fault @ (Fault::Drop | Fault::Guard)) => Handicap::Planted(fault, EVERY_RARE),
+            // Of which there is no most.
+            Self::Fault(fault @ Fault::Drop) => Handicap::Planted(fault, EVERY_DROP),
             Self::Fault(fault @ Fault::Letter) => Handicap::Planted(fault, NonZeroU64::MIN),
             Self::Fault(fault) => Handicap::Planted(fault, EVERY),
             Self::NeverCommit => Handicap::NeverCommit,

@@ -100,7 +100,10 @@ impl StorePlant {
             },
             Fault::Guard | Fault::Twice | Fault::Phantom => {
                 let outcome = inner.apply(fold, origin).await?;
-                self.after(fold, origin).await?;
+                // A row that was set back already is not set back by the event before one that had to be parked.
+                if self.planter.fault != Fault::Guard || matches!(outcome.effect, Effect::Applied) {
+                    self.after(fold, origin).await?;
+                }
                 Ok(outcome)
             }
             Fault::ViewBack | Fault::ViewSkip => inner.apply(fold, origin).await,
