@@ -63,9 +63,13 @@ fn epoch_unix_ns(epoch_ns: u64) -> i64 {
     unix_ns() - since
 }
 
-/// Now by the realtime clock, in ns of Unix time; 0 before 1970.
+/// Now by the realtime clock, in ns of Unix time; negative before 1970.
 pub fn unix_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+    let saturated = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => saturated(since),
+        Err(before) => -saturated(before.duration()),
+    }
 }
 
 fn monotonic_ns() -> u64 {

@@ -212,7 +212,6 @@ async fn counted(
             checker.park(&ParkWrite { order_id: &order_id, first, last, origin, content });
         }
         Counted::Write(CountedWrite { order_id, before, revision, origin, content, unix_ns }) => {
-            let Some(order_id) = order_id else { return };
             // By the place where the log has the event, not by the one that the worker names.
             let committed_ns = checker.place(&order_id, revision).and_then(|place| commits.passed_ns(place));
             let committed_ns = committed_ns.filter(|_| steady);

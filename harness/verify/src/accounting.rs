@@ -3,7 +3,6 @@
 use super::Known;
 use super::findings::{Findings, Kind, Subject};
 use super::ledger::{Event, Flag, Order, OrderNumber};
-use super::places::Holds;
 use lanebench_result::Verification;
 use payment_delivery::event::Revision;
 
@@ -116,16 +115,11 @@ fn parked(known: &Known, findings: &mut Findings) {
 fn dead_letters(known: &Known, findings: &mut Findings) {
     let ledger = &known.ledger;
     for letter in &known.dead_letters {
-        let holds = ledger.places.at(letter.origin);
-        let event = match holds {
-            Some(Holds::Event(event)) => Some(event),
-            Some(Holds::Unreadable) | None => ledger.acked_at(letter.origin),
-        };
-        let named = event.map(|event| ledger.name(event));
+        let named = ledger.event_or_acked_at(letter.origin).map(|event| ledger.name(event));
         let subject = named.map_or(Subject::place(letter.origin), |(id, revision)| {
             Subject::event(id, revision, Some(letter.origin))
         });
-        if named.is_none() && holds.is_none() {
+        if named.is_none() && ledger.places.at(letter.origin).is_none() {
             findings.add(Kind::Unexpected, subject, || {
                 format!("a dead letter names {} as its place, where the log holds nothing", letter.origin)
             });

@@ -369,6 +369,19 @@ impl Ledger {
         }
     }
 
+    /// The event that the log holds at `origin`.
+    pub(super) fn event_at(&self, origin: Origin) -> Option<EventNumber> {
+        match self.places.at(origin) {
+            Some(Holds::Event(event)) => Some(event),
+            Some(Holds::Unreadable) | None => None,
+        }
+    }
+
+    /// The same, or where there is none the event that was acknowledged there.
+    pub(super) fn event_or_acked_at(&self, origin: Origin) -> Option<EventNumber> {
+        self.event_at(origin).or_else(|| self.acked_at(origin))
+    }
+
     /// The event that was acknowledged at `origin`, once all that was sent is known. Asked for records that can't be decoded, so its index
     /// is made when it is needed.
     pub(super) fn acked_at(&self, origin: Origin) -> Option<EventNumber> {

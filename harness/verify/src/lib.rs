@@ -49,7 +49,6 @@ pub use findings::{FINDINGS_PER_KIND, Kind};
 use findings::{Findings, Subject};
 use lanebench_result::{Finding, Verification};
 use ledger::{EventNumber, Flag, Ledger, OrderNumber, RowFacts, ViewFacts};
-use places::Holds;
 
 /// Checks a trial, piece by piece.
 ///
@@ -76,7 +75,8 @@ struct Known {
     unreadable: Vec<Origin>,
     /// Writes that put an earlier revision over a later one.
     writes_back: u64,
-    parks: Vec<Park>,
+    /// First events of what was parked at some time.
+    parks: Vec<EventNumber>,
     parked: Vec<Parked>,
     dead_letters: Vec<DeadLetter>,
     dead: HashSet<Origin>,
@@ -97,11 +97,6 @@ impl Known {
     fn orders(&self) -> std::ops::Range<OrderNumber> {
         0..self.ledger.orders.len() as OrderNumber
     }
-}
-
-/// An event that was parked.
-struct Park {
-    event: EventNumber,
 }
 
 impl Checker {
@@ -261,11 +256,7 @@ impl Checker {
     /// A record of the dead-letter topic.
     pub fn dead_letter(&mut self, letter: DeadLetter) {
         let ledger = &mut self.known.ledger;
-        let event = match ledger.places.at(letter.origin) {
-            Some(Holds::Event(event)) => Some(event),
-            Some(Holds::Unreadable) | None => ledger.acked_at(letter.origin),
-        };
-        if let Some(event) = event {
+        if let Some(event) = ledger.event_or_acked_at(letter.origin) {
             ledger.events[event as usize].set(Flag::Dead);
         }
         self.known.dead.insert(letter.origin);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Known;
 use super::findings::{Findings, Kind, Subject};
-use super::places::Holds;
 use lanebench_result::Verification;
 
 /// The work on an event ended after its offset had been committed: a crash in between would have lost it.
@@ -33,12 +32,12 @@ pub(super) fn check(known: &Known, findings: &mut Findings, verification: &mut V
             continue;
         }
         let origin = payment_delivery::kafka::Origin { partition: end.partition, offset: next };
-        let subject = match known.ledger.places.at(origin) {
-            Some(Holds::Event(event)) => {
+        let subject = match known.ledger.event_at(origin) {
+            Some(event) => {
                 let (id, revision) = known.ledger.name(event);
                 Subject::event(id, revision, Some(origin))
             }
-            Some(Holds::Unreadable) | None => Subject::place(origin),
+            None => Subject::place(origin),
         };
         findings.add(Kind::Offset, subject, || {
             let committed = match end.committed {

@@ -4,9 +4,9 @@
 //! the first appearance of the later one comes before the first appearance of the earlier one; so A,B,A,B is in order,
 //! with two repeats, and B,A,B is not.
 
+use super::Known;
 use super::findings::{Findings, Kind, Subject};
 use super::ledger::{Event, Flag, OrderNumber};
-use super::{Known, Park};
 use lanebench_result::{OrderCount, Verification};
 use payment_delivery::event::Revision;
 
@@ -161,12 +161,12 @@ fn rows(known: &Known, findings: &mut Findings) -> OrderCount {
             });
         }
     }
-    for Park { event } in &known.parks {
-        let (order, revision) = known.ledger.key(*event);
+    for &event in &known.parks {
+        let (order, revision) = known.ledger.key(event);
         let before = known.ledger.event(order, revision - 1).map(|event| known.ledger.events[event as usize]);
         let Some((before, at)) = before.and_then(|event| Some((event, event.logged()?))) else { continue };
         // By the log, and not by what the worker says of the place.
-        let Some(origin) = known.ledger.events[*event as usize].logged() else { continue };
+        let Some(origin) = known.ledger.events[event as usize].logged() else { continue };
         let lies_before = at.partition == origin.partition && at.offset < origin.offset;
         if !lies_before || before.is(Flag::WasParked) || before.is(Flag::Dead) {
             continue;

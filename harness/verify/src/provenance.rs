@@ -61,10 +61,7 @@ pub(super) fn delivery(known: &mut Known, seen: &Seen<'_>, findings: &mut Findin
     let by = known.ledger.consumer(consumer);
     let first = known.ledger.places.take(origin).unwrap_or_else(|| known.taken_from_nowhere.insert(origin));
     known.offsets_taken += u64::from(first);
-    let held = match known.ledger.places.at(origin) {
-        Some(Holds::Event(event)) => Some(event),
-        Some(Holds::Unreadable) | None => None,
-    };
+    let held = known.ledger.event_at(origin);
     let claimed = match order_id {
         Some(id) => Some(known.ledger.event_or_new(id, revision)),
         None => held.filter(|event| known.ledger.key(*event).1 == revision),

@@ -3,11 +3,11 @@
 //! The database counts the writes, whoever makes them: so a row that skipped an event is told from one that took it, whatever the worker
 //! itself counts.
 
+use super::Known;
 use super::evidence::{ParkWrite, RowWrite};
 use super::findings::{Findings, Kind, Subject};
 use super::ledger::{Flag, OrderNumber};
 use super::offsets;
-use super::{Known, Park};
 use lanebench_result::Verification;
 
 /// Judges a write by itself, and notes which event it brought.
@@ -74,7 +74,7 @@ pub(super) fn park(known: &mut Known, park: &ParkWrite<'_>, findings: &mut Findi
         let event = &mut ledger.events[number as usize];
         event.set(Flag::WasParked);
         if revision == first {
-            known.parks.push(Park { event: number });
+            known.parks.push(number);
         }
     }
     let Some(&(revision, number)) = within.last().filter(|(revision, _)| *revision == last) else { return };

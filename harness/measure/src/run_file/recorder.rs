@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use payment_delivery::event::Revision;
 use payment_delivery::failure::Component;
@@ -18,6 +18,7 @@ use payment_delivery::probe::{Activity, Probe, Seen};
 
 use super::format::{ACTIVITIES, MAGIC, RECORD_BYTES, VERSION, WireHeader, activity_index};
 use super::{Place, Record, RunFileError, SPENT_EVERY, What, consumer_number};
+use crate::clock::unix_ns;
 
 /// Appends what the consumers of this process report to a run file.
 ///
@@ -222,13 +223,4 @@ fn place(seen: Seen<'_>) -> Place {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Nanoseconds of Unix time; negative before 1970.
-fn unix_ns() -> i64 {
-    let saturated = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => saturated(since),
-        Err(before) => -saturated(before.duration()),
-    }
 }

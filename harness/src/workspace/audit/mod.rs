@@ -28,8 +28,7 @@ const CLOCK_LOOKS: usize = 9;
 
 /// One write of a row.
 pub(crate) struct CountedWrite {
-    /// None of the mark.
-    pub(crate) order_id: Option<OrderId>,
+    pub(crate) order_id: OrderId,
     /// The revision that it found; 0 where there was no row.
     pub(crate) before: u32,
     pub(crate) revision: u32,
@@ -72,13 +71,14 @@ fn failed(error: &sqlx::Error) -> RunError {
 /// A row of either database, in the columns of the queries below.
 macro_rules! read {
     ($write:ident, $park:ident, $row:ty, $content:expr) => {
-        fn $write(row: &$row) -> Result<CountedWrite, RunError> {
+        fn $write(row: &$row) -> Result<Counted, RunError> {
+            let order_id = match row.try_get(0).map_err(|error| failed(&error))? {
+                "" => return Ok(Counted::Mark),
+                id => order_id(id)?,
+            };
             let us: i64 = row.try_get(6).map_err(|error| failed(&error))?;
-            Ok(CountedWrite {
-                order_id: match row.try_get(0).map_err(|error| failed(&error))? {
-                    "" => None,
-                    id => Some(order_id(id)?),
-                },
+            Ok(Counted::Write(CountedWrite {
+                order_id,
                 before: number(row.try_get(1).map_err(|error| failed(&error))?),
                 revision: number(row.try_get(2).map_err(|error| failed(&error))?),
                 origin: Origin {
@@ -90,11 +90,11 @@ macro_rules! read {
                 },
                 content: $content(row, 5)?,
                 unix_ns: us.saturating_mul(1_000),
-            })
+            }))
         }
 
-        fn $park(row: &$row) -> Result<CountedPark, RunError> {
-            Ok(CountedPark {
+        fn $park(row: &$row) -> Result<Counted, RunError> {
+            Ok(Counted::Park(CountedPark {
                 order_id: order_id(row.try_get(0).map_err(|error| failed(&error))?)?,
                 first: number(row.try_get(1).map_err(|error| failed(&error))?),
                 last: number(row.try_get(2).map_err(|error| failed(&error))?),
@@ -103,7 +103,7 @@ macro_rules! read {
                     offset: row.try_get(4).map_err(|error| failed(&error))?,
                 },
                 content: $content(row, 5)?,
-            })
+            }))
         }
     };
 }
@@ -208,9 +208,6 @@ impl Rows {
 
     /// Shows each event that was parked, and then each write of a row and the mark, in no order.
     pub(crate) async fn each_counted(&self, mut each: impl FnMut(Counted) + Send) -> Result<(), RunError> {
-        let write = |each: &mut dyn FnMut(Counted), write: CountedWrite| {
-            each(if write.order_id.is_none() { Counted::Mark } else { Counted::Write(write) });
-        };
         match self {
             Self::Postgres { .. } => {
                 let mut connection = self.postgres(Patience::Long).await?;
@@ -218,10 +215,8 @@ impl Rows {
                     "SELECT order_id, first, last, log_partition, log_offset, content FROM parked_writes";
                 let writes = "SELECT order_id, before, revision, log_partition, log_offset, content, \
                               (extract(epoch FROM written_at) * 1000000)::bigint FROM delivery_writes";
-                let park = |row: &_| postgres_park(row).map(|park| each(Counted::Park(park)));
-                postgres_pages(&mut connection, parks, park).await?;
-                let written = |row: &_| postgres_write(row).map(|found| write(&mut each, found));
-                postgres_pages(&mut connection, writes, written).await?;
+                postgres_pages(&mut connection, parks, |row| postgres_park(row).map(&mut each)).await?;
+                postgres_pages(&mut connection, writes, |row| postgres_write(row).map(&mut each)).await?;
                 connection.close().await.map_err(|error| failed(&error))
             }
             Self::Sqlite { .. } => {
@@ -230,11 +225,11 @@ impl Rows {
                              FROM parked_writes WHERE rowid > $1 ORDER BY rowid LIMIT $2";
                 let writes = "SELECT order_id, before, revision, log_partition, log_offset, content, written_us, rowid \
                               FROM delivery_writes WHERE rowid > $1 ORDER BY rowid LIMIT $2";
-                let park = |row: &_| sqlite_park(row).map(|park| each(Counted::Park(park)));
-                let mut read = sqlite_pages(&mut connection, parks, park).await;
+                let mut read =
+                    sqlite_pages(&mut connection, parks, |row| sqlite_park(row).map(&mut each)).await;
                 if read.is_ok() {
-                    let written = |row: &_| sqlite_write(row).map(|found| write(&mut each, found));
-                    read = sqlite_pages(&mut connection, writes, written).await;
+                    read =
+                        sqlite_pages(&mut connection, writes, |row| sqlite_write(row).map(&mut each)).await;
                 }
                 connection.close().await.map_err(|error| failed(&error))?;
                 read

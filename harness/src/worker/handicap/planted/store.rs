@@ -100,10 +100,7 @@ impl StorePlant {
             },
             Fault::Guard | Fault::Twice | Fault::Phantom => {
                 let outcome = inner.apply(fold, origin).await?;
-                // A row that was set back already is not set back by the event before one that had to be parked.
-                if self.planter.fault != Fault::Guard || matches!(outcome.effect, Effect::Applied) {
-                    self.after(fold, origin).await?;
-                }
+                self.after(fold, origin, outcome.effect).await?;
                 Ok(outcome)
             }
             Fault::ViewBack | Fault::ViewSkip => inner.apply(fold, origin).await,
@@ -154,10 +151,11 @@ impl StorePlant {
     }
 
     /// What is done to a row that is right.
-    async fn after(&self, fold: &Fold, origin: Origin) -> Result<(), StoreError> {
+    async fn after(&self, fold: &Fold, origin: Origin, effect: Effect) -> Result<(), StoreError> {
         let id = &fold.event.order_id;
         match self.planter.fault {
-            Fault::Guard => {
+            // A row that was set back already is not set back by the event before one that had to be parked.
+            Fault::Guard if effect == Effect::Applied => {
                 let Some((before, at)) = self.remember(fold, origin).filter(|_| self.planter.this_one())
                 else {
                     return Ok(());
