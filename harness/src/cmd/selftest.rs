@@ -192,7 +192,11 @@ fn clock(report: &SelftestReport, text: &mut String) {
             case.median_difference_ms,
             case.p99_measured_ms,
             case.p99_predicted_ms,
-            case.wrong.as_deref().map_or("as predicted".into(), |wrong| format!("WRONG: {wrong}"))
+            match (&case.wrong, case.tries) {
+                (Some(wrong), tries) => format!("WRONG, {tries} of {tries}: {wrong}"),
+                (None, 1) => "as predicted".into(),
+                (None, tries) => format!("as predicted, 1 of {tries}"),
+            }
         );
     }
     if let Some(case) = report.clock.iter().find(|case| case.frozen) {

@@ -102,6 +102,8 @@ pub(crate) type AroundStore<'a> =
 pub(crate) struct Rig<'a> {
     /// Put around each store of consumers in this process.
     pub(crate) store: AroundStore<'a>,
+    /// So long the producer waits for more events before it sends a batch.
+    pub(crate) linger: Duration,
     /// The sender sleeps once, so long, at this event of the first phase.
     pub(crate) freeze: Option<(usize, Duration)>,
     /// Sees the timeline when all is done.

@@ -112,8 +112,11 @@ impl<'a> PhaseRunner<'a> {
         cancel: &CancellationToken,
     ) -> Result<Self, RunError> {
         let (bootstrap, topic) = (place.bootstrap.clone(), place.topic.clone());
-        let producer =
-            Arc::new(feed::producer(bootstrap, topic, place.partitions, ProducerConfig::default()).await?);
+        let mut config = ProducerConfig::default();
+        if let Some(rig) = spec.rig {
+            config.linger = rig.linger;
+        }
+        let producer = Arc::new(feed::producer(bootstrap, topic, place.partitions, config).await?);
         let (timeline, failures) = (Arc::clone(timeline), Failures::default());
         let feed = match api {
             Some(client) => Feed::Api(HttpSink::start(client, &timeline, &failures, cancel)),

@@ -27,6 +27,11 @@ const SERVICE: Duration = Duration::from_millis(10);
 const LENGTH: Duration = Duration::from_secs(8);
 /// A lane that is busy for so small a part of the time is hardly ever waited for.
 const NEAR_ZERO: f64 = 0.05;
+/// Mean service time there. A shorter one, so that events come nearly as often as in the other trials: on a machine that is woken for each of
+/// them the way to the consumer takes half a millisecond longer than on one that is awake.
+const SERVICE_NEAR_ZERO: Duration = Duration::from_millis(2);
+/// A trial that is wrong is run so often in all.
+const TRIES: u32 = 3;
 /// How long the sender is frozen.
 const FROZEN: Duration = Duration::from_secs(1);
 
@@ -56,12 +61,16 @@ pub struct ClockCase {
     pub mean_in_theory_ms: f64,
     /// Median of measured − predicted.
     pub median_difference_ms: f64,
+    /// The same near zero load, with as many lanes.
+    pub near_zero_ms: f64,
     /// 99th percentile of the response time as measured.
     pub p99_measured_ms: f64,
     /// The same by the recursion.
     pub p99_predicted_ms: f64,
     /// The same by a clock that is started when an event is sent.
     pub p99_from_send_ms: f64,
+    /// How often it was run, until nothing was wrong; the figures are those of the last time.
+    pub tries: u32,
     /// What of it is not within its bound; none where all is.
     pub wrong: Option<String>,
 }
@@ -78,13 +87,15 @@ struct Case {
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for lanes in [1, 3] {
-        // First, since the others are held against it.
-        cases.push(Case { lanes, utilisation: NEAR_ZERO, service: ServiceTimes::Fixed, frozen: false });
+        let near_zero = Case { lanes, utilisation: NEAR_ZERO, service: ServiceTimes::Fixed, frozen: false };
+        // Before the others, which are held against it, and after: the machine may have changed meanwhile.
+        cases.push(near_zero);
         for utilisation in [0.3, 0.5, 0.7] {
             for service in [ServiceTimes::Fixed, ServiceTimes::Exponential] {
                 cases.push(Case { lanes, utilisation, service, frozen: false });
             }
         }
+        cases.push(near_zero);
     }
     cases.push(Case { lanes: 1, utilisation: 0.3, service: ServiceTimes::Fixed, frozen: true });
     cases
@@ -94,15 +105,37 @@ pub(super) async fn test(
     options: &SelftestOptions,
     runner: &TrialRunner<'_>,
 ) -> Result<Vec<ClockCase>, RunError> {
-    let mut ran: Vec<ClockCase> = Vec::new();
+    let mut ran = Vec::new();
     for (number, case) in (1..).zip(cases()) {
-        let mut measured = case.run(number, options, runner).await?;
-        let near_zero =
-            ran.iter().find(|other| other.lanes == case.lanes).map(|other| other.median_difference_ms);
-        measured.wrong = measured.judge(near_zero);
-        ran.push(measured);
+        ran.push((case, case.run(number, options, runner).await?));
     }
-    Ok(ran)
+    judge(&mut ran);
+    // A clock that is wrong is so each time, and a machine that stalled is not. Where one is wrong, the others need no second look.
+    while let Some(index) = ran.iter().position(|(_, measured)| measured.wrong.is_some())
+        && ran[index].1.tries < TRIES
+    {
+        let (case, before) = &ran[index];
+        let tries = before.tries + 1;
+        ran[index].1 = ClockCase { tries, ..case.run(index as u32 + 1, options, runner).await? };
+        judge(&mut ran);
+    }
+    Ok(ran.into_iter().map(|(_, measured)| measured).collect())
+}
+
+/// Says of each trial what is wrong with it.
+fn judge(ran: &mut [(Case, ClockCase)]) {
+    for index in 0..ran.len() {
+        let near_zero = near_zero_ms(ran, ran[index].0.lanes);
+        let measured = &mut ran[index].1;
+        measured.near_zero_ms = near_zero;
+        measured.wrong = measured.judge();
+    }
+}
+
+/// The median of measured − predicted near zero load: the least of its trials, since what else a machine does can only add to it.
+fn near_zero_ms(ran: &[(Case, ClockCase)], lanes: u32) -> f64 {
+    let near_zero = ran.iter().filter(|(case, _)| case.lanes == lanes && case.utilisation <= NEAR_ZERO);
+    near_zero.map(|(_, measured)| measured.median_difference_ms).fold(f64::INFINITY, f64::min)
 }
 
 /// One event's times, in ms since the phase's start.
@@ -115,6 +148,10 @@ struct Timed {
 }
 
 impl Case {
+    fn mean_service(self) -> Duration {
+        if self.utilisation > NEAR_ZERO { SERVICE } else { SERVICE_NEAR_ZERO }
+    }
+
     async fn run(
         self,
         number: u32,
@@ -122,26 +159,26 @@ impl Case {
         runner: &TrialRunner<'_>,
     ) -> Result<ClockCase, RunError> {
         let Self { lanes, utilisation, service, frozen } = self;
-        let rate_per_s = utilisation * f64::from(lanes) / SERVICE.as_secs_f64();
+        let rate_per_s = utilisation * f64::from(lanes) / self.mean_service().as_secs_f64();
         let segment = Segment { rate_per_s, length: LENGTH };
         let seed = options.seed + u64::from(number);
         let phases =
             plan(vec![PhaseSpec::new(PhaseKind::Steady, Offer::Schedule(vec![segment]))], DRAW, seed)?;
         let events = phases[0].plan.events.len();
-        let times: Arc<[Duration]> = service.draw(SERVICE, events, seed).into();
+        let times: Arc<[Duration]> = service.draw(self.mean_service(), events, seed).into();
         let slower = options.service_slower_by;
         let kept: Arc<[Duration]> = times.iter().map(|time| time.mul_f64(1.0 + slower)).collect();
         let around =
             move |inner: Arc<dyn DeliveryStore>, timeline: &Arc<Timeline>| -> Arc<dyn DeliveryStore> {
-                let (timeline, times) = (Arc::clone(timeline), Arc::clone(&kept));
-                Arc::new(DeadlineStore { inner, timeline, times, delay: tokio::sync::Mutex::new(None) })
+                DeadlineStore::new(inner, Arc::clone(timeline), Arc::clone(&kept))
             };
         let freeze = frozen.then_some((events / 3, FROZEN));
         let seen = Mutex::new(Vec::new());
         let look = |timeline: &Timeline| {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = timed(timeline, &times);
         };
-        let rig = Rig { store: &around, freeze, look: &look };
+        // Each event is sent at once: how many share a batch would make a difference between little load and much.
+        let rig = Rig { store: &around, linger: Duration::ZERO, freeze, look: &look };
         let title = format!(
             "clock: {lanes} lanes at {utilisation}, {service:?}{}",
             if frozen { ", sender frozen" } else { "" }
@@ -189,8 +226,8 @@ impl Case {
             seen.iter().map(|event| event.visible - event.due).collect()
         };
         let difference: Vec<f64> = measured.iter().zip(&predicted).map(|(m, p)| m - p).collect();
-        let service_ms = SERVICE.as_secs_f64() * 1e3;
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let service_ms = self.mean_service().as_secs_f64() * 1e3;
         ClockCase {
             lanes,
             utilisation,
@@ -204,18 +241,20 @@ impl Case {
                 ServiceTimes::Exponential => mean_of_exponential(utilisation, service_ms),
             },
             median_difference_ms: at(&difference, 0.5),
+            near_zero_ms: f64::NAN,
             p99_measured_ms: at(&measured, 0.99),
             p99_predicted_ms: at(&predicted, 0.99),
             p99_from_send_ms: at(&from_send_ms, 0.99),
+            tries: 1,
             wrong: None,
         }
     }
 }
 
 impl ClockCase {
-    /// What is not within its bound, given the rest near zero load.
-    fn judge(&self, near_zero_ms: Option<f64>) -> Option<String> {
-        let rest = near_zero_ms.unwrap_or(self.median_difference_ms);
+    /// What is not within its bound.
+    fn judge(&self) -> Option<String> {
+        let rest = self.near_zero_ms;
         let moved = self.median_difference_ms - rest;
         if moved.abs() > MEDIAN_WITHIN_MS {
             return Some(format!(
@@ -268,6 +307,23 @@ mod tests {
 
     const CASE: Case = Case { lanes: 1, utilisation: 0.5, service: ServiceTimes::Fixed, frozen: false };
 
+    fn judged(case: &ClockCase, near_zero_ms: f64) -> Option<String> {
+        ClockCase { near_zero_ms, ..case.clone() }.judge()
+    }
+
+    #[test]
+    fn near_zero_load_is_the_least_that_its_trials_say() {
+        let of = |lanes, utilisation, rest| {
+            let case = Case { lanes, utilisation, ..CASE };
+            (case, case.measured(&sound(10.0, rest), None, None, false))
+        };
+        let mut ran = [of(1, NEAR_ZERO, 3.0), of(1, 0.7, 9.0), of(1, NEAR_ZERO, 2.0), of(3, NEAR_ZERO, 5.0)];
+        judge(&mut ran);
+        let near_zero = ran.each_ref().map(|(_, measured)| measured.near_zero_ms.round());
+        let wrong = ran.each_ref().map(|(_, measured)| measured.wrong.is_some());
+        assert_eq!((near_zero, wrong), ([2.0, 2.0, 2.0, 5.0], [true, true, false, false]));
+    }
+
     /// Events that a sound lane would have shown, each `rest` ms after its end.
     fn sound(service_ms: f64, rest: f64) -> Vec<Timed> {
         let due = |n: usize| n as f64 * 30.0 - (n % 3) as f64 * 14.0;
@@ -286,14 +342,14 @@ mod tests {
     fn a_sound_clock_differs_from_the_recursion_by_the_rest_alone() {
         let case = CASE.measured(&sound(10.0, 4.0), None, None, false);
         assert!((case.median_difference_ms - 4.0).abs() < 1e-9, "{case:?}");
-        assert_eq!((case.judge(Some(4.0)), case.judge(Some(4.5)).is_none()), (None, true));
-        assert!(case.judge(Some(3.0)).unwrap().contains("+1.00 ms beside its 3.00 ms"));
+        assert_eq!((judged(&case, 4.0), judged(&case, 4.5)), (None, None));
+        assert!(judged(&case, 3.0).unwrap().contains("+1.00 ms beside its 3.00 ms"));
     }
 
     #[test]
     fn a_service_slower_than_declared_is_seen() {
         let case = CASE.measured(&sound(10.9, 4.0), None, None, false);
-        assert!(case.judge(Some(4.0)).is_some(), "{case:?}");
+        assert!(judged(&case, 4.0).is_some(), "{case:?}");
     }
 
     #[test]
@@ -317,12 +373,12 @@ mod tests {
         let (events, wakes) = late(sound(10.0, 4.0));
         let shown = frozen.measured(&events, Some(100), Some(wakes), false);
         assert!(
-            shown.judge(Some(4.0)).is_none() && shown.p99_from_send_ms < 0.8 * shown.p99_measured_ms,
+            judged(&shown, 4.0).is_none() && shown.p99_from_send_ms < 0.8 * shown.p99_measured_ms,
             "{shown:?}"
         );
         let (events, wakes) = late(sound(10.0, 4.0));
         let hidden = frozen.measured(&events, Some(100), Some(wakes), true);
-        assert!(hidden.judge(Some(4.0)).is_some(), "{hidden:?}");
+        assert!(judged(&hidden, 4.0).is_some(), "{hidden:?}");
     }
 
     #[test]

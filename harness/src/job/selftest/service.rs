@@ -8,7 +8,7 @@ use payment_delivery::delivery::{Delivery, Fold};
 use payment_delivery::event::OrderId;
 use payment_delivery::kafka::Origin;
 use payment_delivery::store::{DeliveryStore, Outcome, Parked, StoreError};
-use payment_delivery::timer::Delay;
+use payment_delivery::timer::{Delay, DelayError};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, Exp1};
@@ -42,35 +42,80 @@ impl ServiceTimes {
     }
 }
 
+/// A consumer that begins an event so soon after the end of the one before did not rest between them: the kernel's timer woke it late, and it
+/// had to turn to the next.
+const TURN: Duration = Duration::from_millis(1);
+
 /// A store whose every call ends when the time drawn for its event is over. The writes are a part of it: a deadline, not a pause on top.
+///
+/// Where the consumer did not rest, the time runs from the last deadline on. Otherwise the timer's lateness, a tenth of a millisecond, would be
+/// added up over all the events that wait for one another, and pass for a fault of the clock.
 pub(super) struct DeadlineStore {
-    pub(super) inner: Arc<dyn DeliveryStore>,
-    pub(super) timeline: Arc<Timeline>,
+    inner: Arc<dyn DeliveryStore>,
+    timeline: Arc<Timeline>,
     /// By the event's index in the timeline.
-    pub(super) times: Arc<[Duration]>,
+    times: Arc<[Duration]>,
     /// One consumer calls, one call at a time.
-    pub(super) delay: Mutex<Option<Delay>>,
+    lane: Mutex<Lane>,
+}
+
+#[derive(Default)]
+struct Lane {
+    delay: Option<Delay>,
+    free_from: Option<Instant>,
 }
 
 impl DeadlineStore {
-    async fn applied(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
-        let begun = Instant::now();
-        let outcome = self.inner.apply(fold, origin).await?;
-        self.rest(fold, begun).await?;
-        Ok(outcome)
+    pub(super) fn new(
+        inner: Arc<dyn DeliveryStore>,
+        timeline: Arc<Timeline>,
+        times: Arc<[Duration]>,
+    ) -> Arc<Self> {
+        Arc::new(Self { inner, timeline, times, lane: Mutex::default() })
     }
 
-    async fn rest(&self, fold: &Fold, begun: Instant) -> Result<(), StoreError> {
+    async fn applied(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
+        let mut lane = self.lane.lock().await;
+        let begun = lane.begin(Instant::now());
+        let outcome = self.inner.apply(fold, origin).await?;
         let index = self.timeline.index_of(&fold.event.order_id, fold.last());
-        let Some(time) = index.and_then(|index| self.times.get(index)) else { return Ok(()) };
-        let failed = |error: payment_delivery::timer::DelayError| StoreError::Unusable(error.to_string());
-        let mut delay = self.delay.lock().await;
-        let delay = match &mut *delay {
+        if let Some(time) = index.and_then(|index| self.times.get(index)) {
+            let waited = lane.rest_until(begun + *time).await;
+            waited.map_err(|error| StoreError::Unusable(error.to_string()))?;
+        }
+        Ok(outcome)
+    }
+}
+
+impl Lane {
+    /// From when on an event is worked on whose write begins now.
+    fn begin(&self, now: Instant) -> Instant {
+        self.free_from.filter(|free| now.saturating_duration_since(*free) <= TURN).unwrap_or(now)
+    }
+
+    async fn rest_until(&mut self, deadline: Instant) -> Result<(), DelayError> {
+        self.free_from = Some(deadline);
+        let delay = match &mut self.delay {
             Some(delay) => delay,
-            none => none.insert(Delay::new().map_err(failed)?),
+            none => none.insert(Delay::new()?),
         };
-        delay.wait(time.saturating_sub(begun.elapsed())).await.map_err(failed)
+        delay.wait(deadline.saturating_duration_since(Instant::now())).await
     }
 }
 
 store!(DeadlineStore);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lateness_is_not_added_up_while_events_wait() {
+        let deadline = Instant::now();
+        let lane = Lane { free_from: Some(deadline), delay: None };
+        let late = |by: Duration| lane.begin(deadline + by).saturating_duration_since(deadline);
+        assert_eq!(late(Duration::from_micros(90)), Duration::ZERO);
+        assert_eq!(late(Duration::from_millis(3)), Duration::from_millis(3), "it had rested");
+        assert_eq!(Lane::default().begin(deadline), deadline);
+    }
+}
