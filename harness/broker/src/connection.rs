@@ -55,7 +55,7 @@ pub(super) async fn serve(shared: &Shared, node: &Node, mut stream: TcpStream) -
     while let Some(frame) = read_frame(&mut read).await? {
         let incoming = parse(frame, &client_host)?;
         if let Some(answer) = api::answer(shared, node, &incoming).await? {
-            node.hold_back().await;
+            node.hold_back(incoming.api).await;
             write.write_all(&answer).await?;
         }
     }

@@ -1,12 +1,69 @@
 //! What failure tests do to a cluster.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use kafka_protocol::messages::ApiKey;
+use tokio::time::Instant;
 
 use super::Cluster;
 use super::error::BrokerError;
 use super::listener::{self, Listening};
-use super::shared::Shared;
+use super::shared::{Node, Shared};
+
+/// Which answers are held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// All of them.
+    All,
+    /// Acknowledgements of what was produced.
+    Produce,
+    /// What was fetched.
+    Fetch,
+    /// Commits of offsets.
+    OffsetCommit,
+}
+
+impl Answers {
+    fn holds(self, api: ApiKey) -> bool {
+        match self {
+            Self::All => true,
+            Self::Produce => api == ApiKey::Produce,
+            Self::Fetch => api == ApiKey::Fetch,
+            Self::OffsetCommit => api == ApiKey::OffsetCommit,
+        }
+    }
+}
+
+impl Node {
+    /// Waits for as long as answers to such requests are held back, counted from the call; a delay that is ended meanwhile ends it.
+    pub(super) async fn hold_back(&self, api: ApiKey) {
+        let mut delay = self.delay.subscribe();
+        let since = Instant::now();
+        let mut held = false;
+        loop {
+            let (answers, by) = *delay.borrow_and_update();
+            // A runtime's timer waits for its next millisecond, even where there is nothing to wait for.
+            if !answers.holds(api) || by.is_zero() {
+                break;
+            }
+            held = true;
+            tokio::select! {
+                () = tokio::time::sleep_until(since + by) => break,
+                changed = delay.changed() => if changed.is_err() { break },
+            }
+        }
+        if held {
+            let mut so_far = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            *so_far = (so_far.0 + 1, so_far.1 + since.elapsed());
+        }
+    }
+
+    fn held_back(&self) -> (u64, Duration) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Cluster {
     /// Closes all connections of a node that are open now; new ones are taken. A request that is being answered may have
@@ -20,9 +77,19 @@ impl Cluster {
     /// From now on every answer of a node is held back for so long, the request having been carried out. Zero ends it,
     /// also for those that are held back. Nothing happens for a node that there is not.
     pub fn delay(&self, node: i32, by: Duration) {
+        self.delay_answers(node, Answers::All, by);
+    }
+
+    /// The same of some answers alone.
+    pub fn delay_answers(&self, node: i32, answers: Answers, by: Duration) {
         if let Ok(node) = self.shared.node(node) {
-            node.delay.send_replace(by);
+            node.delay.send_replace((answers, by));
         }
+    }
+
+    /// How many answers of a node were held back so far, and how long in all.
+    pub fn held_back(&self, node: i32) -> (u64, Duration) {
+        self.shared.node(node).map(Node::held_back).unwrap_or_default()
     }
 
     /// Makes node `to` the leader of a partition. If it is no replica of it, it takes the old leader's place, as after a

@@ -82,6 +82,7 @@ mod shared;
 mod topics;
 
 pub use error::BrokerError;
+pub use faults::Answers;
 pub use options::ClusterOptions;
 
 /// A running cluster. Dropping it closes every connection and ends every task.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::BrokerError;
+use super::faults::Answers;
 use super::group::Coordinator;
 use super::log::Budget;
 use super::options::ClusterOptions;
@@ -33,8 +34,10 @@ pub(super) struct Node {
     pub(super) id: i32,
     pub(super) port: u16,
     pub(super) up: AtomicBool,
-    /// How long each answer is held back.
-    pub(super) delay: watch::Sender<Duration>,
+    /// Which answers are held back, and how long.
+    pub(super) delay: watch::Sender<(Answers, Duration)>,
+    /// Those that were: how many, and how long in all.
+    pub(super) held: Mutex<(u64, Duration)>,
     /// Cancelling it closes all connections that are open now.
     connections: Mutex<CancellationToken>,
 }
@@ -45,7 +48,8 @@ impl Node {
             id,
             port,
             up: AtomicBool::new(true),
-            delay: watch::Sender::new(Duration::ZERO),
+            delay: watch::Sender::new((Answers::All, Duration::ZERO)),
+            held: Mutex::default(),
             connections: Mutex::new(CancellationToken::new()),
         }
     }
@@ -63,19 +67,6 @@ impl Node {
     pub(super) fn drop_connections(&self) {
         let mut current = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *current).cancel();
-    }
-
-    /// Waits for as long as answers are held back, counted from the call; a delay that is ended meanwhile ends it.
-    pub(super) async fn hold_back(&self) {
-        let mut delay = self.delay.subscribe();
-        let since = tokio::time::Instant::now();
-        loop {
-            let until = since + *delay.borrow_and_update();
-            tokio::select! {
-                () = tokio::time::sleep_until(until) => return,
-                changed = delay.changed() => if changed.is_err() { return },
-            }
-        }
     }
 }
 
