@@ -9,6 +9,7 @@ mod checkers;
 mod codec;
 mod histogram;
 mod partitioner;
+mod probe;
 mod producer;
 mod schedule;
 mod store;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         histogram::bench(criterion, session);
         schedule::bench(criterion, session);
         checkers::bench(criterion, session);
+        probe::bench(criterion, session);
         producer::bench(criterion, session, &bed);
         store::bench(criterion, session, &bed);
         view::bench(criterion, session, &bed);

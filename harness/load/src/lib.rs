@@ -313,8 +313,8 @@ mod tests {
     }
 
     fn slips(timeline: &Timeline, phase: PhaseId) -> Vec<u64> {
-        let slips = timeline.times(phase).send_delay;
-        slips.into_iter().map(|ns| u64::try_from(ns).expect("nothing is sent before it is due")).collect()
+        let slips = timeline.events(phase).filter_map(|event| event.send_delay_ns());
+        slips.map(|ns| u64::try_from(ns).expect("nothing is sent before it is due")).collect()
     }
 
     #[tokio::test]

@@ -19,6 +19,14 @@ impl CommitSamples {
         }
     }
 
+    /// The pauses between two moments at which a partition's committed offset had moved on, in ns.
+    pub fn pauses_ns(&self) -> impl Iterator<Item = i64> {
+        let pauses = |seen: &Vec<(u64, i64)>| -> Vec<i64> {
+            seen.windows(2).map(|two| two[1].0.saturating_sub(two[0].0) as i64).collect()
+        };
+        self.0.values().flat_map(pauses)
+    }
+
     /// When the committed offset was first seen beyond `origin`; `None` if it never was.
     pub fn passed_ns(&self, origin: Origin) -> Option<u64> {
         let seen = self.0.get(&origin.partition)?;
@@ -46,6 +54,7 @@ mod tests {
         assert_eq!(samples.passed_ns(at(0, 8)), Some(400));
         assert_eq!(samples.passed_ns(at(0, 9)), None);
         assert_eq!(samples.passed_ns(at(1, 0)), None, "a partition without a commit");
+        assert_eq!(samples.pauses_ns().collect::<Vec<_>>(), [100, 200], "it moved at 100, 200 and 400");
     }
 
     #[test]

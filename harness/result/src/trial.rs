@@ -179,10 +179,29 @@ pub struct GroupEvents {
 /// A worker in a process of its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerProcess {
-    /// `inside` where the trial's figures rest on what the worker itself reports, `outside` where they rest on what it committed.
+    /// `inside` where the trial's figures rest on what the worker itself reports, `outside` where they rest on what others see of it.
     pub measured_from: String,
+    /// By what, from outside, an event is seen to be done. Null from inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_by: Option<SeenBy>,
+    /// By how much later than it was it is seen: of the view, measured before the load with writes of the harness's own; of offsets, the pauses
+    /// between two commits. Null where nothing is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_by_ns: Option<Distribution>,
     /// Largest resident set of the process since its start; `None` where it ended before it was asked for.
     pub peak_memory_bytes: Option<u64>,
+}
+
+/// What says from outside that an event is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeenBy {
+    /// Its status was read, upon a notification by the view.
+    View,
+    /// Its row was committed, by the database's clock: before its status is shown.
+    Rows,
+    /// The committed offset passed it: after its status is shown, by up to the worker's commit interval and a tick of the sampler.
+    Offsets,
 }
 
 /// A phase of a worker in a process of its own.
@@ -203,8 +222,8 @@ pub struct Outside {
     pub lasted_ms: Option<f64>,
     /// committed − due, of an open loop.
     pub response_time_ns: Option<Distribution>,
-    /// row written − due, of an open loop, by the database's own clock: without the wait for a commit and for its sample, and before the
-    /// row's transaction ends and the status is shown. Null where clocks could not be compared.
+    /// row written − due, of an open loop, by the database's own clock: when the row's transaction was committed where the server keeps that
+    /// (`track_commit_timestamp`), else when its statement ran; before the status is shown. Null where clocks could not be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_time_ns: Option<Distribution>,
 }

@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{OUTPUT, print, tell};
+use super::out::{OUTPUT, UsageError, print, tell};
 use super::place::PlaceFlags;
 use crate::job::selftest::{
-    self, CostPair, FaultVerdict, MEDIAN_WITHIN_MS, Planting, SelftestOptions, SelftestReport, ServiceTimes,
-    TAIL_WITHIN_MS,
+    self, COVERAGE_MIN, CostPair, FaultVerdict, MEDIAN_WITHIN_MS, Planting, SLOPE_WITHIN, SelftestOptions,
+    SelftestReport, ServiceTimes, TAIL_WITHIN_MS,
 };
 use crate::progress::Progress as _;
-use crate::stack::BrokerJit;
+use crate::stack::{BrokerJit, StackKind};
 
 const EXAMPLES: &str = "\
 A worker with a bug is measured, and the report must name what the bug did: by kind,
@@ -25,6 +25,7 @@ And response times that are known beforehand, event by event, must be measured s
 Examples:
   lanebench selftest                             both; needs nothing
   lanebench selftest --only clock
+  lanebench selftest --only dose                 time added at one stage comes out there
   lanebench selftest --stack native --nodes 3    on real Kafka, PostgreSQL, Redis
   lanebench selftest --faults twice,skip --times 3
 
@@ -43,9 +44,12 @@ pub struct SelftestArgs {
     /// Trials without a fault, which must have no finding
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     clean: u32,
-    /// What is tested [default: both]
+    /// What is tested [default: truth and clock]
     #[arg(long, value_enum)]
     only: Option<Only>,
+    /// Rounds of `--only dose`, of a minute and a half each
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
     /// Also pairs of drains with and without the database's count of writes, to see what it costs
     #[arg(long, value_name = "PAIRS", default_value_t = 0, hide = true)]
     cost: u32,
@@ -75,6 +79,8 @@ enum Only {
     Truth,
     /// The clock, by response times that are known beforehand.
     Clock,
+    /// The stages, by time that is added at one of them; on the embedded stack
+    Dose,
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -98,12 +104,21 @@ enum SelftestFormat {
 /// What keeps it from running, with a hint where there is one.
 pub async fn run(args: SelftestArgs, cancel: CancellationToken) -> anyhow::Result<Exit> {
     args.place.fit()?;
+    if args.only == Some(Only::Dose) && args.place.stack != StackKind::Embedded {
+        return Err(UsageError {
+            what: "`--only dose` holds back answers of the broker, which only the embedded one does".into(),
+            hint: "leave `--stack` out".into(),
+        }
+        .into());
+    }
+    let truth = args.only.is_none_or(|only| only == Only::Truth);
     let options = SelftestOptions {
         program: std::env::current_exe().context("this program's own file can't be found")?,
         plantings: if args.faults.is_empty() { Planting::all() } else { args.faults.clone() },
-        times: if args.only == Some(Only::Clock) { 0 } else { args.times },
-        clean: if args.only == Some(Only::Clock) { 0 } else { args.clean },
-        clock: args.only != Some(Only::Truth),
+        times: if truth { args.times } else { 0 },
+        clean: if truth { args.clean } else { 0 },
+        clock: args.only.is_none_or(|only| only == Only::Clock),
+        dose_rounds: if args.only == Some(Only::Dose) { args.rounds } else { 0 },
         cost: args.cost,
         service_slower_by: args.service_slower,
         clock_from_send: args.clock_from_send,
@@ -145,6 +160,9 @@ fn text(report: &SelftestReport) -> String {
     }
     if !report.clock.is_empty() {
         clock(report, &mut text);
+    }
+    if !report.responses.is_empty() {
+        doses(report, &mut text);
     }
     for CostPair { config, counted, uncounted } in &report.cost {
         let (with, without) = (counted.throughput_per_s, uncounted.throughput_per_s);
@@ -205,6 +223,28 @@ fn clock(report: &SelftestReport, text: &mut String) {
             "\n* the sender was frozen for a second: a clock started at the send would say a p99 of {:.1} ms.",
             case.p99_from_send_ms
         );
+    }
+}
+
+fn doses(report: &SelftestReport, text: &mut String) {
+    let _ = writeln!(
+        text,
+        "Time that was added at one place, and where it came out. The slope of measured over added is 1, but for {SLOPE_WITHIN}; at least {:.0} % of\n\
+         the intervals hold what was added; commits that are held back show in the lag.\n",
+        COVERAGE_MIN * 100.0
+    );
+    for response in &report.responses {
+        let place = format!("{:?}", response.place).to_lowercase();
+        let _ = match response.slope {
+            Some(slope) => writeln!(
+                text,
+                "{place:>8}  slope {slope:.3}, most at {}, {} of {} intervals",
+                format!("{:?}", response.attributed_to).to_lowercase(),
+                response.covered,
+                response.intervals
+            ),
+            None => writeln!(text, "{place:>8}  lag in records: {:.1?}", response.lag_records),
+        };
     }
 }
 

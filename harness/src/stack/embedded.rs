@@ -101,6 +101,11 @@ impl EmbeddedStack {
         &self.facts
     }
 
+    /// The broker, to do something to it.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// Stops everything.
     pub async fn stop(self) {
         if let Backing::InProcess { store, .. } = &self.place.backing {

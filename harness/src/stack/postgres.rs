@@ -70,12 +70,13 @@ pub(super) async fn start(
 }
 
 /// What differs from PostgreSQL's defaults, and what must hold whatever the defaults are.
-pub(super) const SETTINGS: [&str; 5] = [
+pub(super) const SETTINGS: [&str; 6] = [
     "max_connections=50",
     "fsync=on",
     "synchronous_commit=on",
     "full_page_writes=on",
     "logging_collector=off",
+    "track_commit_timestamp=on",
 ];
 
 /// Those, and where the server listens.

@@ -10,6 +10,9 @@ use super::process::{Deadline, Process, until_ready};
 use super::scratch::Scratch;
 use super::{Component, PartFacts, StackError, checks};
 
+/// It tells of hashes that are written, by their keys: so a worker's statuses are seen from outside.
+pub(super) const NOTIFY: &str = "Kh";
+
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Redis {
@@ -31,6 +34,7 @@ pub(super) async fn start(
     let url = format!("redis://127.0.0.1:{}", port.port());
     command.args(["--port", &port.release().to_string(), "--bind", "127.0.0.1"]);
     command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(&directory);
+    command.args(["--notify-keyspace-events", NOTIFY]);
     let log = scratch.path().join("redis.log");
     // Nothing is saved, so SIGTERM ends it at once.
     let process = Process::spawn(Component::Redis, command, &log, Signal::SIGTERM)?;

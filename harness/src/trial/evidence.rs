@@ -16,7 +16,7 @@ use super::service::{self, Client};
 use crate::error::RunError;
 use crate::measure::commits::CommitSamples;
 use crate::measure::timeline::{Event, PhaseId, Taken, Timeline};
-use crate::record::Verification;
+use crate::record::{SeenBy, Verification};
 use crate::stats::Durations;
 use crate::verify::{
     Checker, ContentDigest, DeadLetter, Logged, ParkWrite, PartitionEnd, RowWrite, Rules, Seen, Sent,
@@ -48,6 +48,8 @@ pub(super) struct Checked {
     pub(super) verification: Verification,
     /// row written − due of each phase's events, by the database's clock.
     pub(super) written: BTreeMap<PhaseId, Durations>,
+    /// By what events were seen to be done, of a worker that doesn't tell.
+    pub(super) seen_by: Option<SeenBy>,
 }
 
 /// Reads rows, view and log, asks the API and the database's own count of writes, and checks all that against what was sent and what
@@ -87,13 +89,24 @@ pub(super) async fn check(
     }
     match known.reports {
         None => deliveries(timeline, &mut checker),
-        Some(WorkerReports { taken }) => {
+        Some(WorkerReports { taken, .. }) => {
             taken.iter().flatten().for_each(|taken| reported(taken, &mut checker));
         }
     }
     // A realtime clock that was set meanwhile says nothing of when something was done in another process.
     let steady = timeline.clock().realtime_moved_by() <= CLOCKS_AGREE;
-    let written = counted(trial, timeline, known.commits, steady, &mut checker).await?;
+    let by_commit = trial.rows.keeps_commit_times().await?;
+    let reports = known.reports.filter(|_| outside);
+    let mut seen_by = reports.map(|reports| match reports.view_late_by {
+        Some(_) => SeenBy::View,
+        None if by_commit => SeenBy::Rows,
+        None => SeenBy::Offsets,
+    });
+    let rows_say = seen_by == Some(SeenBy::Rows);
+    let written = counted(trial, timeline, known.commits, steady, rows_say, &mut checker).await?;
+    if rows_say && written.is_empty() {
+        seen_by = Some(SeenBy::Offsets); // clocks could not be compared
+    }
     if !outside && (steady || known.reports.is_none()) {
         shown(timeline, known.commits, &mut checker);
     }
@@ -103,7 +116,7 @@ pub(super) async fn check(
     dead_letters(site, trial, &mut checker).await?;
     // Seconds of computing for a large trial: not on a thread that others wait for.
     let verification = computed(move || checker.finish()).await?;
-    Ok(Checked { verification, written })
+    Ok(Checked { verification, written, seen_by })
 }
 
 async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RunError> {
@@ -190,12 +203,13 @@ fn reported(taken: &Taken, checker: &mut Checker) {
 }
 
 /// What the database counted: each write of a row, and each event that was parked. Tells how long after its event was due each write came,
-/// where clocks can be compared.
+/// where clocks can be compared; where the `rows_say`, the timeline hears of it.
 async fn counted(
     trial: &TrialWorkspace,
     timeline: &Timeline,
     commits: &CommitSamples,
     steady: bool,
+    rows_say: bool,
     checker: &mut Checker,
 ) -> Result<BTreeMap<PhaseId, Durations>, RunError> {
     let clock = timeline.clock();
@@ -221,6 +235,9 @@ async fn counted(
                 timeline.due(&order_id, revision).filter(|_| steady && before < revision)
             {
                 written.entry(phase).or_default().record(written_ns - due_ns as i64);
+                if rows_say {
+                    timeline.seen_in_row(&order_id, revision, u64::try_from(written_ns).unwrap_or(0));
+                }
             }
             let after_ns = committed_ns.map(|committed_ns| written_ns - committed_ns as i64);
             let after_commit = after_ns.filter(|after_ns| *after_ns > agree_ns);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps};
 use payment_delivery::probe::Probe;
 use payment_delivery::store::DeliveryStore;
+use payment_delivery::view::StatusView;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +45,12 @@ pub(super) struct ConsumerSettings {
     pub(super) commit_interval: Duration,
 }
 
+/// What is put around each consumer's store and view.
+pub(super) struct Around<'a> {
+    pub(super) store: &'a (dyn Fn(Arc<dyn DeliveryStore>) -> Arc<dyn DeliveryStore> + Sync),
+    pub(super) view: &'a (dyn Fn(Arc<dyn StatusView>) -> Arc<dyn StatusView> + Sync),
+}
+
 /// The running consumers of one trial. Dropping them ends them without a goodbye.
 pub(super) struct InProcessConsumers {
     fetch_start: FetchStart,
@@ -52,21 +59,22 @@ pub(super) struct InProcessConsumers {
 }
 
 impl InProcessConsumers {
-    /// Starts the consumers, held back from fetching. Each has a connection to store and view of its own; `around` is put around its store.
+    /// Starts the consumers, held back from fetching. Each has a connection to store and view of its own; `around` is put around its store and view.
     pub(super) async fn start(
         runtime: &ConsumerRuntime,
         place: &TrialWorkspace,
         lanes: Lanes,
         settings: &ConsumerSettings,
         probe: &Arc<dyn Probe>,
-        around: &(dyn Fn(Arc<dyn DeliveryStore>) -> Arc<dyn DeliveryStore> + Sync),
+        around: &Around<'_>,
     ) -> Result<Self, RunError> {
         let (fetch_start, released) = FetchStart::held();
         let stop = CancellationToken::new();
         let mut consumers = Consumers::new(stop.clone());
         for index in 0..lanes.consumers {
             let (store, view) = (place.rows.consumer().await?, place.statuses.consumer().await?);
-            let parts = ProcessorDeps { store: around(store), view, probe: Arc::clone(probe) };
+            let (store, view) = ((around.store)(store), (around.view)(view));
+            let parts = ProcessorDeps { store, view, probe: Arc::clone(probe) };
             let name = format!("consumer-{index}");
             let config = ConsumerConfig {
                 service_time: settings.service_time,

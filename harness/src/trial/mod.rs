@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use payment_delivery::kafka::partitioner::partition_for_key;
 use payment_delivery::probe::{Both, Probe};
 use payment_delivery::store::DeliveryStore;
+use payment_delivery::view::StatusView;
 use tokio_util::sync::CancellationToken;
 
 mod consumers;
@@ -31,7 +32,7 @@ mod service;
 mod throttle;
 
 use consumers::ConsumerHandle;
-use in_process::{ConsumerSettings, InProcessConsumers};
+use in_process::{Around, ConsumerSettings, InProcessConsumers};
 use options::{Key, Throttle, Through};
 use phase::PlannedPhase;
 use process::WorkerConsumers;
@@ -98,14 +99,28 @@ pub(crate) struct TrialSpec<'a> {
 pub(crate) type AroundStore<'a> =
     &'a (dyn Fn(Arc<dyn DeliveryStore>, &Arc<Timeline>) -> Arc<dyn DeliveryStore> + Sync);
 
+/// What is put around one consumer's view.
+pub(crate) type AroundView<'a> = &'a (dyn Fn(Arc<dyn StatusView>) -> Arc<dyn StatusView> + Sync);
+
+/// What a sender does wrong, to see that it is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SenderRig {
+    /// It sleeps once, so long, at this event of the phase.
+    Freeze { at: usize, length: Duration },
+    /// It sends every event but the first so long after it is due.
+    Late(Duration),
+}
+
 /// What a test of the harness itself changes about a trial, and sees of it.
 pub(crate) struct Rig<'a> {
     /// Put around each store of consumers in this process.
-    pub(crate) store: AroundStore<'a>,
+    pub(crate) store: Option<AroundStore<'a>>,
+    /// Put around each of their views.
+    pub(crate) view: Option<AroundView<'a>>,
     /// So long the producer waits for more events before it sends a batch.
     pub(crate) linger: Duration,
-    /// The sender sleeps once, so long, at this event of the first phase.
-    pub(crate) freeze: Option<(usize, Duration)>,
+    /// What is done to the sender of a schedule.
+    pub(crate) sender: Option<SenderRig>,
     /// Sees the timeline when all is done.
     pub(crate) look: &'a (dyn Fn(&Timeline) + Sync),
 }
@@ -228,10 +243,16 @@ impl<'a> TrialRunner<'a> {
         };
         let settings =
             ConsumerSettings { service_time: contender.service_time, commit_interval: COMMIT_INTERVAL };
-        let around = |store| match spec.rig {
-            Some(rig) => (rig.store)(store, timeline),
+        let rig = spec.rig;
+        let store = |store| match rig.and_then(|rig| rig.store) {
+            Some(around) => around(store, timeline),
             None => store,
         };
+        let view = |view| match rig.and_then(|rig| rig.view) {
+            Some(around) => around(view),
+            None => view,
+        };
+        let around = Around { store: &store, view: &view };
         InProcessConsumers::start(self.runtime, place, contender.lanes, &settings, &probe, &around)
             .await
             .map(ConsumerHandle::InProcess)

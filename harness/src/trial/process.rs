@@ -14,7 +14,8 @@ use crate::measure::outside::Watch;
 use crate::measure::run_file::{Follower, RunFileError};
 use crate::measure::timeline::{Replay, Taken, Timeline};
 use crate::stack::worker::{Hold, WorkerCommand, WorkerProcess};
-use crate::workspace::{CONNECT_TIMEOUT, TrialWorkspace};
+use crate::stats::Durations;
+use crate::workspace::{CONNECT_TIMEOUT, StatusWrites, TrialWorkspace};
 
 /// How often the run file is read. Times are in its records, so this bounds only when a wait is over.
 const FOLLOW_EVERY: Duration = Duration::from_millis(10);
@@ -23,6 +24,8 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(10);
 pub(super) struct WorkerReports {
     /// What its consumers took in hand; none where it doesn't tell.
     pub(super) taken: Option<Vec<Taken>>,
+    /// By how much later than it was readable a status was seen, before there was load; none where the view tells of none, or was not asked.
+    pub(super) view_late_by: Option<Durations>,
 }
 
 /// The running process of one trial. Dropping it stops it.
@@ -32,7 +35,9 @@ pub(super) struct WorkerConsumers {
     reader: Option<JoinHandle<Result<Vec<Taken>, RunFileError>>>,
     /// Of one that doesn't tell.
     watch: Option<JoinHandle<Result<(), AdminError>>>,
-    /// Ends reader and watch.
+    /// Of one that doesn't tell, where the view does.
+    statuses: Option<JoinHandle<StatusWrites>>,
+    /// Ends reader and watches.
     done: CancellationToken,
     _ended: DropGuard,
 }
@@ -49,8 +54,11 @@ impl WorkerConsumers {
         let mut environment = place.contract()?;
         environment.push(("LANEBENCH_CONSUMERS", lanes.consumers.to_string()));
         environment.push(("LANEBENCH_SERVICE_TIME", format!("{}us", service_time.as_micros())));
+        // Before the worker, which may write at once.
+        let writes = if command.reports() { None } else { place.statuses.writes().await? };
         let (process, hold) = WorkerProcess::start(command, &environment)?;
         let done = CancellationToken::new();
+        let statuses = writes.map(|writes| tokio::spawn(see(writes, Arc::clone(timeline), done.clone())));
         let reader = process.run_file().map(|file| {
             tokio::spawn(follow(Follower::new(file), Replay::new(Arc::clone(timeline)), done.clone()))
         });
@@ -63,7 +71,8 @@ impl WorkerConsumers {
             None
         };
         let fetch_start = hold.map(release_when_told);
-        Ok(Self { process, fetch_start, reader, watch, _ended: done.clone().drop_guard(), done })
+        let _ended = done.clone().drop_guard();
+        Ok(Self { process, fetch_start, reader, watch, statuses, _ended, done })
     }
 
     /// What lets it fetch; none where it can't be held.
@@ -114,8 +123,12 @@ impl WorkerConsumers {
         if let Some(watch) = self.watch.take() {
             joined(watch.await)??;
         }
+        let view_late_by = match self.statuses.take() {
+            Some(statuses) => Some(joined(statuses.await)?.late_by().clone()),
+            None => None,
+        };
         stopped?;
-        Ok(WorkerReports { taken })
+        Ok(WorkerReports { taken, view_late_by })
     }
 }
 
@@ -134,6 +147,24 @@ fn release_when_told(mut hold: Hold) -> FetchStart {
         while released.changed().await.is_ok() {}
     });
     fetch_start
+}
+
+/// Tells the timeline of statuses as they can be read. Where the view has gone, committed offsets say the rest.
+async fn see(mut writes: StatusWrites, timeline: Arc<Timeline>, done: CancellationToken) -> StatusWrites {
+    loop {
+        let seen = tokio::select! {
+            seen = writes.next() => seen,
+            () = done.cancelled() => return writes,
+        };
+        let at_ns = timeline.clock().now_ns();
+        match seen {
+            Ok(seen) => seen.iter().for_each(|s| timeline.seen_in_view(&s.order_id, s.revision, at_ns)),
+            Err(error) => {
+                tracing::warn!(%error, "statuses are seen no more; what comes later is seen by its committed offset");
+                return writes;
+            }
+        }
+    }
 }
 
 /// Plays what is appended to the run file into the timeline, and a last time once `done`.

@@ -12,11 +12,12 @@ use super::process::WorkerReports;
 use super::run::{Observed, PhaseRun};
 use super::{COMMIT_INTERVAL, TrialSpec};
 use crate::measure::bottleneck::{self, ConsumerTime};
+use crate::measure::commits::CommitSamples;
 use crate::measure::lag::{LagSeries, TICK_DEFAULT};
-use crate::measure::timeline::{self, PhaseId, PhaseTimes, Timeline, activity_name};
+use crate::measure::timeline::{self, EventTimes, PhaseId, Timeline, activity_name};
 use crate::record::{
     ConsumerShare, Distribution, Growth, GrowthVerdict, Lag, LagSample, Outside, PartitionShare, Peak, Phase,
-    Segment, Shape, Stages, Trial, Unexplained, WorkerPhase, WorkerProcess,
+    SeenBy, Segment, Shape, Stages, Trial, Unexplained, WorkerPhase, WorkerProcess,
 };
 use crate::stats::{DueVisible, Durations, growth, slope};
 use crate::verify;
@@ -38,7 +39,7 @@ pub(super) fn trial(
     reports: Option<&WorkerReports>,
     checked: Checked,
 ) -> Trial {
-    let Checked { mut verification, written } = checked;
+    let Checked { mut verification, written, seen_by } = checked;
     let Observed { phases, trial, extra: _, stuck } = observed;
     for what in &stuck {
         verify::note_unfinished(&mut verification, what);
@@ -50,10 +51,12 @@ pub(super) fn trial(
         seed: spec.place.seed,
         position: spec.place.position,
         phases: phases.into_iter().map(|(phase, run)| of.phase(&phase, run)).collect(),
-        service_time_ns: distribution(&services),
+        service_time_ns: distribution(services),
         jit_cores: None, // the runner sees it
         worker: reports.map(|reports| WorkerProcess {
             measured_from: if reports.taken.is_some() { "inside" } else { "outside" }.into(),
+            seen_by,
+            late_by_ns: late_by(seen_by, reports, &trial.lag.commits),
             peak_memory_bytes: trial.worker_peak_bytes,
         }),
         verification,
@@ -79,7 +82,6 @@ impl OfTrial<'_> {
         let (started_ms, ended_ms) = (ms(started_ns), ms(ended_ns));
         let scheduled = matches!(spec.offer, Offer::Schedule(_));
         let segments = segments(spec);
-        let times = timeline.times(run.id);
         let visible = timeline.visible_count(run.id);
         let lag = self.lag(started_ms, ended_ms);
         let grows = mean_rate(&segments).and_then(|per_s| self.growth(&run, started_ns, per_s));
@@ -93,9 +95,9 @@ impl OfTrial<'_> {
             lasted_ms: ended_ms - started_ms,
             events: run.sent.sent as u64,
             throughput_per_s: self.throughput_per_s(spec, &run, started_ns, ended_ns, visible),
-            response_time_ns: distribution(&times.response).filter(|_| scheduled),
+            response_time_ns: self.times(&run, EventTimes::response_ns).filter(|_| scheduled),
             grows,
-            stages_ns: stages(&times),
+            stages_ns: self.stages(&run),
             partitions: self.partitions(&run, scheduled),
             consumers: self.consumers(&run, started_ns, ended_ns),
             peak: self.peak(spec, &segments, &run, started_ns, &lag),
@@ -112,13 +114,27 @@ impl OfTrial<'_> {
         }
     }
 
+    /// The distribution of one time of the phase's events.
+    fn times(&self, run: &PhaseRun, time: impl Fn(&EventTimes) -> Option<i64>) -> Option<Distribution> {
+        distribution(self.timeline.events(run.id).filter_map(|event| time(&event)))
+    }
+
+    fn stages(&self, run: &PhaseRun) -> Stages {
+        let stage = |time: fn(&EventTimes) -> Option<i64>| self.times(run, time).unwrap_or_default();
+        Stages {
+            send_delay: stage(EventTimes::send_delay_ns),
+            ack: stage(EventTimes::ack_ns),
+            wait: stage(EventTimes::wait_ns),
+            store: stage(EventTimes::store_ns),
+            view: stage(EventTimes::view_ns),
+        }
+    }
+
     /// When the last event of a phase was visible; where one never was, when nobody worked on it any more.
     fn ended_ns(&self, run: &PhaseRun) -> u64 {
-        let all = self.timeline.due_and_visible_ns(run.id);
-        all.into_iter()
-            .map(|(_, visible)| visible)
-            .collect::<Option<Vec<_>>>()
-            .map_or(run.ended_ns, |visible| visible.into_iter().max().unwrap_or(run.ended_ns))
+        let visible = self.timeline.due_and_visible_ns(run.id).map(|(_, visible)| visible);
+        let last = visible.reduce(|last, visible| Some(last?.max(visible?)));
+        last.flatten().unwrap_or(run.ended_ns)
     }
 
     /// Of a closed loop, what is counted; else all of it.
@@ -163,7 +179,6 @@ impl OfTrial<'_> {
         let events: Vec<DueVisible> = self
             .timeline
             .due_and_visible_ns(run.id)
-            .into_iter()
             .map(|(due, visible)| DueVisible { due_s: since(due), visible_s: visible.map(since) })
             .collect();
         let found = growth(&events, offered_per_s)?;
@@ -176,12 +191,18 @@ impl OfTrial<'_> {
 
     fn partitions(&self, run: &PhaseRun, scheduled: bool) -> Vec<PartitionShare> {
         let events = self.timeline.partition_events(run.id);
-        let times = if scheduled { self.timeline.partition_response_ns(run.id) } else { BTreeMap::new() };
+        let mut times: BTreeMap<i32, Durations> = BTreeMap::new();
+        for index in self.timeline.range(run.id).filter(|_| scheduled) {
+            let response_ns = self.timeline.passed(index).response_ns();
+            if let (Some(origin), Some(response_ns)) = (self.timeline.origin(index), response_ns) {
+                times.entry(origin.partition).or_default().record(response_ns);
+            }
+        }
         let all: u64 = events.values().sum();
         (0..self.spec.contender.lanes.partitions)
             .map(|id| {
                 let events = events.get(&id).copied().unwrap_or(0);
-                let response_time_ns = times.get(&id).and_then(|times| distribution(times));
+                let response_time_ns = times.get(&id).map(Durations::to_distribution);
                 PartitionShare { id, events, share: events as f64 / all.max(1) as f64, response_time_ns }
             })
             .collect()
@@ -241,7 +262,7 @@ impl OfTrial<'_> {
         let slope_records_per_s = slope(&during).unwrap_or(0.0);
         let (from_ns, to_ns) = ((from_s * 1e9) as u64, (to_s * 1e9) as u64);
         let ended_ns = started_ns + to_ns;
-        let waiting = self.timeline.due_and_visible_ns(run.id).into_iter();
+        let waiting = self.timeline.due_and_visible_ns(run.id);
         let waiting =
             waiting.filter(|(due, visible)| *due <= ended_ns && visible.is_none_or(|at| at > ended_ns));
         let oldest_ns = waiting.map(|(due, _)| ended_ns - due).max().unwrap_or(0);
@@ -276,13 +297,13 @@ impl OfTrial<'_> {
     fn worker(&self, run: &PhaseRun, scheduled: bool, started_ns: u64, visible: usize) -> WorkerPhase {
         let cpu_ns = run.observed.worker_cpu.unwrap_or_default().as_nanos() as f64;
         let ended_ns = self.timeline.last_committed_ns(run.id, &self.lag.commits);
-        let response = scheduled.then(|| self.timeline.committed_response_ns(run.id, &self.lag.commits));
+        let response = self.timeline.committed_response_ns(run.id, &self.lag.commits);
         WorkerPhase {
             cpu_ns_per_event: if visible > 0 { cpu_ns / visible as f64 } else { 0.0 },
             outside: Outside {
                 tick_ms: TICK_DEFAULT.as_millis() as u64,
                 lasted_ms: ended_ns.map(|ended_ns| ms(ended_ns.saturating_sub(started_ns))),
-                response_time_ns: response.and_then(|times| distribution(&times)),
+                response_time_ns: distribution(response).filter(|_| scheduled),
                 written_time_ns: self
                     .written
                     .get(&run.id)
@@ -290,6 +311,19 @@ impl OfTrial<'_> {
                     .map(Durations::to_distribution),
             },
         }
+    }
+}
+
+/// By how much later than it was an event is seen to be done.
+fn late_by(
+    seen_by: Option<SeenBy>,
+    reports: &WorkerReports,
+    commits: &CommitSamples,
+) -> Option<Distribution> {
+    match seen_by? {
+        SeenBy::View => reports.view_late_by.as_ref().map(Durations::to_distribution),
+        SeenBy::Rows => None,
+        SeenBy::Offsets => distribution(commits.pauses_ns()),
     }
 }
 
@@ -331,23 +365,12 @@ fn mean_rate(segments: &[Segment]) -> Option<f64> {
 }
 
 /// None without samples.
-fn distribution(samples: &[i64]) -> Option<Distribution> {
-    (!samples.is_empty()).then(|| {
-        let mut durations = Durations::new();
-        samples.iter().for_each(|&ns| durations.record(ns));
-        durations.to_distribution()
-    })
-}
-
-fn stages(times: &PhaseTimes) -> Stages {
-    let stage = |samples: &[i64]| distribution(samples).unwrap_or_default();
-    Stages {
-        send_delay: stage(&times.send_delay),
-        ack: stage(&times.ack),
-        wait: stage(&times.wait),
-        store: stage(&times.store),
-        view: stage(&times.view),
-    }
+fn distribution(samples: impl IntoIterator<Item = i64>) -> Option<Distribution> {
+    let mut samples = samples.into_iter().peekable();
+    samples.peek()?;
+    let mut durations = Durations::new();
+    samples.for_each(|ns| durations.record(ns));
+    Some(durations.to_distribution())
 }
 
 /// (s since the phase's start, records behind over all partitions) of each tick.

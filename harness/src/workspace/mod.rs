@@ -22,6 +22,7 @@ mod audit;
 mod background;
 mod leftover;
 mod rows;
+mod status_writes;
 mod statuses;
 
 use audit::ClockOffset;
@@ -29,6 +30,7 @@ pub(crate) use audit::{Counted, CountedPark, CountedWrite};
 pub(crate) use background::Background;
 use leftover::Leftover;
 pub(crate) use rows::Rows;
+pub(crate) use status_writes::StatusWrites;
 use statuses::Statuses;
 
 /// How long to look for a broker, a database or a view before saying that there is none.

@@ -8,6 +8,7 @@ use payment_delivery::view::memory::MemoryView;
 use payment_delivery::view::redis::{RedisServer, RedisTimeouts, RedisView};
 use payment_delivery::view::{StatusView, ViewError};
 
+use super::StatusWrites;
 use crate::error::RunError;
 use crate::stack::Backing;
 
@@ -69,6 +70,14 @@ impl Statuses {
                 Ok(Arc::new(RedisView::connect(server, prefix, RedisTimeouts::default()).await?))
             }
             Self::Memory(view) => Ok(Arc::new(view.clone())),
+        }
+    }
+
+    /// Their writes as they come; none where nobody tells of them.
+    pub(crate) async fn writes(&self) -> Result<Option<StatusWrites>, RunError> {
+        match self {
+            Self::Redis { server, prefix, .. } => StatusWrites::open(server, prefix).await,
+            Self::Memory(_) => Ok(None),
         }
     }
 

@@ -119,6 +119,11 @@ impl RedisView {
         Ok(value.map(|value| value.trim().to_owned()))
     }
 
+    /// A glob pattern of Redis that matches the keys of this view and no others.
+    pub fn key_pattern(&self) -> String {
+        format!("{}delivery:*", literal(&self.prefix))
+    }
+
     /// The key under which the status of an order is kept.
     pub fn key(&self, order_id: &OrderId) -> String {
         format!("{}delivery:{order_id}", self.prefix)
@@ -158,7 +163,7 @@ impl StatusView for RedisView {
 
     /// Looks through all keys of the database. What is written meanwhile may stay.
     async fn clear(&self) -> Result<(), ViewError> {
-        let pattern = format!("{}delivery:*", literal(&self.prefix));
+        let pattern = self.key_pattern();
         let mut cursor: u64 = 0;
         loop {
             let pattern = pattern.as_str();

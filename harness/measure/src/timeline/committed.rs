@@ -1,4 +1,5 @@
-//! The timeline seen from outside: an event counts as visible once the group's committed offset has passed it.
+//! The timeline seen from outside: an event counts as visible once its status was read from the view, or else once the group's committed
+//! offset has passed it.
 //!
 //! A worker commits an offset only when everything before it is stored and visible, so the committed offset is an upper bound
 //! of when, later by at most the worker's commit interval and one tick of the sampler.
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
 
 use super::{PhaseId, Timeline};
@@ -28,8 +30,9 @@ impl Timeline {
                     return false;
                 }
                 let event = &phase.events[number];
+                // Whoever owns the partition made it visible, also where the view told of it before.
+                event.by.store(by.get(&partition).copied().unwrap_or(u32::MAX), Ordering::Relaxed);
                 if event.visible.pass(at_ns) {
-                    event.by.store(by.get(&partition).copied().unwrap_or(u32::MAX), Ordering::Relaxed);
                     *counts.entry(phase.number).or_default() += 1;
                 }
                 true
@@ -37,6 +40,21 @@ impl Timeline {
         }
         for (number, count) in counts {
             self.count_visible(self.get(PhaseId(number)), count);
+        }
+    }
+
+    /// The view was seen at `at_ns` to hold this revision of an order.
+    pub fn seen_in_view(&self, order_id: &OrderId, revision: Revision, at_ns: u64) {
+        let Some((phase, order)) = self.order(order_id) else { return };
+        let mut count = 0;
+        phase.pass_down(order, revision, at_ns, |event| &event.visible, |_| count += 1);
+        self.count_visible(phase, count);
+    }
+
+    /// The row of this revision was written at `at_ns`: where that is before the event was seen to be visible, it counts as visible from then on.
+    pub fn seen_in_row(&self, order_id: &OrderId, revision: Revision, at_ns: u64) {
+        if let Some(index) = self.index_of(order_id, revision) {
+            self.event(index).visible.pass_earlier(at_ns);
         }
     }
 
@@ -57,12 +75,16 @@ impl Timeline {
     }
 
     /// committed − due of each event of a phase, in ns: response times as they are seen from outside.
-    pub fn committed_response_ns(&self, phase: PhaseId, commits: &CommitSamples) -> Vec<i64> {
+    pub fn committed_response_ns(
+        &self,
+        phase: PhaseId,
+        commits: &CommitSamples,
+    ) -> impl Iterator<Item = i64> {
         let response = |index| {
             let committed = commits.passed_ns(self.origin(index)?)?;
             Some(committed as i64 - self.passed(index).due? as i64)
         };
-        self.range(phase).filter_map(response).collect()
+        self.range(phase).filter_map(response)
     }
 }
 
@@ -105,6 +127,23 @@ mod tests {
     }
 
     #[test]
+    fn what_the_view_showed_before_its_offset_was_committed_was_visible_then() {
+        let (timeline, phase) = timeline();
+        timeline.start_phase(phase, 10);
+        let order = timeline.planned(0).order_id.clone();
+        timeline.seen_in_view(&order, 1, 50);
+        timeline.seen_in_view(&order, 1, 60);
+        let owner = [(0, "member".to_owned())].into();
+        timeline.committed_up_to(&[(0, 2)].into(), 200, &owner);
+        timeline.seen_in_view(&order, 2, 300);
+        assert_eq!((timeline.passed(0).visible, timeline.passed(1).visible), (Some(50), Some(200)));
+        assert_eq!((timeline.visible_count(phase), timeline.consumer_work(phase)[0].events), (2, 2));
+        timeline.seen_in_row(&order, 1, 70);
+        timeline.seen_in_row(&order, 2, 80);
+        assert_eq!((timeline.passed(0).visible, timeline.passed(1).visible), (Some(50), Some(80)));
+    }
+
+    #[test]
     fn a_phase_is_over_when_its_last_event_is_committed() {
         let (timeline, phase) = timeline();
         timeline.start_phase(phase, 10);
@@ -113,6 +152,6 @@ mod tests {
         assert_eq!(timeline.last_committed_ns(phase, &commits), None);
         commits.push(200, &[(0, 2)].into());
         assert_eq!(timeline.last_committed_ns(phase, &commits), Some(200));
-        assert_eq!(timeline.committed_response_ns(phase, &commits), [90, 190]);
+        assert_eq!(timeline.committed_response_ns(phase, &commits).collect::<Vec<_>>(), [90, 190]);
     }
 }

@@ -37,7 +37,7 @@ pub use journal::{Commit, DeadLetter, Deliveries, Delivery, Event, Journal, Owne
 pub use oldest::OldestNotVisible;
 use places::{AckedPlaces, CommittedCursor};
 pub use replay::{Replay, Taken};
-pub use stages::{ConsumerWork, PhaseTimes};
+pub use stages::ConsumerWork;
 pub use wait::WaitError;
 
 /// Phases that a timeline can hold. Their places are fixed, so that a reader needs no lock.
@@ -138,6 +138,13 @@ impl Milestone {
         // The plain load spares a redelivery the locked instruction.
         self.0.load(Ordering::Relaxed) == u64::MAX
             && self.0.compare_exchange(u64::MAX, at_ns, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Moves a moment that is noted to an earlier one.
+    fn pass_earlier(&self, at_ns: u64) {
+        if self.get().is_some() {
+            self.0.fetch_min(at_ns, Ordering::Relaxed);
+        }
     }
 
     fn get(&self) -> Option<u64> {

@@ -1,30 +1,10 @@
-//! After a phase: response times, the stages between two milestones, and who did how much.
+//! After a phase: its events' times, the stages between two milestones, and who did how much. Nothing here holds a second copy of a phase.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::{PhaseId, Timeline};
-
-/// Durations of a phase in ns, one an event that passed both milestones. Signed: a later milestone may be stamped before an
-/// earlier one (a consumer can be faster than the acknowledgement), and such a sample is shown, never dropped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PhaseTimes {
-    /// visible − due: what the payer feels.
-    pub response: Vec<i64>,
-    /// sent − due: the generator's own lateness.
-    pub send_delay: Vec<i64>,
-    /// acked − sent.
-    pub ack: Vec<i64>,
-    /// fetched − acked: in the log and in the consumer's queue.
-    pub wait: Vec<i64>,
-    /// stored − fetched.
-    pub store: Vec<i64>,
-    /// visible − stored.
-    pub view: Vec<i64>,
-    /// Events that are not visible, and so have no response time.
-    pub not_visible: usize,
-}
+use super::{EventTimes, PhaseId, Timeline};
 
 /// What one consumer did in a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,46 +17,54 @@ pub struct ConsumerWork {
     pub last_visible_ns: u64,
 }
 
-impl Timeline {
-    /// Response times and stages of a phase.
-    pub fn times(&self, phase: PhaseId) -> PhaseTimes {
-        let mut times = PhaseTimes::default();
-        for index in self.range(phase) {
-            let event = self.passed(index);
-            times.not_visible += usize::from(event.visible.is_none());
-            for (stage, from, to) in [
-                (&mut times.response, event.due, event.visible),
-                (&mut times.send_delay, event.due, event.sent),
-                (&mut times.ack, event.sent, event.acked),
-                (&mut times.wait, event.acked, event.fetched),
-                (&mut times.store, event.fetched, event.stored),
-                (&mut times.view, event.stored, event.visible),
-            ] {
-                if let (Some(from), Some(to)) = (from, to) {
-                    stage.push(to as i64 - from as i64);
-                }
-            }
-        }
-        times
+/// Times between two milestones, in ns; `None` where the event did not pass both. Signed: a later milestone may be stamped before an earlier one
+/// (a consumer can be faster than the acknowledgement), and such a sample is shown, never dropped.
+impl EventTimes {
+    /// visible − due: what the payer feels.
+    pub fn response_ns(&self) -> Option<i64> {
+        between(self.due, self.visible)
     }
 
-    /// Response times of a phase in ns, by the partition in which an event lies.
-    pub fn partition_response_ns(&self, phase: PhaseId) -> BTreeMap<i32, Vec<i64>> {
-        let mut times: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
-        for index in self.range(phase) {
-            let event = self.passed(index);
-            if let (Some(origin), Some(due), Some(visible)) = (self.origin(index), event.due, event.visible) {
-                times.entry(origin.partition).or_default().push(visible as i64 - due as i64);
-            }
-        }
-        times
+    /// sent − due: the generator's own lateness.
+    pub fn send_delay_ns(&self) -> Option<i64> {
+        between(self.due, self.sent)
+    }
+
+    /// acked − sent.
+    pub fn ack_ns(&self) -> Option<i64> {
+        between(self.sent, self.acked)
+    }
+
+    /// fetched − acked: in the log and in the consumer's queue.
+    pub fn wait_ns(&self) -> Option<i64> {
+        between(self.acked, self.fetched)
+    }
+
+    /// stored − fetched.
+    pub fn store_ns(&self) -> Option<i64> {
+        between(self.fetched, self.stored)
+    }
+
+    /// visible − stored.
+    pub fn view_ns(&self) -> Option<i64> {
+        between(self.stored, self.visible)
+    }
+}
+
+fn between(from: Option<u64>, to: Option<u64>) -> Option<i64> {
+    Some(to? as i64 - from? as i64)
+}
+
+impl Timeline {
+    /// When each event of a phase passed its milestones, in plan order.
+    pub fn events(&self, phase: PhaseId) -> impl Iterator<Item = EventTimes> {
+        self.range(phase).map(|index| self.passed(index))
     }
 
     /// When each event of a phase was due and when it was visible, in ns since the run's epoch, in plan order; those that were
     /// never due, since their sender ended, are left out.
-    pub fn due_and_visible_ns(&self, phase: PhaseId) -> Vec<(u64, Option<u64>)> {
-        let passed = self.range(phase).map(|index| self.passed(index));
-        passed.filter_map(|event| Some((event.due?, event.visible))).collect()
+    pub fn due_and_visible_ns(&self, phase: PhaseId) -> impl Iterator<Item = (u64, Option<u64>)> {
+        self.events(phase).filter_map(|event| Some((event.due?, event.visible)))
     }
 
     /// Events of a phase that became visible within these moments, in ns since the run's epoch.

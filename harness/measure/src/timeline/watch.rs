@@ -155,7 +155,7 @@ impl Phase {
     ///
     /// A later revision supersedes the earlier ones, so what has passed is always a run from revision 1 and the walk
     /// ends at the first event that did: each event is written once, whatever is folded, parked or delivered again.
-    fn pass_down(
+    pub(super) fn pass_down(
         &self,
         order: Order<'_>,
         revision: Revision,

@@ -18,7 +18,7 @@ use crate::error::RunError;
 use crate::measure::Timeline;
 use crate::record::PhaseKind;
 use crate::trial::phase::{Offer, PhaseSpec, plan};
-use crate::trial::{Rig, TrialPlace, TrialRunner, TrialSpec};
+use crate::trial::{Rig, SenderRig, TrialPlace, TrialRunner, TrialSpec};
 use crate::workload::Segment;
 
 /// Mean service time.
@@ -172,13 +172,14 @@ impl Case {
             move |inner: Arc<dyn DeliveryStore>, timeline: &Arc<Timeline>| -> Arc<dyn DeliveryStore> {
                 DeadlineStore::new(inner, Arc::clone(timeline), Arc::clone(&kept))
             };
-        let freeze = frozen.then_some((events / 3, FROZEN));
+        let frozen_at = frozen.then_some(events / 3);
+        let sender = frozen_at.map(|at| SenderRig::Freeze { at, length: FROZEN });
         let seen = Mutex::new(Vec::new());
         let look = |timeline: &Timeline| {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = timed(timeline, &times);
         };
         // Each event is sent at once: how many share a batch would make a difference between little load and much.
-        let rig = Rig { store: &around, linger: Duration::ZERO, freeze, look: &look };
+        let rig = Rig { store: Some(&around), view: None, linger: Duration::ZERO, sender, look: &look };
         let title = format!(
             "clock: {lanes} lanes at {utilisation}, {service:?}{}",
             if frozen { ", sender frozen" } else { "" }
@@ -201,8 +202,8 @@ impl Case {
         }
         let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
         let frozen_until =
-            freeze.map(|(event, length)| seen_due(&phases[0].plan, event) + length.as_secs_f64() * 1e3);
-        Ok(self.measured(&seen, freeze.map(|(event, _)| event), frozen_until, options.clock_from_send))
+            frozen_at.map(|event| seen_due(&phases[0].plan, event) + FROZEN.as_secs_f64() * 1e3);
+        Ok(self.measured(&seen, frozen_at, frozen_until, options.clock_from_send))
     }
 
     fn measured(self, seen: &[Timed], from: Option<usize>, until: Option<f64>, from_send: bool) -> ClockCase {
@@ -272,7 +273,7 @@ impl ClockCase {
 }
 
 /// The value at a part of the way from the smallest to the largest, by the nearest rank.
-fn at(values: &[f64], quantile: f64) -> f64 {
+pub(super) fn at(values: &[f64], quantile: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = (quantile * sorted.len() as f64).ceil() as usize;

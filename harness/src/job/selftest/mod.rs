@@ -1,5 +1,5 @@
 //! The instrument proves itself. Its checks: each fault that is planted into a worker must be named, and a trial without one must have no
-//! finding. Its clock: response times must be those that are known beforehand.
+//! finding. Its clock: response times must be those that are known beforehand, and time that is added must come out where it was added.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,12 +18,14 @@ use crate::workload::{Arrivals, Keys};
 
 mod clock;
 mod cost;
+mod dose;
 mod lindley;
 mod service;
 mod truth;
 
 pub use clock::{ClockCase, MEDIAN_WITHIN_MS, TAIL_WITHIN_MS};
 pub use cost::{CostPair, Drained};
+pub use dose::{COVERAGE_MIN, DoseResponse, DoseTrial, DosedPlace, SLOPE_WITHIN};
 pub use service::ServiceTimes;
 pub use truth::{FaultTrial, FaultVerdict, Planting};
 
@@ -44,6 +46,8 @@ pub struct SelftestOptions {
     pub seed: u64,
     /// Whether the clock is tested.
     pub clock: bool,
+    /// Rounds in which time is added at each place, on the embedded stack.
+    pub dose_rounds: u32,
     /// Pairs of drains of which one is counted by the database and one is not, for what that costs.
     pub cost: u32,
     /// By this part consumers take longer than they say (to see the clock's test fail).
@@ -63,6 +67,10 @@ pub struct SelftestReport {
     pub clean: Vec<Vec<String>>,
     /// Each trial of the clock.
     pub clock: Vec<ClockCase>,
+    /// Each trial in which time was added at one place, or at none.
+    pub doses: Vec<DoseTrial>,
+    /// What came of it, place by place.
+    pub responses: Vec<DoseResponse>,
     /// Each pair of drains.
     pub cost: Vec<CostPair>,
 }
@@ -73,6 +81,7 @@ impl SelftestReport {
         self.faults.iter().all(|trial| trial.verdict == FaultVerdict::Named)
             && self.clean.iter().all(Vec::is_empty)
             && self.clock.iter().all(|case| case.wrong.is_none())
+            && dose::passed(&self.responses)
     }
 }
 
@@ -98,8 +107,14 @@ pub async fn run(
     let tested = async {
         let (faults, clean) = Box::pin(truth::test(options, &runner)).await?;
         let clock = if options.clock { Box::pin(clock::test(options, &runner)).await? } else { Vec::new() };
+        let doses = match stack {
+            Stack::Embedded(embedded) => Box::pin(dose::test(options, embedded.cluster(), &runner)).await?,
+            _ => Vec::new(),
+        };
+        let responses = dose::responses(&doses);
         let cost = Box::pin(cost::test(options, &runner)).await?;
-        Ok::<_, RunError>(SelftestReport { stack: stack.kind().to_string(), faults, clean, clock, cost })
+        let stack = stack.kind().to_string();
+        Ok::<_, RunError>(SelftestReport { stack, faults, clean, clock, doses, responses, cost })
     };
     let tested = tested.await;
     session.close(progress).await;

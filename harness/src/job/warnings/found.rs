@@ -70,8 +70,11 @@ pub(crate) fn not_settled(warm_up: &WarmUp) -> Option<WarningKind> {
 pub(crate) fn of_trial(config: &str, trial: &Trial, cores: usize) -> Vec<Seen> {
     let mut found = Vec::new();
     if let Some(worker) = &trial.worker {
-        let inside = worker.measured_from == "inside";
-        found.push(if inside { WarningKind::RealtimeClock } else { WarningKind::MeasuredOutside });
+        let late_ms = worker.late_by_ns.as_ref().map(|late| late.p50 as f64 / 1e6);
+        found.push(match worker.seen_by {
+            None => WarningKind::RealtimeClock,
+            Some(seen_by) => WarningKind::MeasuredOutside { seen_by, late_ms },
+        });
     }
     for phase in &trial.phases {
         found.extend(of_phase(config, phase, cores));

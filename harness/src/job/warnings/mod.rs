@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::measure::lag::TICK_DEFAULT;
-use crate::record::Warning;
+use crate::record::{SeenBy, Warning};
 use crate::stack::C1_BIAS;
 
 mod found;
@@ -133,7 +133,12 @@ pub enum WarningKind {
     /// The worker told of its milestones from a process of its own.
     RealtimeClock,
     /// The worker was seen from outside only.
-    MeasuredOutside,
+    MeasuredOutside {
+        /// By what.
+        seen_by: SeenBy,
+        /// By how much later than it was, in the median, where that is known.
+        late_ms: Option<f64>,
+    },
     /// Something was broken on purpose.
     Injected {
         /// What.
@@ -169,7 +174,7 @@ impl WarningKind {
             Self::FewSamples { .. } => ("few-samples", 2),
             Self::Skew { .. } => ("skew", 2),
             Self::NoSurge { .. } => ("no-surge", 2),
-            Self::MeasuredOutside => ("measured-outside", 2),
+            Self::MeasuredOutside { .. } => ("measured-outside", 2),
             Self::IdleConsumers { .. } => ("idle-consumers", 3),
             Self::ModelledWork { .. } => ("modelled-work", 3),
             Self::RealtimeClock => ("realtime-clock", 3),
@@ -181,6 +186,7 @@ impl WarningKind {
         match self {
             Self::GeneratorSaturated { phase, .. } => phase.clone(),
             Self::ModelledWork { configs, .. } => configs.join(", "),
+            Self::MeasuredOutside { seen_by, .. } => format!("{seen_by:?}"),
             _ => String::new(),
         }
     }
@@ -298,13 +304,24 @@ impl fmt::Display for WarningKind {
                 "The worker was a process of its own, so its times are of the realtime clock, to which the sender's monotonic times \
                  are converted once: a step of the clock during the run would show as an error."
             ),
-            Self::MeasuredOutside => write!(
-                f,
-                "The worker was seen from outside: a message counts as done once the group's committed offset has passed it, \
-                 sampled every {} ms; its backlog is sent while it fetches. So figures are late by up to its commit interval and one sample; stages, the order at \
-                 its consumers and what held it back are not seen.",
-                TICK_DEFAULT.as_millis()
-            ),
+            Self::MeasuredOutside { seen_by, late_ms } => {
+                f.write_str("The worker was seen from outside: a message counts as done once ")?;
+                match seen_by {
+                    SeenBy::View => f.write_str("its status was read, upon a notification by Redis")?,
+                    SeenBy::Rows => f.write_str(
+                        "its row was committed, by PostgreSQL's clock, which is before its status is shown",
+                    )?,
+                    SeenBy::Offsets => write!(
+                        f,
+                        "the group's committed offset has passed it, sampled every {} ms (Redis and PostgreSQL would say it sooner: docs/worker.md)",
+                        TICK_DEFAULT.as_millis()
+                    )?,
+                }
+                if let Some(late_ms) = late_ms {
+                    write!(f, "; so figures are late, by up to {late_ms:.1} ms in the median")?;
+                }
+                f.write_str(". Its backlog is sent while it fetches; stages, the order at its consumers and what held it back are not seen.")
+            }
             Self::Injected { what } => {
                 write!(f, "`{what}` was injected on purpose: this run tests the checker.")
             }

@@ -8,6 +8,7 @@ use testcontainers::ImageExt;
 use super::project::{Plan, Project};
 use crate::stack::ports::Reserved;
 use crate::stack::process::Deadline;
+use crate::stack::redis::NOTIFY;
 use crate::stack::{Component, PartFacts, StackError, checks};
 
 const PORT: u16 = 6379;
@@ -36,5 +37,7 @@ pub(super) async fn start(
 
 /// As on the native stack, and a password: other containers of the machine may reach it.
 fn configuration(password: &str) -> String {
-    format!("port {PORT}\nsave \"\"\nappendonly no\nrequirepass {password}\n")
+    format!(
+        "port {PORT}\nsave \"\"\nappendonly no\nnotify-keyspace-events {NOTIFY}\nrequirepass {password}\n"
+    )
 }

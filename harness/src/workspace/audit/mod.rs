@@ -34,7 +34,7 @@ pub(crate) struct CountedWrite {
     pub(crate) revision: u32,
     pub(crate) origin: Origin,
     pub(crate) content: ContentDigest,
-    /// When, in ns of Unix time by the database's clock.
+    /// When, in ns of Unix time by the database's clock: when its transaction was committed, or else when it was made.
     pub(crate) unix_ns: i64,
 }
 
@@ -206,17 +206,31 @@ impl Rows {
         })
     }
 
+    /// Whether the database knows when each transaction was committed.
+    pub(crate) async fn keeps_commit_times(&self) -> Result<bool, RunError> {
+        let Self::Postgres { .. } = self else { return Ok(false) };
+        let mut connection = self.postgres(Patience::Short).await?;
+        let kept = sqlx::query_scalar("SHOW track_commit_timestamp").fetch_one(&mut connection).await;
+        connection.close().await.map_err(|error| failed(&error))?;
+        kept.map(|kept: String| kept == "on").map_err(|error| failed(&error))
+    }
+
     /// Shows each event that was parked, and then each write of a row and the mark, in no order.
     pub(crate) async fn each_counted(&self, mut each: impl FnMut(Counted) + Send) -> Result<(), RunError> {
         match self {
             Self::Postgres { .. } => {
+                let by_commit = self.keeps_commit_times().await?;
                 let mut connection = self.postgres(Patience::Long).await?;
                 let parks =
                     "SELECT order_id, first, last, log_partition, log_offset, content FROM parked_writes";
-                let writes = "SELECT order_id, before, revision, log_partition, log_offset, content, \
-                              (extract(epoch FROM written_at) * 1000000)::bigint FROM delivery_writes";
+                // A statement's time is before that of its transaction's end.
+                let at = if by_commit { "pg_xact_commit_timestamp(xmin)" } else { "written_at" };
+                let writes = format!(
+                    "SELECT order_id, before, revision, log_partition, log_offset, content, \
+                     (extract(epoch FROM {at}) * 1000000)::bigint FROM delivery_writes"
+                );
                 postgres_pages(&mut connection, parks, |row| postgres_park(row).map(&mut each)).await?;
-                postgres_pages(&mut connection, writes, |row| postgres_write(row).map(&mut each)).await?;
+                postgres_pages(&mut connection, &writes, |row| postgres_write(row).map(&mut each)).await?;
                 connection.close().await.map_err(|error| failed(&error))
             }
             Self::Sqlite { .. } => {

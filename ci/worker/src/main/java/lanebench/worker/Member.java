@@ -1,5 +1,6 @@
 package lanebench.worker;
 
+import java.io.IOException;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.Collection;
@@ -35,6 +36,7 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
     private final Store store;
     private final View view;
     private final DeadLetters deadLetters;
+    private final OwnTimes ownTimes;
     private final KafkaConsumer<byte[], byte[]> consumer;
     /** By partition the offset after the last message that is done, where that is not known to be committed. */
     private final Map<TopicPartition, OffsetAndMetadata> done = new HashMap<>();
@@ -42,11 +44,12 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
     private long backoffMs = BACKOFF_MIN_MS;
     private volatile boolean stopped;
 
-    Member(Settings settings, String name) {
+    Member(Settings settings, String name) throws IOException {
         topic = settings.topic();
         store = new Store(settings.databaseUrl(), settings.schema());
         view = new View(settings.redisUrl(), settings.keyPrefix());
         deadLetters = new DeadLetters(settings.bootstrap());
+        ownTimes = new OwnTimes(settings.ownTimes(), name);
         consumer = new KafkaConsumer<>(Map.of(
             ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, settings.bootstrap(),
             ConsumerConfig.GROUP_ID_CONFIG, settings.group(),
@@ -69,7 +72,7 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
 
     @Override
     public Void call() throws InterruptedException {
-        try (store; view; deadLetters) {
+        try (store; view; deadLetters; ownTimes) {
             consumer.subscribe(List.of(topic), this);
             while (!stopped) {
                 work(consumer.poll(untilNextCommit()));
@@ -122,6 +125,7 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
             while (status != null && view.putIfNewer(status)) {
                 status = store.newerThan(status);
             }
+            ownTimes.visible(event, record.timestamp());
         } catch (Rejected fault) {
             deadLetters.send(record, fault.getMessage());
         }

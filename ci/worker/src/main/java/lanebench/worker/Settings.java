@@ -11,7 +11,8 @@ record Settings(
     String databaseUrl,
     String schema,
     String redisUrl,
-    String keyPrefix) {
+    String keyPrefix,
+    String ownTimes) {
 
     static Settings of(Map<String, String> environment) {
         String consumers = required(environment, "LANEBENCH_CONSUMERS");
@@ -26,7 +27,8 @@ record Settings(
             required(environment, "LANEBENCH_DATABASE_URL"),
             required(environment, "LANEBENCH_SCHEMA"),
             required(environment, "LANEBENCH_REDIS_URL"),
-            environment.getOrDefault("LANEBENCH_KEY_PREFIX", ""));
+            environment.getOrDefault("LANEBENCH_KEY_PREFIX", ""),
+            environment.get("WORKER_OWN_TIMES"));
     }
 
     private static String required(Map<String, String> environment, String name) {
