@@ -122,8 +122,24 @@ impl Load {
         sink: impl Sink + 'static,
         cancel: &CancellationToken,
     ) -> Result<Self, LoadError> {
+        Self::open_loop_late(timeline, phase, start_ns, Duration::ZERO, sink, cancel)
+    }
+
+    /// The same by a sender that is late with every event, to see that it is seen.
+    ///
+    /// # Errors
+    /// [`LoadError::Thread`].
+    pub fn open_loop_late(
+        timeline: Arc<Timeline>,
+        phase: PhaseId,
+        start_ns: u64,
+        late_by: Duration,
+        sink: impl Sink + 'static,
+        cancel: &CancellationToken,
+    ) -> Result<Self, LoadError> {
         timeline.start_phase(phase, start_ns);
         let start_ns = timeline.started_ns(phase).unwrap_or(start_ns);
+        let start_ns = start_ns + u64::try_from(late_by.as_nanos()).unwrap_or(u64::MAX / 2);
         Self::spawn(timeline, phase, Pace::Schedule { start_ns }, Box::new(sink), cancel)
     }
 

@@ -107,7 +107,7 @@ pub(crate) type AroundView<'a> = &'a (dyn Fn(Arc<dyn StatusView>) -> Arc<dyn Sta
 pub(crate) enum SenderRig {
     /// It sleeps once, so long, at this event of the phase.
     Freeze { at: usize, length: Duration },
-    /// It sends every event but the first so long after it is due.
+    /// It sends every event so long after it is due.
     Late(Duration),
 }
 

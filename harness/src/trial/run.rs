@@ -1,6 +1,5 @@
 //! Runs the phases of a trial, one after another: feeds, waits, observes.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::{SenderRig, TrialRunner, TrialSpec, throttle};
 use crate::error::RunError;
 use crate::load::feed::{self, Failures, Feed, HttpSink, ProducerSink, Ticket};
 use crate::load::{Load, LoadReport, SendFailed, Sink};
+use crate::measure::Clock;
 use crate::measure::timeline::{Due, PhaseId, Timeline, WaitError};
 use crate::record::PhaseKind;
 use crate::workload::Planned;
@@ -78,44 +78,24 @@ pub(super) struct PhaseRun {
     pub(super) observed: PhaseObserved,
 }
 
-/// A feed whose sender is held up.
-struct RiggedSender {
+/// A feed whose sender sleeps once.
+struct Freezing {
     feed: Feed,
-    timeline: Arc<Timeline>,
-    /// Indices of the phase's events.
-    events: Range<usize>,
-    rig: SenderRig,
+    clock: Clock,
+    /// Index of the event at which it does.
+    at: usize,
+    length: Duration,
 }
 
-impl RiggedSender {
-    fn sleep_until(&self, at_ns: u64) {
-        let clock = self.timeline.clock();
-        while clock.now_ns() < at_ns {
-            clock.sleep_until(at_ns);
-        }
-    }
-}
-
-impl Sink for RiggedSender {
+impl Sink for Freezing {
     fn send(&mut self, index: usize, event: Planned) -> Result<(), SendFailed> {
-        let nanos = |time: Duration| time.as_nanos() as u64;
-        match self.rig {
-            SenderRig::Freeze { at, length } if index == self.events.start + at => {
-                self.sleep_until(self.timeline.clock().now_ns() + nanos(length));
-                self.feed.send(index, event)
-            }
-            SenderRig::Freeze { .. } => self.feed.send(index, event),
-            SenderRig::Late(by) => {
-                self.feed.send(index, event)?;
-                let next = index + 1;
-                if self.events.contains(&next)
-                    && let Some(due_ns) = self.timeline.passed(next).due
-                {
-                    self.sleep_until(due_ns + nanos(by));
-                }
-                Ok(())
+        if index == self.at {
+            let until_ns = self.clock.now_ns() + self.length.as_nanos() as u64;
+            while self.clock.now_ns() < until_ns {
+                self.clock.sleep_until(until_ns);
             }
         }
+        self.feed.send(index, event)
     }
 }
 
@@ -218,10 +198,13 @@ impl<'a> PhaseRunner<'a> {
                 let (timeline, feed) = (Arc::clone(&self.timeline), self.feed.clone());
                 let load = match self.spec.rig.and_then(|rig| rig.sender) {
                     None => Load::open_loop(timeline, id, start_ns, feed, &self.cancel)?,
-                    Some(rig) => {
-                        let events = timeline.range(id);
-                        let rigged = RiggedSender { feed, timeline: Arc::clone(&timeline), events, rig };
-                        Load::open_loop(timeline, id, start_ns, rigged, &self.cancel)?
+                    Some(SenderRig::Late(by)) => {
+                        Load::open_loop_late(timeline, id, start_ns, by, feed, &self.cancel)?
+                    }
+                    Some(SenderRig::Freeze { at, length }) => {
+                        let (at, clock) = (timeline.range(id).start + at, timeline.clock());
+                        let feed = Freezing { feed, clock, at, length };
+                        Load::open_loop(timeline, id, start_ns, feed, &self.cancel)?
                     }
                 };
                 self.all_sent(load).await?

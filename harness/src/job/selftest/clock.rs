@@ -90,6 +90,10 @@ fn cases() -> Vec<Case> {
         let near_zero = Case { lanes, utilisation: NEAR_ZERO, service: ServiceTimes::Fixed, frozen: false };
         // Before the others, which are held against it, and after: the machine may have changed meanwhile.
         cases.push(near_zero);
+        if lanes == 1 {
+            let utilisation = 0.3;
+            cases.push(Case { lanes, utilisation, service: ServiceTimes::Fixed, frozen: true });
+        }
         for utilisation in [0.3, 0.5, 0.7] {
             for service in [ServiceTimes::Fixed, ServiceTimes::Exponential] {
                 cases.push(Case { lanes, utilisation, service, frozen: false });
@@ -97,29 +101,35 @@ fn cases() -> Vec<Case> {
         }
         cases.push(near_zero);
     }
-    cases.push(Case { lanes: 1, utilisation: 0.3, service: ServiceTimes::Fixed, frozen: true });
     cases
 }
 
+/// Runs all of them, or until one is wrong each time.
 pub(super) async fn test(
     options: &SelftestOptions,
     runner: &TrialRunner<'_>,
 ) -> Result<Vec<ClockCase>, RunError> {
     let mut ran = Vec::new();
-    for (number, case) in (1..).zip(cases()) {
+    for case in cases() {
+        let number = ran.len() as u32 + 1;
         ran.push((case, case.run(number, options, runner).await?));
-    }
-    judge(&mut ran);
-    // A clock that is wrong is so each time, and a machine that stalled is not. Where one is wrong, the others need no second look.
-    while let Some(index) = ran.iter().position(|(_, measured)| measured.wrong.is_some())
-        && ran[index].1.tries < TRIES
-    {
-        let (case, before) = &ran[index];
-        let tries = before.tries + 1;
-        ran[index].1 = ClockCase { tries, ..case.run(index as u32 + 1, options, runner).await? };
         judge(&mut ran);
+        // A clock that is wrong is so each time, and a machine that stalled is not.
+        while let Some(index) = ran.iter().position(|(_, measured)| measured.wrong.is_some()) {
+            let (case, before) = &ran[index];
+            let tries = before.tries + 1;
+            if tries > TRIES {
+                return Ok(measured(ran)); // which is enough
+            }
+            ran[index].1 = ClockCase { tries, ..case.run(index as u32 + 1, options, runner).await? };
+            judge(&mut ran);
+        }
     }
-    Ok(ran.into_iter().map(|(_, measured)| measured).collect())
+    Ok(measured(ran))
+}
+
+fn measured(ran: Vec<(Case, ClockCase)>) -> Vec<ClockCase> {
+    ran.into_iter().map(|(_, measured)| measured).collect()
 }
 
 /// Says of each trial what is wrong with it.
