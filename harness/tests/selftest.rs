@@ -59,3 +59,14 @@ fn a_fault_that_there_is_not_is_refused_with_those_that_there_are() {
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("`twise` is no fault") && told.contains("view-back"), "{told}");
 }
+
+#[test]
+fn a_dose_is_refused_where_no_answer_can_be_held_back() {
+    let output = Command::new(env!("CARGO_BIN_EXE_lanebench"))
+        .args(["selftest", "--only", "dose", "--stack", "native"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("only the embedded one does") && told.contains("leave `--stack` out"), "{told}");
+}

@@ -18,8 +18,10 @@ use crate::Case;
 use crate::bed::{Bed, check, evidence};
 use crate::tools::{self, shown};
 
-pub(crate) const CASES: &[Case] =
-    &[("our worker measured from inside and from outside agrees within two ticks", inside_and_outside)];
+pub(crate) const CASES: &[Case] = &[
+    ("our worker measured from inside and from outside agrees within two ticks", inside_and_outside),
+    ("a worker that tells nothing is timed by whoever tells first", told_by),
+];
 pub(crate) const NIGHTLY: &[Case] = &[("a worker in Java is measured from outside", java)];
 
 const TICKS: f64 = 2.0;
@@ -95,6 +97,37 @@ fn inside_and_outside(bed: &Bed) -> Result<(), Failed> {
         }
         check(kept.len() == 2, format!("{} trials", kept.len()))?;
         evidence("inside-outside", &Value::from(kept))
+    })
+}
+
+/// Redis tells of what is written, unless the user may not listen: then the rows do. (Offsets alone are what the embedded stack has.)
+fn told_by(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (user, password) = ("lanebench-mute", "mute");
+        let secret = format!(">{password}");
+        tools::redis_cli(bed, &["ACL", "SETUSER", user, "on", &secret, "~*", "&*", "+@all", "-psubscribe"]).await?;
+        let listening = bed.endpoints().redis_url.clone();
+        let mute = listening.replace("redis://", &format!("redis://{user}:{password}@"));
+        for (redis_url, expected) in [(&listening, SeenBy::View), (&mute, SeenBy::Rows)] {
+            let scratch = tempfile::tempdir()?;
+            let out = scratch.path().join("report");
+            let flags = "--configs 1p1c --rounds 1 --drain-events 500 --rate 100 --duration 4s";
+            let worker = format!("{} worker", env!("CARGO_BIN_EXE_lanebench"));
+            let mut compared = tools::compare(bed, "external", &out, flags);
+            let ended =
+                compared.args(["--worker-cmd", &worker]).env("LANEBENCH_REDIS_URL", redis_url).output().await?;
+            check(ended.status.code() == Some(0), shown(&ended))?;
+            let result = file::load(&out.join(RESULT_FILE))?;
+            let (_, trial, worker) = trials(&result).next().ok_or("no trial")?;
+            check(worker.seen_by == Some(expected), format!("{worker:?}"))?;
+            check(worker.late_by_ns.is_some() == (expected == SeenBy::View), format!("{worker:?}"))?;
+            let (steady, held) = phase(trial, PhaseKind::Steady)?;
+            let response = steady.response_time_ns.as_ref().ok_or("no response time of an open loop")?;
+            let committed = held.outside.response_time_ns.as_ref().ok_or("no offset was seen committed")?;
+            check(response.count == committed.count && response.count > 300, format!("{} events", response.count))?;
+            check(response.p50 < committed.p50, format!("{} and {} ns", response.p50, committed.p50))?;
+        }
+        tools::redis_cli(bed, &["ACL", "DELUSER", user]).await.map(drop)
     })
 }
 
