@@ -24,7 +24,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(10);
 pub(super) struct WorkerReports {
     /// What its consumers took in hand; none where it doesn't tell.
     pub(super) taken: Option<Vec<Taken>>,
-    /// By how much later than it was readable a status was seen, before there was load; none where the view tells of none, or was not asked.
+    /// By how much later than it was readable a status was seen, before there was load; none where the view does not tell, or not to the end.
     pub(super) view_late_by: Option<Durations>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct WorkerConsumers {
     /// Of one that doesn't tell.
     watch: Option<JoinHandle<Result<(), AdminError>>>,
     /// Of one that doesn't tell, where the view does.
-    statuses: Option<JoinHandle<StatusWrites>>,
+    statuses: Option<JoinHandle<Option<StatusWrites>>>,
     /// Ends reader and watches.
     done: CancellationToken,
     _ended: DropGuard,
@@ -124,7 +124,7 @@ impl WorkerConsumers {
             joined(watch.await)??;
         }
         let view_late_by = match self.statuses.take() {
-            Some(statuses) => Some(joined(statuses.await)?.late_by().clone()),
+            Some(statuses) => joined(statuses.await)?.map(|writes| writes.late_by().clone()),
             None => None,
         };
         stopped?;
@@ -149,19 +149,23 @@ fn release_when_told(mut hold: Hold) -> FetchStart {
     fetch_start
 }
 
-/// Tells the timeline of statuses as they can be read. Where the view has gone, committed offsets say the rest.
-async fn see(mut writes: StatusWrites, timeline: Arc<Timeline>, done: CancellationToken) -> StatusWrites {
+/// Tells the timeline of statuses as they can be read; `None` if the view went, and others had to say the rest.
+async fn see(
+    mut writes: StatusWrites,
+    timeline: Arc<Timeline>,
+    done: CancellationToken,
+) -> Option<StatusWrites> {
     loop {
         let seen = tokio::select! {
             seen = writes.next() => seen,
-            () = done.cancelled() => return writes,
+            () = done.cancelled() => return Some(writes),
         };
         let at_ns = timeline.clock().now_ns();
         match seen {
             Ok(seen) => seen.iter().for_each(|s| timeline.seen_in_view(&s.order_id, s.revision, at_ns)),
             Err(error) => {
                 tracing::warn!(%error, "statuses are seen no more; what comes later is seen by its committed offset");
-                return writes;
+                return None;
             }
         }
     }

@@ -95,7 +95,7 @@ impl OfTrial<'_> {
             lasted_ms: ended_ms - started_ms,
             events: run.sent.sent as u64,
             throughput_per_s: self.throughput_per_s(spec, &run, started_ns, ended_ns, visible),
-            response_time_ns: self.times(&run, EventTimes::response_ns).filter(|_| scheduled),
+            response_time_ns: scheduled.then(|| self.times(&run, EventTimes::response_ns)).flatten(),
             grows,
             stages_ns: self.stages(&run),
             partitions: self.partitions(&run, scheduled),
@@ -297,13 +297,13 @@ impl OfTrial<'_> {
     fn worker(&self, run: &PhaseRun, scheduled: bool, started_ns: u64, visible: usize) -> WorkerPhase {
         let cpu_ns = run.observed.worker_cpu.unwrap_or_default().as_nanos() as f64;
         let ended_ns = self.timeline.last_committed_ns(run.id, &self.lag.commits);
-        let response = self.timeline.committed_response_ns(run.id, &self.lag.commits);
+        let committed = || distribution(self.timeline.committed_response_ns(run.id, &self.lag.commits));
         WorkerPhase {
             cpu_ns_per_event: if visible > 0 { cpu_ns / visible as f64 } else { 0.0 },
             outside: Outside {
                 tick_ms: TICK_DEFAULT.as_millis() as u64,
                 lasted_ms: ended_ns.map(|ended_ns| ms(ended_ns.saturating_sub(started_ns))),
-                response_time_ns: distribution(response).filter(|_| scheduled),
+                response_time_ns: scheduled.then(committed).flatten(),
                 written_time_ns: self
                     .written
                     .get(&run.id)

@@ -105,7 +105,8 @@ fn told_by(bed: &Bed) -> Result<(), Failed> {
     bed.run(async {
         let (user, password) = ("lanebench-mute", "mute");
         let secret = format!(">{password}");
-        tools::redis_cli(bed, &["ACL", "SETUSER", user, "on", &secret, "~*", "&*", "+@all", "-psubscribe"]).await?;
+        tools::redis_cli(bed, &["ACL", "SETUSER", user, "on", &secret, "~*", "&*", "+@all", "-psubscribe"])
+            .await?;
         let listening = bed.endpoints().redis_url.clone();
         let mute = listening.replace("redis://", &format!("redis://{user}:{password}@"));
         for (redis_url, expected) in [(&listening, SeenBy::View), (&mute, SeenBy::Rows)] {
@@ -114,8 +115,11 @@ fn told_by(bed: &Bed) -> Result<(), Failed> {
             let flags = "--configs 1p1c --rounds 1 --drain-events 500 --rate 100 --duration 4s";
             let worker = format!("{} worker", env!("CARGO_BIN_EXE_lanebench"));
             let mut compared = tools::compare(bed, "external", &out, flags);
-            let ended =
-                compared.args(["--worker-cmd", &worker]).env("LANEBENCH_REDIS_URL", redis_url).output().await?;
+            let ended = compared
+                .args(["--worker-cmd", &worker])
+                .env("LANEBENCH_REDIS_URL", redis_url)
+                .output()
+                .await?;
             check(ended.status.code() == Some(0), shown(&ended))?;
             let result = file::load(&out.join(RESULT_FILE))?;
             let (_, trial, worker) = trials(&result).next().ok_or("no trial")?;
@@ -124,7 +128,10 @@ fn told_by(bed: &Bed) -> Result<(), Failed> {
             let (steady, held) = phase(trial, PhaseKind::Steady)?;
             let response = steady.response_time_ns.as_ref().ok_or("no response time of an open loop")?;
             let committed = held.outside.response_time_ns.as_ref().ok_or("no offset was seen committed")?;
-            check(response.count == committed.count && response.count > 300, format!("{} events", response.count))?;
+            check(
+                response.count == committed.count && response.count > 300,
+                format!("{} events", response.count),
+            )?;
             check(response.p50 < committed.p50, format!("{} and {} ns", response.p50, committed.p50))?;
         }
         tools::redis_cli(bed, &["ACL", "DELUSER", user]).await.map(drop)

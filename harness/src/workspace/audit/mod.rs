@@ -210,9 +210,11 @@ impl Rows {
     pub(crate) async fn keeps_commit_times(&self) -> Result<bool, RunError> {
         let Self::Postgres { .. } = self else { return Ok(false) };
         let mut connection = self.postgres(Patience::Short).await?;
-        let kept = sqlx::query_scalar("SHOW track_commit_timestamp").fetch_one(&mut connection).await;
+        // Null where the server has no such setting.
+        let kept = sqlx::query_scalar("SELECT current_setting('track_commit_timestamp', true)");
+        let kept: Result<Option<String>, _> = kept.fetch_one(&mut connection).await;
         connection.close().await.map_err(|error| failed(&error))?;
-        kept.map(|kept: String| kept == "on").map_err(|error| failed(&error))
+        Ok(kept.map_err(|error| failed(&error))?.is_some_and(|kept| kept == "on"))
     }
 
     /// Shows each event that was parked, and then each write of a row and the mark, in no order.
