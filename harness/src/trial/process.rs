@@ -14,7 +14,6 @@ use crate::measure::outside::Watch;
 use crate::measure::run_file::{Follower, RunFileError};
 use crate::measure::timeline::{Replay, Taken, Timeline};
 use crate::stack::worker::{Hold, WorkerCommand, WorkerProcess};
-use crate::stats::Durations;
 use crate::workspace::{CONNECT_TIMEOUT, StatusWrites, TrialWorkspace};
 
 /// How often the run file is read. Times are in its records, so this bounds only when a wait is over.
@@ -25,7 +24,7 @@ pub(super) struct WorkerReports {
     /// What its consumers took in hand; none where it doesn't tell.
     pub(super) taken: Option<Vec<Taken>>,
     /// By how much later than it was readable a status was seen, before there was load; none where the view does not tell, or not to the end.
-    pub(super) view_late_by: Option<Durations>,
+    pub(super) view_late_by: Option<Vec<Duration>>,
 }
 
 /// The running process of one trial. Dropping it stops it.
@@ -124,7 +123,7 @@ impl WorkerConsumers {
             joined(watch.await)??;
         }
         let view_late_by = match self.statuses.take() {
-            Some(statuses) => joined(statuses.await)?.map(|writes| writes.late_by().clone()),
+            Some(statuses) => joined(statuses.await)?.map(|writes| writes.late_by().to_vec()),
             None => None,
         };
         stopped?;

@@ -321,7 +321,9 @@ fn late_by(
     commits: &CommitSamples,
 ) -> Option<Distribution> {
     match seen_by? {
-        SeenBy::View => reports.view_late_by.as_ref().map(Durations::to_distribution),
+        SeenBy::View => {
+            distribution(reports.view_late_by.iter().flatten().map(|late| late.as_nanos() as i64))
+        }
         SeenBy::Rows => None,
         SeenBy::Offsets => distribution(commits.pauses_ns()),
     }

@@ -13,7 +13,6 @@ use payment_delivery::view::{StatusView as _, ViewError};
 use redis::aio::PubSubStream;
 
 use crate::error::RunError;
-use crate::stats::Durations;
 
 /// How long a server may take to tell of a write. One that takes longer tells of none.
 const TOLD_WITHIN: Duration = Duration::from_millis(500);
@@ -30,7 +29,7 @@ pub(crate) struct StatusWrites {
     view: RedisView,
     /// What the key of each order begins with.
     key: String,
-    late_by: Durations,
+    late_by: Vec<Duration>,
 }
 
 impl StatusWrites {
@@ -49,7 +48,7 @@ impl StatusWrites {
         let look = look()?;
         let key = view.key(&look);
         let key = key.strip_suffix(look.as_str()).unwrap_or(&key).to_owned();
-        let mut writes = Self { told, view, key, late_by: Durations::new() };
+        let mut writes = Self { told, view, key, late_by: Vec::new() };
         let tells = writes.tells(&look).await;
         writes.view.clear().await?;
         Ok(tells?.then_some(writes))
@@ -66,13 +65,13 @@ impl StatusWrites {
             if seen.iter().all(|entry| entry.revision < revision) {
                 return Ok(false);
             }
-            self.late_by.record(written.elapsed().as_nanos() as i64);
+            self.late_by.push(written.elapsed());
         }
         Ok(true)
     }
 
     /// How much later than its writer the harness sees a status, while there is no load.
-    pub(crate) fn late_by(&self) -> &Durations {
+    pub(crate) fn late_by(&self) -> &[Duration] {
         &self.late_by
     }
 
