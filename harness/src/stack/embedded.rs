@@ -4,6 +4,7 @@
 //! harness's. Rows are in a SQLite file of the scratch directory, statuses in a map. Architecture invariant: its numbers
 //! are a demonstration; [`stands_in`] says what of it is not the real thing, and every output opens with that.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,15 @@ use tokio::task::JoinError;
 use super::StatusServer;
 use super::scratch::{self, Scratch};
 use super::{Backing, Facts, PartFacts, Prefix, Progress, StackError, StackTarget};
-use crate::broker::{Cluster, ClusterOptions};
+use crate::broker::{Answers, Cluster, ClusterOptions};
 
 /// Names under which the broker's threads run; the kernel keeps 15 characters of a name.
 const BROKER_THREADS: &str = "broker-";
 /// sqlx names the thread of a SQLite connection `sqlx-sqlite-worker-N`.
 const SQLITE_THREADS: &str = "sqlx-sqlite";
+
+/// The nodes of the largest stack; of those that are not there nothing is asked.
+const NODES: RangeInclusive<i32> = 1..=3;
 
 /// How long the broker's runtime may take to wind down once its cluster has stopped.
 const WIND_DOWN: Duration = Duration::from_secs(1);
@@ -101,9 +105,15 @@ impl EmbeddedStack {
         &self.facts
     }
 
-    /// The broker, to do something to it.
-    pub(crate) fn cluster(&self) -> &Cluster {
-        &self.cluster
+    /// From now on all brokers hold these answers back for so long; zero ends it.
+    pub(crate) fn delay_answers(&self, answers: Answers, by: Duration) {
+        NODES.for_each(|node| self.cluster.delay_answers(node, answers, by));
+    }
+
+    /// How many answers they held back so far, and how long in all.
+    pub(crate) fn held_back(&self) -> (u64, Duration) {
+        let held = NODES.map(|node| self.cluster.held_back(node));
+        held.fold(Default::default(), |sum, held| (sum.0 + held.0, sum.1 + held.1))
     }
 
     /// Stops everything.

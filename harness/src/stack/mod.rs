@@ -43,6 +43,7 @@ mod refusal;
 mod rights;
 mod scratch;
 
+pub(crate) use crate::broker::Answers;
 pub use brokers::NativeBrokers;
 pub use containers::{ContainerOptions, ContainerStack, Images};
 pub use embedded::EmbeddedStack;

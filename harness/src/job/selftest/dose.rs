@@ -4,7 +4,6 @@
 //! acknowledgements or what was fetched, the store or the view takes longer. What was added is timed where it is added. Commits that are held
 //! back change no stage: they show in the lag.
 
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,13 +22,13 @@ use serde::Serialize;
 
 use super::clock::at;
 use super::{SelftestOptions, in_process};
-use crate::broker::{Answers, Cluster};
 use crate::contender::Lanes;
 use crate::error::RunError;
 use crate::job::options::Draw;
 use crate::measure::Timeline;
 use crate::measure::timeline::EventTimes;
 use crate::record::{PhaseKind, Trial};
+use crate::stack::{Answers, EmbeddedStack};
 use crate::stats::estimate;
 use crate::trial::phase::{Offer, PhaseSpec, plan};
 use crate::trial::{Rig, SenderRig, TrialPlace, TrialRunner, TrialSpec};
@@ -161,7 +160,7 @@ impl StageMedians {
 
 pub(super) async fn test(
     options: &SelftestOptions,
-    cluster: &Cluster,
+    stack: &EmbeddedStack,
     runner: &TrialRunner<'_>,
 ) -> Result<Vec<DoseTrial>, RunError> {
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
@@ -172,7 +171,7 @@ pub(super) async fn test(
         trials.shuffle(&mut rng);
         for (position, (place, dose)) in (1..).zip(trials) {
             let place_of_trial = TrialPlace { round, position, seed: options.seed + u64::from(round) };
-            ran.push(Box::pin(trial(options, cluster, runner, place_of_trial, place, dose)).await?);
+            ran.push(Box::pin(trial(options, stack, runner, place_of_trial, place, dose)).await?);
         }
     }
     Ok(ran)
@@ -180,7 +179,7 @@ pub(super) async fn test(
 
 async fn trial(
     options: &SelftestOptions,
-    cluster: &Cluster,
+    stack: &EmbeddedStack,
     runner: &TrialRunner<'_>,
     place_of_trial: TrialPlace,
     place: Option<DosedPlace>,
@@ -215,7 +214,7 @@ async fn trial(
         phases: &phases,
         rig: Some(&rig),
     };
-    let held = Held::start(cluster, place, by);
+    let held = Held::start(stack, place, by);
     let trial = Box::pin(runner.trial(&spec)).await?;
     let held_ms = held.stop();
     if let Some(finding) = trial.verification.findings.first() {
@@ -385,33 +384,30 @@ impl StatusView for LateView {
     }
 }
 
-/// The nodes of the largest embedded stack; of those that are not there nothing is asked.
-const NODES: RangeInclusive<i32> = 1..=3;
-
 /// Brokers that hold answers back, until dropped.
 struct Held<'a> {
-    cluster: &'a Cluster,
+    stack: &'a EmbeddedStack,
     before: (u64, Duration),
 }
 
 impl<'a> Held<'a> {
-    fn start(cluster: &'a Cluster, place: Option<DosedPlace>, by: Duration) -> Self {
+    fn start(stack: &'a EmbeddedStack, place: Option<DosedPlace>, by: Duration) -> Self {
         let answers = match place {
             Some(DosedPlace::Ack) => Some(Answers::Produce),
             Some(DosedPlace::Fetch) => Some(Answers::Fetch),
             Some(DosedPlace::Commit) => Some(Answers::OffsetCommit),
             _ => None,
         };
-        let held = Self { cluster, before: so_far(cluster) };
+        let held = Self { stack, before: stack.held_back() };
         if let Some(answers) = answers {
-            NODES.for_each(|node| cluster.delay_answers(node, answers, by));
+            stack.delay_answers(answers, by);
         }
         held
     }
 
     /// How long an answer was held back, in the mean, in ms.
     fn stop(self) -> f64 {
-        let (answers, time) = so_far(self.cluster);
+        let (answers, time) = self.stack.held_back();
         let answers = answers.saturating_sub(self.before.0).max(1);
         time.saturating_sub(self.before.1).as_secs_f64() * 1e3 / answers as f64
     }
@@ -419,13 +415,8 @@ impl<'a> Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        NODES.for_each(|node| self.cluster.delay(node, Duration::ZERO));
+        self.stack.delay_answers(Answers::All, Duration::ZERO);
     }
-}
-
-fn so_far(cluster: &Cluster) -> (u64, Duration) {
-    let held = NODES.map(|node| cluster.held_back(node));
-    held.fold(Default::default(), |sum, held| (sum.0 + held.0, sum.1 + held.1))
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ pub async fn run(
         let (faults, clean) = Box::pin(truth::test(options, &runner)).await?;
         let clock = if options.clock { Box::pin(clock::test(options, &runner)).await? } else { Vec::new() };
         let doses = match stack {
-            Stack::Embedded(embedded) => Box::pin(dose::test(options, embedded.cluster(), &runner)).await?,
+            Stack::Embedded(embedded) => Box::pin(dose::test(options, embedded, &runner)).await?,
             _ => Vec::new(),
         };
         let responses = dose::responses(&doses);
