@@ -123,7 +123,7 @@ pub struct DoseResponse {
     pub slope: Option<f64>,
     /// Intervals that hold what was added.
     pub covered: usize,
-    /// All intervals, of [`ROUNDS_OF_AN_INTERVAL`] rounds each.
+    /// All intervals, of four rounds each.
     pub intervals: usize,
     /// Mean lag, in records, without a dose and with each.
     pub lag_records: [f64; 4],
