@@ -91,6 +91,24 @@ impl Delay {
     }
 }
 
+/// A [`Delay`] that is made at the first wait, on the runtime that waits.
+#[derive(Debug, Default)]
+pub struct LazyDelay(Option<Delay>);
+
+impl LazyDelay {
+    /// As [`Delay::wait`].
+    ///
+    /// # Errors
+    /// [`DelayError`].
+    pub async fn wait(&mut self, duration: Duration) -> Result<(), DelayError> {
+        let delay = match &mut self.0 {
+            Some(delay) => delay,
+            none => none.insert(Delay::new()?),
+        };
+        delay.wait(duration).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -103,7 +103,7 @@ pub(super) async fn check(
         None => SeenBy::Offsets,
     });
     let rows_say = seen_by == Some(SeenBy::Rows);
-    let written = counted(trial, timeline, known.commits, steady, rows_say, &mut checker).await?;
+    let written = counted(trial, timeline, known.commits, steady, by_commit, rows_say, &mut checker).await?;
     if rows_say && written.is_empty() {
         seen_by = Some(SeenBy::Offsets); // clocks could not be compared
     }
@@ -209,6 +209,7 @@ async fn counted(
     timeline: &Timeline,
     commits: &CommitSamples,
     steady: bool,
+    by_commit: bool,
     rows_say: bool,
     checker: &mut Checker,
 ) -> Result<BTreeMap<PhaseId, Durations>, RunError> {
@@ -245,7 +246,7 @@ async fn counted(
             checker.write(&RowWrite { order_id: &order_id, before, revision, origin, content, after_commit });
         }
     };
-    trial.rows.each_counted(counted).await?;
+    trial.rows.each_counted(by_commit, counted).await?;
     if steady {
         checker.offsets_compared(compared);
     }

@@ -14,7 +14,7 @@ use super::{COMMIT_INTERVAL, TrialSpec};
 use crate::measure::bottleneck::{self, ConsumerTime};
 use crate::measure::commits::CommitSamples;
 use crate::measure::lag::{LagSeries, TICK_DEFAULT};
-use crate::measure::timeline::{self, EventTimes, PhaseId, Timeline, activity_name};
+use crate::measure::timeline::{self, PhaseId, Timeline, activity_name};
 use crate::record::{
     ConsumerShare, Distribution, Growth, GrowthVerdict, Lag, LagSample, Outside, PartitionShare, Peak, Phase,
     SeenBy, Segment, Shape, Stages, Trial, Unexplained, WorkerPhase, WorkerProcess,
@@ -95,7 +95,7 @@ impl OfTrial<'_> {
             lasted_ms: ended_ms - started_ms,
             events: run.sent.sent as u64,
             throughput_per_s: self.throughput_per_s(spec, &run, started_ns, ended_ns, visible),
-            response_time_ns: scheduled.then(|| self.times(&run, EventTimes::response_ns)).flatten(),
+            response_time_ns: scheduled.then(|| self.response_time(&run)).flatten(),
             grows,
             stages_ns: self.stages(&run),
             partitions: self.partitions(&run, scheduled),
@@ -114,20 +114,24 @@ impl OfTrial<'_> {
         }
     }
 
-    /// The distribution of one time of the phase's events.
-    fn times(&self, run: &PhaseRun, time: impl Fn(&EventTimes) -> Option<i64>) -> Option<Distribution> {
-        distribution(self.timeline.events(run.id).filter_map(|event| time(&event)))
+    fn response_time(&self, run: &PhaseRun) -> Option<Distribution> {
+        distribution(self.timeline.events(run.id).filter_map(|event| event.response_ns()))
     }
 
     fn stages(&self, run: &PhaseRun) -> Stages {
-        let stage = |time: fn(&EventTimes) -> Option<i64>| self.times(run, time).unwrap_or_default();
-        Stages {
-            send_delay: stage(EventTimes::send_delay_ns),
-            ack: stage(EventTimes::ack_ns),
-            wait: stage(EventTimes::wait_ns),
-            store: stage(EventTimes::store_ns),
-            view: stage(EventTimes::view_ns),
+        let mut stages: [Durations; 5] = Default::default();
+        for event in self.timeline.events(run.id) {
+            let times =
+                [event.send_delay_ns(), event.ack_ns(), event.wait_ns(), event.store_ns(), event.view_ns()];
+            for (stage, time) in stages.iter_mut().zip(times) {
+                time.into_iter().for_each(|ns| stage.record(ns));
+            }
         }
+        let told = |stage: Durations| {
+            if stage.is_empty() { Distribution::default() } else { stage.to_distribution() }
+        };
+        let [send_delay, ack, wait, store, view] = stages.map(told);
+        Stages { send_delay, ack, wait, store, view }
     }
 
     /// When the last event of a phase was visible; where one never was, when nobody worked on it any more.

@@ -13,7 +13,7 @@ use payment_delivery::delivery::{Delivery, Fold, StatusEntry};
 use payment_delivery::event::OrderId;
 use payment_delivery::kafka::Origin;
 use payment_delivery::store::{DeliveryStore, Outcome, Parked, StoreError};
-use payment_delivery::timer::{Delay, DelayError};
+use payment_delivery::timer::{DelayError, LazyDelay};
 use payment_delivery::view::{Put, StatusView, ViewError};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -326,22 +326,17 @@ struct Late<T: ?Sized> {
     inner: Arc<T>,
     by: Duration,
     added: Arc<Added>,
-    delay: tokio::sync::Mutex<Option<Delay>>,
+    delay: tokio::sync::Mutex<LazyDelay>,
 }
 
 impl<T: ?Sized> Late<T> {
     fn new(inner: Arc<T>, by: Duration, added: &Arc<Added>) -> Self {
-        Self { inner, by, added: Arc::clone(added), delay: tokio::sync::Mutex::new(None) }
+        Self { inner, by, added: Arc::clone(added), delay: tokio::sync::Mutex::default() }
     }
 
     async fn wait(&self) -> Result<(), DelayError> {
         let begun = Instant::now();
-        let mut delay = self.delay.lock().await;
-        let delay = match &mut *delay {
-            Some(delay) => delay,
-            none => none.insert(Delay::new()?),
-        };
-        delay.wait(self.by).await?;
+        self.delay.lock().await.wait(self.by).await?;
         self.added.note(begun.elapsed());
         Ok(())
     }

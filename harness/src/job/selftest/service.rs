@@ -8,7 +8,7 @@ use payment_delivery::delivery::{Delivery, Fold};
 use payment_delivery::event::OrderId;
 use payment_delivery::kafka::Origin;
 use payment_delivery::store::{DeliveryStore, Outcome, Parked, StoreError};
-use payment_delivery::timer::{Delay, DelayError};
+use payment_delivery::timer::{DelayError, LazyDelay};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, Exp1};
@@ -61,7 +61,7 @@ pub(super) struct DeadlineStore {
 
 #[derive(Default)]
 struct Lane {
-    delay: Option<Delay>,
+    delay: LazyDelay,
     free_from: Option<Instant>,
 }
 
@@ -95,11 +95,7 @@ impl Lane {
 
     async fn rest_until(&mut self, deadline: Instant) -> Result<(), DelayError> {
         self.free_from = Some(deadline);
-        let delay = match &mut self.delay {
-            Some(delay) => delay,
-            none => none.insert(Delay::new()?),
-        };
-        delay.wait(deadline.saturating_duration_since(Instant::now())).await
+        self.delay.wait(deadline.saturating_duration_since(Instant::now())).await
     }
 }
 
@@ -112,7 +108,7 @@ mod tests {
     #[test]
     fn lateness_is_not_added_up_while_events_wait() {
         let deadline = Instant::now();
-        let lane = Lane { free_from: Some(deadline), delay: None };
+        let lane = Lane { free_from: Some(deadline), ..Lane::default() };
         let late = |by: Duration| lane.begin(deadline + by).saturating_duration_since(deadline);
         assert_eq!(late(Duration::from_micros(90)), Duration::ZERO);
         assert_eq!(late(Duration::from_millis(3)), Duration::from_millis(3), "it had rested");

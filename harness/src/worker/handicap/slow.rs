@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use payment_delivery::timer::{Delay, DelayError};
+use payment_delivery::timer::{DelayError, LazyDelay};
 use tokio::sync::Mutex;
 
 /// Less than this is left to grow.
@@ -25,8 +25,7 @@ struct Ledger {
     /// Time that the store's own calls took.
     called: Duration,
     waited: Duration,
-    /// Made at the first wait, on the runtime that waits.
-    delay: Option<Delay>,
+    delay: LazyDelay,
 }
 
 impl Slow {
@@ -61,12 +60,8 @@ impl Ledger {
     }
 
     async fn wait(&mut self, owed: Duration) -> Result<(), DelayError> {
-        let delay = match &mut self.delay {
-            Some(delay) => delay,
-            None => self.delay.insert(Delay::new()?),
-        };
         let begun = Instant::now();
-        delay.wait(owed).await?;
+        self.delay.wait(owed).await?;
         self.waited += begun.elapsed();
         Ok(())
     }
@@ -99,7 +94,7 @@ mod tests {
         let ledger = |called, waited| Ledger {
             called: Duration::from_millis(called),
             waited: Duration::from_millis(waited),
-            delay: None,
+            delay: LazyDelay::default(),
         };
         assert_eq!(ledger(100, 0).owed(0.1), Duration::from_millis(10));
         assert_eq!(ledger(100, 12).owed(0.1), Duration::ZERO);

@@ -217,11 +217,15 @@ impl Rows {
         Ok(kept.map_err(|error| failed(&error))?.is_some_and(|kept| kept == "on"))
     }
 
-    /// Shows each event that was parked, and then each write of a row and the mark, in no order.
-    pub(crate) async fn each_counted(&self, mut each: impl FnMut(Counted) + Send) -> Result<(), RunError> {
+    /// Shows each event that was parked, and then each write of a row and the mark, in no order; when writes were committed only where the
+    /// database [keeps](Self::keeps_commit_times) that.
+    pub(crate) async fn each_counted(
+        &self,
+        by_commit: bool,
+        mut each: impl FnMut(Counted) + Send,
+    ) -> Result<(), RunError> {
         match self {
             Self::Postgres { .. } => {
-                let by_commit = self.keeps_commit_times().await?;
                 let mut connection = self.postgres(Patience::Long).await?;
                 let parks =
                     "SELECT order_id, first, last, log_partition, log_offset, content FROM parked_writes";
