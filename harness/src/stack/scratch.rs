@@ -4,6 +4,7 @@
 //! kernel drops that lock when its holder dies, however it dies, so a free lock means an owner who can't tidy up any
 //! more. Each start first sweeps such directories, with the processes that still run for them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -165,33 +166,41 @@ fn owner_in_name(name: &OsStr) -> Option<u32> {
     pid.parse().ok()
 }
 
-/// Ends what is marked as running for `directory`; returns how many there were.
+/// Ends what is marked as running for `directory`, also what starts meanwhile; returns how many there were.
 async fn end_processes_of(directory: &Path) -> usize {
-    let found = marked(directory);
-    for &pid in &found {
-        match Leftover::of(pid) {
-            // A broker saves nothing that anybody wants, and a node that lost its cluster takes long to stop.
-            Leftover::Java => send(pid, Signal::SIGKILL),
-            // It ends by itself within seconds, and must: ended from outside, it would leave its shared memory behind.
-            Leftover::InitDb => {}
-            Leftover::Other => send(pid, Signal::SIGTERM),
-        }
-    }
-    let asked = tokio::time::Instant::now();
+    let (mut found, mut looks_without_any) = (BTreeSet::new(), 0);
+    let begun = tokio::time::Instant::now();
     loop {
         // Looked for anew each time: an id may have gone to somebody else, whose environment says so.
         let left = marked(directory);
-        if left.is_empty() {
+        looks_without_any = if left.is_empty() { looks_without_any + 1 } else { 0 };
+        // In the moment in which a process becomes another program its environment can't be read.
+        if looks_without_any == 2 {
             return found.len();
         }
-        if asked.elapsed() > END_LIMIT + KILL_LIMIT {
+        if begun.elapsed() > END_LIMIT + KILL_LIMIT && !left.is_empty() {
             tracing::warn!(directory = %directory.display(), ?left, "processes of a killed run can't be ended");
-            return found.len() - left.len().min(found.len());
+            return found.len() - left.iter().filter(|pid| found.contains(*pid)).count();
         }
-        if asked.elapsed() > END_LIMIT {
-            left.into_iter().for_each(|pid| send(pid, Signal::SIGKILL));
+        for pid in left {
+            let is_new = found.insert(pid);
+            if begun.elapsed() > END_LIMIT {
+                send(pid, Signal::SIGKILL);
+            } else if is_new {
+                ask_to_end(pid);
+            }
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn ask_to_end(pid: i32) {
+    match Leftover::of(pid) {
+        // A broker saves nothing that anybody wants, and a node that lost its cluster takes long to stop.
+        Leftover::Java => send(pid, Signal::SIGKILL),
+        // It ends by itself within seconds, and must: ended from outside, it would leave its shared memory behind.
+        Leftover::InitDb => {}
+        Leftover::Other => send(pid, Signal::SIGTERM),
     }
 }
 
