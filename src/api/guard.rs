@@ -1,6 +1,7 @@
 //! What every request passes on its way in, and every answer on its way out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -10,12 +11,16 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::App;
+use super::payments::unconfirmed;
 use super::problem::{Problem, located};
 
-/// Paths that need no token, and are answered however many requests are in hand.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+/// Paths that are answered however many requests are in hand.
+const ALWAYS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// Paths that need no token.
 const PUBLIC: [&str; 3] = ["/healthz", "/readyz", "/openapi.json"];
+
+/// How much later than a request's own deadlines it is given up from outside.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// A request's place among those in hand, kept by whatever still works for it.
 #[derive(Clone)]
@@ -53,17 +58,24 @@ async fn admitted(app: &App, mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
-    if !OPEN.contains(&path) {
-        let Ok(permit) = Arc::clone(&app.requests).try_acquire_owned() else {
-            let words = format!("{} requests are in hand already", app.limits.requests);
+    let pays = request.method() == Method::POST;
+    if !ALWAYS.contains(&path) {
+        let (places, kind) =
+            if pays { (&app.payments_in_hand, "payments") } else { (&app.reads_in_hand, "reads") };
+        let Ok(permit) = Arc::clone(places).try_acquire_owned() else {
+            let words = format!("{} {kind} are in hand already", app.limits.requests);
             return Problem::unavailable(words).into_response();
         };
         request.extensions_mut().insert(Admitted(Arc::new(permit)));
     }
-    let limit = app.limits.body_timeout + app.limits.request_timeout;
+    // Whoever serves it has its own deadline before.
+    let limit = app.limits.body_timeout + app.limits.request_timeout + MARGIN;
     match timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::unavailable(format!("not answered within {limit:?}")).into_response(),
+        Err(_) => {
+            let words = format!("not answered within {limit:?}");
+            if pays { unconfirmed(words) } else { Problem::unavailable(words) }.into_response()
+        }
     }
 }
 

@@ -20,8 +20,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Connections at a time; one more is answered 503 and closed. Default 512.
     pub connections: usize,
-    /// Requests at a time, payments included that are still being sent after their client was answered; one more is
-    /// answered 503. Health and readiness are not counted. Default 256.
+    /// Payments at a time, those included that are still being sent after their client was answered; and as many other requests beside them,
+    /// so that reads go on while payments wait for a broker. One more is answered 503. Health, readiness and metrics are not counted.
+    /// Default 256.
     pub requests: usize,
     /// How long a stop waits for what is in hand. Default 10 s.
     pub drain: Duration,

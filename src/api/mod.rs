@@ -126,7 +126,8 @@ pub(crate) struct Shared {
     metrics: Arc<Metrics>,
     limits: Limits,
     token: Option<Token>,
-    requests: Arc<Semaphore>,
+    payments_in_hand: Arc<Semaphore>,
+    reads_in_hand: Arc<Semaphore>,
     document: String,
 }
 
@@ -176,7 +177,8 @@ async fn serve(
         metrics,
         limits,
         token,
-        requests: Arc::new(Semaphore::new(limits.requests)),
+        payments_in_hand: Arc::new(Semaphore::new(limits.requests)),
+        reads_in_hand: Arc::new(Semaphore::new(limits.requests)),
         document: openapi_json(),
     });
     // What is pending is also sent while the last requests are finished.

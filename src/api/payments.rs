@@ -286,15 +286,16 @@ fn problem(error: &IntakeError) -> Problem {
             "Idempotency key reused",
             words,
         ),
-        IntakeError::Unconfirmed { .. } => Problem::of(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "urn:problem:unconfirmed",
-            "Not confirmed",
-            format!("{words}; ask again with the same Idempotency-Key, or look at the order's events"),
-        )
-        .retry_after(1),
+        IntakeError::Unconfirmed { .. } => unconfirmed(words),
         IntakeError::Late | IntakeError::Store(_) | IntakeError::Behind { .. } => Problem::unavailable(words),
     }
+}
+
+/// It may have been accepted.
+pub(super) fn unconfirmed(words: String) -> Problem {
+    let detail = format!("{words}; ask again with the same Idempotency-Key, or look at the order's events");
+    Problem::of(StatusCode::SERVICE_UNAVAILABLE, "urn:problem:unconfirmed", "Not confirmed", detail)
+        .retry_after(1)
 }
 
 #[cfg(test)]

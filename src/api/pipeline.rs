@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use super::App;
@@ -17,6 +17,9 @@ use crate::kafka::admin::{Admin, AdminError};
 
 /// How old an answer may be: many who ask at once cost the brokers one question.
 const FRESH: Duration = Duration::from_millis(500);
+
+/// How long `GET /pipeline` waits for the cluster.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The group and the partitions at one moment.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -78,37 +81,85 @@ pub(super) struct Partition {
     pub(super) owner: Option<String>,
 }
 
-/// Asks the cluster, and remembers the answer for a moment.
+/// Asks the cluster, and remembers the answer for a moment. However many want to know, it is asked once at a time, and by a task of its own:
+/// nobody waits longer than they like, least of all for others.
 pub(super) struct Watch {
+    asking: Arc<Asking>,
+}
+
+/// What the cluster said last, and since when it says nothing.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Asked at, and answered.
+    said: Option<(Instant, Arc<Pipeline>)>,
+    /// Given up at, and why, if nothing was said since.
+    failed: Option<(Instant, String)>,
+}
+
+impl Known {
+    fn is_fresh(&self) -> bool {
+        let newest = self.failed.as_ref().map(|(at, _)| *at).or(self.said.as_ref().map(|(at, _)| *at));
+        newest.is_some_and(|at| at.elapsed() < FRESH)
+    }
+}
+
+struct Asking {
     admin: Admin,
     topic: String,
     group: String,
-    last: Mutex<Option<(Instant, Arc<Pipeline>)>>,
+    known: watch::Sender<Known>,
+    /// Held while the cluster is asked.
+    turn: Arc<Semaphore>,
 }
 
 impl Watch {
     pub(super) fn new(admin: Admin, topic: String, group: String) -> Self {
-        Self { admin, topic, group, last: Mutex::new(None) }
+        let (known, turn) = (watch::Sender::default(), Arc::new(Semaphore::new(1)));
+        Self { asking: Arc::new(Asking { admin, topic, group, known, turn }) }
     }
 
     pub(super) fn admin(&self) -> &Admin {
-        &self.admin
+        &self.asking.admin
     }
 
-    /// The present state, half a second old at most.
-    pub(super) async fn look(&self) -> Result<Arc<Pipeline>, AdminError> {
-        let mut last = self.last.lock().await;
-        if let Some((at, pipeline)) = &*last
-            && at.elapsed() < FRESH
-        {
-            return Ok(Arc::clone(pipeline));
+    /// The present state, half a second old at most; waits no longer than `patience` for it, and not at all while the cluster does not
+    /// answer.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(super) async fn look(&self, patience: Duration) -> Result<Arc<Pipeline>, String> {
+        let mut changes = self.asking.known.subscribe();
+        let known = changes.borrow_and_update().clone();
+        if !known.is_fresh() {
+            self.ask();
+            if known.failed.is_none() && timeout(patience, changes.changed()).await.is_err() {
+                return Err(format!("no answer within {} ms", patience.as_millis()));
+            }
         }
-        let asked = Instant::now();
-        let pipeline = Arc::new(self.ask().await?);
-        *last = Some((asked, Arc::clone(&pipeline)));
-        Ok(pipeline)
+        match changes.borrow().clone() {
+            Known { failed: Some((_, why)), .. } => Err(why),
+            Known { said: Some((_, pipeline)), .. } => Ok(pipeline),
+            Known { .. } => Err("it was not asked yet".to_owned()),
+        }
     }
 
+    /// Has the cluster asked, unless it is being asked.
+    fn ask(&self) {
+        let Ok(turn) = Arc::clone(&self.asking.turn).try_acquire_owned() else { return };
+        let asking = Arc::clone(&self.asking);
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            let answer = asking.ask().await;
+            asking.known.send_modify(|known| match answer {
+                Ok(pipeline) => *known = Known { said: Some((begun, Arc::new(pipeline))), failed: None },
+                Err(error) => known.failed = Some((Instant::now(), error.to_string())),
+            });
+            drop(turn);
+        });
+    }
+}
+
+impl Asking {
     async fn ask(&self) -> Result<Pipeline, AdminError> {
         let (admin, topic, group) = (&self.admin, self.topic.as_str(), self.group.as_str());
         // The committed offsets first: what is committed meanwhile must not lie behind an end that was asked for before.
@@ -171,6 +222,6 @@ impl Watch {
     responses((status = 200, description = "The state, half a second old at most", body = Pipeline))
 )]
 pub(super) async fn pipeline(State(app): State<App>) -> Result<Json<Pipeline>, Problem> {
-    let pipeline = app.watch.look().await.map_err(|error| Problem::unavailable(error.to_string()))?;
+    let pipeline = app.watch.look(PATIENCE).await.map_err(Problem::unavailable)?;
     Ok(Json(Pipeline { consumers: app.metrics.consumers.states(), ..Pipeline::clone(&pipeline) }))
 }

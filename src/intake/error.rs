@@ -6,14 +6,16 @@ use crate::store::StoreError;
 /// Why there is no answer that says "accepted".
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    /// The time was up before anything was written.
-    #[error("the payment's turn did not come in time; nothing was accepted")]
+    /// The time was up before anything was written, and nothing will be.
+    #[error("the payment's turn did not come in time; this request accepted nothing")]
     Late,
     /// The store failed before anything was written.
-    #[error("nothing was accepted: {0}")]
+    #[error("this request accepted nothing: {0}")]
     Store(#[from] StoreError),
     /// An earlier payment of the order is not in the log yet, and nothing may overtake it.
-    #[error("nothing was accepted, since an earlier payment of the order is still to be sent: {cause}")]
+    #[error(
+        "this request accepted nothing, since an earlier payment of the order is still to be sent: {cause}"
+    )]
     Behind {
         /// What stands in the way of that one.
         cause: String,

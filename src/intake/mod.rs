@@ -15,9 +15,10 @@
 //! (`resend_after`). Were both to send, the log would hold a message twice, and that is all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,10 +26,12 @@ use tokio_util::task::TaskTracker;
 use crate::event::{OrderId, Revision};
 use crate::kafka::{Message, Origin};
 use crate::store::payments::{Payment, PaymentLog};
+use decision::Decision;
 use turns::{Turn, Turns};
 
 mod asked;
 pub mod currency;
+mod decision;
 mod error;
 mod sender;
 #[cfg(test)]
@@ -46,6 +49,8 @@ pub use sender::{KafkaSender, Sender};
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Pending payments taken in at a time.
 const SWEEP_PAGE: u16 = 256;
+/// And sent side by side: one that is slow or fails holds up no other.
+const SWEEP_AT_ONCE: usize = 16;
 /// Between two looks at a payment that another instance is sending.
 const ANOTHERS: Duration = Duration::from_millis(50);
 
@@ -117,21 +122,19 @@ impl Intake {
     ) -> Result<Accepted, IntakeError> {
         let turn = self.turns.of(asked.order_id());
         let turn = timeout_at(deadline, turn).await.map_err(|_| IntakeError::Late)?;
-        let writing = Arc::new(AtomicBool::new(false));
-        let (intake, began) = (Arc::clone(self), Arc::clone(&writing));
+        let decision = Arc::new(Decision::default());
+        let (intake, shared) = (Arc::clone(self), Arc::clone(&decision));
         // A task, because a client that goes away must not leave a payment half way.
         let task = self.tasks.spawn(async move {
-            let taken = intake.take(&asked, idempotency_key, deadline, &began, &turn).await;
+            let taken = intake.take(&asked, idempotency_key, deadline, &shared, &turn).await;
             drop(held);
             taken
         });
         match timeout_at(deadline, task).await {
             Ok(Ok(taken)) => taken,
             Ok(Err(panicked)) => Err(IntakeError::Unconfirmed { cause: panicked.to_string() }),
-            Err(_) if writing.load(Ordering::Acquire) => {
-                Err(IntakeError::Unconfirmed { cause: "it was not acknowledged in time".into() })
-            }
-            Err(_) => Err(IntakeError::Late),
+            Err(_) if decision.give_up() => Err(IntakeError::Late),
+            Err(_) => Err(IntakeError::Unconfirmed { cause: "it was not acknowledged in time".into() }),
         }
     }
 
@@ -140,24 +143,25 @@ impl Intake {
         asked: &Asked,
         key: Option<String>,
         deadline: Instant,
-        writing: &AtomicBool,
+        decision: &Decision,
         turn: &Turn,
     ) -> Result<Accepted, IntakeError> {
         let (order_id, request) = (asked.order_id(), asked.canonical());
+        let begin = || if decision.may_write() { Ok(()) } else { Err(IntakeError::Late) };
         while Instant::now() < deadline {
             let found = self.log.look(order_id, key.as_deref(), asked.revision()).await?;
             if let Some(known) = found.by_key {
                 if known.request != request {
                     return Err(IntakeError::KeyReused);
                 }
-                writing.store(true, Ordering::Release);
+                begin()?;
                 return self.again(known, deadline, turn).await;
             }
             let next = found.last.as_ref().map_or(0, |last| last.revision) + 1;
             if let Some(expected) = asked.revision().filter(|expected| *expected != next) {
                 return match found.at {
                     Some(known) if asked.says_the_same_as(&known.request) => {
-                        writing.store(true, Ordering::Release);
+                        begin()?;
                         self.again(known, deadline, turn).await
                     }
                     _ => Err(IntakeError::Conflict { expected, next }),
@@ -183,13 +187,13 @@ impl Intake {
                 accepted_at_ms: now_ms,
                 origin: None,
             };
-            writing.store(true, Ordering::Release);
+            begin()?;
             let kept = self.log.keep(&payment).await;
             if kept.map_err(|error| IntakeError::Unconfirmed { cause: error.to_string() })? {
                 let origin = self.deliver(&payment, turn).await?;
                 return Ok(Accepted { order_id: payment.order_id, revision: next, origin, replayed: false });
             }
-            writing.store(false, Ordering::Release); // another instance was first: look again
+            decision.not_written(); // another instance was first: look again
         }
         Err(IntakeError::Late)
     }
@@ -262,25 +266,38 @@ impl Intake {
         }
     }
 
+    /// Tries every pending payment once.
+    ///
+    /// # Errors
+    /// The first that occurred, after all were tried.
     async fn sweep(&self) -> Result<(), IntakeError> {
-        let mut after = String::new();
+        let (mut after, mut outcome) = (String::new(), Ok(()));
         loop {
             let before_ms = self.abandoned_before_ms();
             let page = self.log.pending(&self.config.instance, before_ms, &after, SWEEP_PAGE).await?;
-            for pending in &page {
-                // Whoever has the turn sees to it.
-                let Some(turn) = self.turns.free(&pending.order_id) else { continue };
-                let found = self.log.look(&pending.order_id, None, Some(pending.revision)).await?;
-                if let Some(known) = found.at.filter(|known| known.origin.is_none()) {
-                    self.resent.fetch_add(1, Ordering::Relaxed);
-                    self.deliver(&known, &turn).await?;
-                }
+            let last = page.last().filter(|_| page.len() == usize::from(SWEEP_PAGE));
+            let next = last.map(|last| last.order_id.to_string());
+            let mut tried = stream::iter(page.into_iter().map(|pending| self.resend(pending)))
+                .buffer_unordered(SWEEP_AT_ONCE);
+            while let Some(sent) = tried.next().await {
+                outcome = outcome.and(sent);
             }
-            match page.last() {
-                Some(last) if page.len() == usize::from(SWEEP_PAGE) => after = last.order_id.to_string(),
-                _ => return Ok(()),
+            match next {
+                Some(last) => after = last,
+                None => return outcome,
             }
         }
+    }
+
+    /// Sends a pending payment, unless somebody in this process is at work on its order.
+    async fn resend(&self, pending: Payment) -> Result<(), IntakeError> {
+        let Some(turn) = self.turns.free(&pending.order_id) else { return Ok(()) };
+        let found = self.log.look(&pending.order_id, None, Some(pending.revision)).await?;
+        if let Some(known) = found.at.filter(|known| known.origin.is_none()) {
+            self.resent.fetch_add(1, Ordering::Relaxed);
+            self.deliver(&known, &turn).await?;
+        }
+        Ok(())
     }
 
     /// How many payments were sent once more.

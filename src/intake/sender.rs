@@ -1,10 +1,11 @@
 //! Where messages are sent: a producer that is replaced when it has failed, and when the topic has got more partitions.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, oneshot};
+use futures_util::future::{self, BoxFuture, FutureExt as _, Shared};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::kafka::admin::Admin;
@@ -23,6 +24,12 @@ pub trait Sender: Send + Sync + 'static {
 
 type Completion = oneshot::Sender<Result<Ack, ProduceError>>;
 
+/// A producer, and how many partitions it sends to.
+type Connected = (Arc<Producer<Completion>>, i32);
+
+/// One attempt to connect, with one outcome for all who wait for it.
+type Connecting = Shared<BoxFuture<'static, Result<Connected, String>>>;
+
 /// Sends through a [`Producer`].
 ///
 /// A partition's producer that failed stays failed, so that nothing overtakes what it held. Here nothing can: an order has
@@ -34,7 +41,7 @@ pub struct KafkaSender {
     topic: String,
     partitions: AtomicI32,
     config: ProducerConfig,
-    current: Mutex<Option<Arc<Producer<Completion>>>>,
+    current: Mutex<Option<Connecting>>,
 }
 
 impl KafkaSender {
@@ -63,51 +70,83 @@ impl KafkaSender {
     /// Sends to so many partitions from now on, once all of them can be reached. What the producer before holds still goes where it was to
     /// go: an order has no more than that one message in flight.
     async fn grow(&self, partitions: i32) {
-        match Producer::connect(&self.bootstrap, &self.topic, partitions, self.config.clone()).await {
-            Ok(producer) => {
-                *self.current.lock().await = Some(Arc::new(producer));
-                self.tell_growth(partitions);
+        match self.connect(partitions).await {
+            Ok(connected) => {
+                *self.current() = Some(future::ready(Ok(connected.clone())).boxed().shared());
+                self.tell_growth(connected.1);
             }
             Err(error) => tracing::warn!(%error, "payments go to the old partitions alone for now"),
         }
     }
 
     fn tell_growth(&self, partitions: i32) {
-        let before = self.partitions.swap(partitions, Ordering::Relaxed);
-        tracing::warn!(
-            topic = self.topic,
-            partitions,
-            before,
-            "the topic has more partitions: of an order whose key moved, later events lie in another partition"
-        );
+        let before = self.partitions.fetch_max(partitions, Ordering::Relaxed);
+        if before < partitions {
+            tracing::warn!(
+                topic = self.topic,
+                partitions,
+                before,
+                "the topic has more partitions: of an order whose key moved, later events lie in another partition"
+            );
+        }
     }
 
-    /// The producer in use, connected if there is none.
+    fn current(&self) -> MutexGuard<'_, Option<Connecting>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(&self, partitions: i32) -> Connecting {
+        let (bootstrap, topic) = (self.bootstrap.clone(), self.topic.clone());
+        connected(bootstrap, topic, partitions, self.config.clone()).boxed().shared()
+    }
+
+    /// The producer in use, connected if there is none. All who wait for it do so side by side, and an attempt that failed is the last for
+    /// each of them.
     async fn producer(&self) -> Result<Arc<Producer<Completion>>, String> {
-        let mut current = self.current.lock().await;
-        if let Some(producer) = &*current {
-            return Ok(Arc::clone(producer));
-        }
-        let connect =
-            |partitions| Producer::connect(&self.bootstrap, &self.topic, partitions, self.config.clone());
-        let made = match connect(self.partitions()).await {
-            // It has grown since the last look.
-            Err(ProducerError::Partitions { found, .. }) if found as i32 > self.partitions() => {
-                let made = connect(found as i32).await;
-                made.inspect(|_| self.tell_growth(found as i32))
+        let connecting = self.current().get_or_insert_with(|| self.connect(self.partitions())).clone();
+        match connecting.clone().await {
+            Ok((producer, partitions)) => {
+                self.tell_growth(partitions);
+                Ok(producer)
             }
-            made => made,
-        };
-        Ok(Arc::clone(current.insert(Arc::new(made.map_err(|error| error.to_string())?))))
+            Err(error) => {
+                self.forget(|current| current.ptr_eq(&connecting));
+                Err(error)
+            }
+        }
     }
 
     /// Takes a producer that failed out of use, unless that has happened.
-    async fn retire(&self, failed: &Arc<Producer<Completion>>) {
-        let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|producer| Arc::ptr_eq(producer, failed)) {
+    fn retire(&self, failed: &Arc<Producer<Completion>>) {
+        let is_failed = |connected: &Result<Connected, String>| {
+            connected.as_ref().is_ok_and(|(producer, _)| Arc::ptr_eq(producer, failed))
+        };
+        self.forget(|current| current.peek().is_some_and(is_failed));
+    }
+
+    fn forget(&self, which: impl FnOnce(&Connecting) -> bool) {
+        let mut current = self.current();
+        if current.as_ref().is_some_and(which) {
             *current = None;
         }
     }
+}
+
+/// A producer for as many partitions, or for more if the topic has grown since.
+async fn connected(
+    bootstrap: Vec<String>,
+    topic: String,
+    partitions: i32,
+    config: ProducerConfig,
+) -> Result<Connected, String> {
+    let connect = |partitions| Producer::connect(&bootstrap, &topic, partitions, config.clone());
+    let (made, partitions) = match connect(partitions).await {
+        Err(ProducerError::Partitions { found, .. }) if found as i32 > partitions => {
+            (connect(found as i32).await, found as i32)
+        }
+        made => (made, partitions),
+    };
+    Ok((Arc::new(made.map_err(|error| error.to_string())?), partitions))
 }
 
 #[async_trait]
@@ -126,7 +165,7 @@ impl Sender for KafkaSender {
                     return Err(error.to_string());
                 }
                 (sent, Err(error)) => {
-                    self.retire(&producer).await;
+                    self.retire(&producer);
                     if attempt > 0 || !matches!(sent, Err(SendError::Failed { .. })) {
                         return Err(error.to_string());
                     }
@@ -134,5 +173,41 @@ impl Sender for KafkaSender {
             }
         }
         Err("the partition's producer failed twice".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_who_wait_for_a_connection_wait_for_the_same_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let connect_timeout = Duration::from_millis(400);
+        let config = ProducerConfig { connect_timeout, ..ProducerConfig::default() };
+        let sender = Arc::new(KafkaSender::new(vec![address], "t".into(), 1, config));
+        let begun = Instant::now();
+        let mut waiting = JoinSet::new();
+        for _ in 0..50 {
+            let sender = Arc::clone(&sender);
+            waiting.spawn(async move { sender.send(Message::default()).await });
+        }
+        for outcome in waiting.join_all().await {
+            assert!(outcome.unwrap_err().contains("within"), "nobody answers there");
+        }
+        assert!(begun.elapsed() < 10 * connect_timeout, "one after the other: {:?}", begun.elapsed());
+        let mut connections = 0;
+        while timeout(Duration::from_millis(50), listener.accept()).await.is_ok() {
+            connections += 1;
+        }
+        assert_eq!(connections, 1, "one attempt for all");
+        assert!(sender.current().is_none(), "the next message tries anew");
     }
 }

@@ -1,11 +1,14 @@
 //! Stories of accepting, with a log in SQLite and a sender that can fail.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::event::PaymentEvent;
 use crate::store::payments::contract;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
+
+mod deadline;
 
 /// Keeps what was sent; fails while it is told to.
 #[derive(Default)]
@@ -13,6 +16,10 @@ struct Wire {
     sent: Mutex<Vec<Message>>,
     broken: AtomicBool,
     slow: AtomicBool,
+    /// The key whose messages are never answered.
+    stuck: Mutex<Option<String>>,
+    /// The key whose messages are refused.
+    refused: Mutex<Option<String>>,
 }
 
 #[async_trait::async_trait]
@@ -23,6 +30,15 @@ impl Sender for Wire {
         }
         if self.broken.load(Ordering::SeqCst) {
             return Err("the broker is away".into());
+        }
+        let is = |key: &Mutex<Option<String>>| {
+            key.lock().unwrap().as_ref().map(String::as_bytes) == message.key.as_deref()
+        };
+        if is(&self.stuck) {
+            std::future::pending::<()>().await;
+        }
+        if is(&self.refused) {
+            return Err("this one is refused".into());
         }
         let mut sent = self.sent.lock().unwrap();
         sent.push(message);
@@ -185,6 +201,33 @@ async fn what_anybody_abandoned_is_sent() {
     intake.sweep().await.unwrap();
     assert_eq!(bed.wire.revisions(), [1]);
     assert_eq!(bed.wire.sent.lock().unwrap()[0].timestamp_ms, old.accepted_at_ms, "identical");
+}
+
+#[tokio::test]
+async fn an_order_that_fails_or_hangs_holds_up_no_other() {
+    let bed = Bed::new().await;
+    bed.wire.broken.store(true, Ordering::SeqCst);
+    let dying = bed.intake("me").await;
+    for order in ["a", "b", "c", "d"] {
+        accept(&dying, asked(order, 1, None), None).await.unwrap_err();
+    }
+    bed.wire.broken.store(false, Ordering::SeqCst);
+    *bed.wire.refused.lock().unwrap() = Some("a".into());
+    let next = bed.intake("me").await;
+    let failed = next.sweep().await;
+    assert!(matches!(failed, Err(IntakeError::Unconfirmed { .. })), "{failed:?}");
+    assert_eq!(bed.wire.revisions(), [1, 1, 1], "b, c and d");
+
+    bed.wire.broken.store(true, Ordering::SeqCst);
+    for order in ["e", "f"] {
+        accept(&dying, asked(order, 1, None), None).await.unwrap_err();
+    }
+    bed.wire.broken.store(false, Ordering::SeqCst);
+    *bed.wire.refused.lock().unwrap() = None;
+    *bed.wire.stuck.lock().unwrap() = Some("a".into());
+    let hangs = timeout(Duration::from_millis(500), next.sweep()).await;
+    assert!(hangs.is_err(), "a has no answer");
+    assert_eq!(bed.wire.revisions().len(), 5, "e and f were sent all the same");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

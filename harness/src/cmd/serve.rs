@@ -123,7 +123,7 @@ struct LimitFlags {
     /// Connections at a time; one more is answered 503 and closed
     #[arg(long, env = "LANEBENCH_MAX_CONNECTIONS", default_value_t = 512)]
     max_connections: usize,
-    /// Requests at a time; one more is answered 503
+    /// Payments at a time, and as many other requests beside them; one more is answered 503
     #[arg(long, env = "LANEBENCH_MAX_REQUESTS", default_value_t = 256)]
     max_requests: usize,
     /// How long a stop waits for what is in hand

@@ -126,10 +126,14 @@ async fn one_request_too_many_is_told_so() {
     let request = bed.payment_request(&payment("o", 2), None);
     let in_hand = tokio::spawn(async move { request.send().await.unwrap().status().as_u16() });
     sleep(Duration::from_millis(200)).await;
-    let refused = bed.get("/deliveries/o").await;
-    refused.is_problem(503, "/deliveries/o");
+    let refused = bed.post(&payment("p", 1), None).await;
+    refused.is_problem(503, "/payments");
+    assert!(refused.text.contains("1 payments are in hand already"), "{refused:?}");
     assert_eq!(refused.header("retry-after"), Some("1"));
-    assert_eq!(bed.get("/healthz").await.status, 200, "health is always told");
+    assert_ne!(bed.get("/deliveries/o").await.status, 503, "reads have places of their own");
+    for path in ["/healthz", "/metrics"] {
+        assert_eq!(bed.get(path).await.status, 200, "{path} is always told");
+    }
     assert_eq!(in_hand.await.unwrap(), 202);
     bed.cluster.delay(1, Duration::ZERO);
     bed.until("/deliveries/o", |answer| answer.status == 200).await;

@@ -20,6 +20,7 @@ mod external;
 mod failures;
 mod group;
 mod interrupt;
+mod outage;
 mod outside;
 mod process;
 mod records;
@@ -59,8 +60,14 @@ fn main() -> ExitCode {
         interrupt::CASES,
         &external::cases(),
     ];
-    let nightly =
-        [compare::NIGHTLY, controls::NIGHTLY, bottleneck::NIGHTLY, outside::NIGHTLY, &external::nightly()];
+    let nightly = [
+        compare::NIGHTLY,
+        controls::NIGHTLY,
+        bottleneck::NIGHTLY,
+        outage::NIGHTLY,
+        outside::NIGHTLY,
+        &external::nightly(),
+    ];
     let cases: Vec<(Case, bool)> = [(always.concat(), false), (nightly.concat(), true)]
         .into_iter()
         .flat_map(|(cases, nightly)| cases.into_iter().map(move |case| (case, nightly)))
