@@ -92,6 +92,9 @@ fn pauses(phases: &[&Phase]) -> String {
     let gc = sum(|p| p.pauses.gc.map(|n| n as f64)).zip(sum(|p| p.pauses.gc_ms));
     let store =
         sum(|p| p.pauses.checkpoints.map(|n| n as f64)).zip(sum(|p| p.pauses.autovacuums.map(|n| n as f64)));
+    if gc.is_none() && store.is_none() {
+        return NOT_MEASURED.to_owned();
+    }
     format!(
         "{}; {}",
         gc.map_or_else(
