@@ -55,13 +55,8 @@ impl Node {
             }
         }
         if held {
-            let mut so_far = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            *so_far = (so_far.0 + 1, so_far.1 + since.elapsed());
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).push(since.elapsed());
         }
-    }
-
-    fn held_back(&self) -> (u64, Duration) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,9 +82,10 @@ impl Cluster {
         }
     }
 
-    /// How many answers of a node were held back so far, and how long in all.
-    pub fn held_back(&self, node: i32) -> (u64, Duration) {
-        self.shared.node(node).map(Node::held_back).unwrap_or_default()
+    /// How long each answer of a node was held back, of those since this was asked last.
+    pub fn take_held_back(&self, node: i32) -> Vec<Duration> {
+        let Ok(node) = self.shared.node(node) else { return Vec::new() };
+        std::mem::take(&mut *node.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes node `to` the leader of a partition. If it is no replica of it, it takes the old leader's place, as after a

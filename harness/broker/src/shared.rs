@@ -36,8 +36,8 @@ pub(super) struct Node {
     pub(super) up: AtomicBool,
     /// Which answers are held back, and how long.
     pub(super) delay: watch::Sender<(Answers, Duration)>,
-    /// Those that were: how many, and how long in all.
-    pub(super) held: Mutex<(u64, Duration)>,
+    /// How long each was, of those that nobody has asked for yet.
+    pub(super) held: Mutex<Vec<Duration>>,
     /// Cancelling it closes all connections that are open now.
     connections: Mutex<CancellationToken>,
 }

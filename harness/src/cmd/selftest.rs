@@ -47,7 +47,7 @@ pub struct SelftestArgs {
     /// What is tested [default: truth and clock]
     #[arg(long, value_enum)]
     only: Option<Only>,
-    /// Rounds of `--only dose`, of a minute and a half each
+    /// Rounds of `--only dose`, of two minutes each
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Also pairs of drains with and without the database's count of writes, to see what it costs

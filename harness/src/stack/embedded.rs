@@ -110,10 +110,9 @@ impl EmbeddedStack {
         NODES.for_each(|node| self.cluster.delay_answers(node, answers, by));
     }
 
-    /// How many answers they held back so far, and how long in all.
-    pub(crate) fn held_back(&self) -> (u64, Duration) {
-        let held = NODES.map(|node| self.cluster.held_back(node));
-        held.fold(Default::default(), |sum, held| (sum.0 + held.0, sum.1 + held.1))
+    /// How long they held back each answer, of those since this was asked last.
+    pub(crate) fn take_held_back(&self) -> Vec<Duration> {
+        NODES.flat_map(|node| self.cluster.take_held_back(node)).collect()
     }
 
     /// Stops everything.

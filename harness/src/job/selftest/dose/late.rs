@@ -1,7 +1,6 @@
 //! What takes longer on purpose: calls of a store and of a view, and answers of brokers. What was added is timed here.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,26 +11,28 @@ use payment_delivery::store::{DeliveryStore, Outcome, Parked, StoreError};
 use payment_delivery::timer::{DelayError, LazyDelay};
 use payment_delivery::view::{Put, StatusView, ViewError};
 
+use super::super::clock::at;
 use super::DosedPlace;
 use crate::stack::{Answers, EmbeddedStack};
 use crate::worker::handicap::store::store;
 
 /// Time that was added to calls.
 #[derive(Default)]
-pub(super) struct Added {
-    ns: AtomicU64,
-    calls: AtomicU64,
-}
+pub(super) struct Added(Mutex<Vec<Duration>>);
 
 impl Added {
     fn note(&self, time: Duration) {
-        self.ns.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(time);
     }
 
-    pub(super) fn mean_ms(&self) -> f64 {
-        self.ns.load(Ordering::Relaxed) as f64 / 1e6 / self.calls.load(Ordering::Relaxed).max(1) as f64
+    pub(super) fn median_ms(&self) -> f64 {
+        median_ms(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn median_ms(times: &[Duration]) -> f64 {
+    let times: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+    at(&times, 0.5)
 }
 
 /// Something whose calls take longer.
@@ -93,36 +94,31 @@ impl StatusView for LateView {
 }
 
 /// Brokers that hold answers back, until dropped.
-pub(super) struct Held<'a> {
-    stack: &'a EmbeddedStack,
-    before: (u64, Duration),
-}
+pub(super) struct Held<'a>(&'a EmbeddedStack);
 
 impl<'a> Held<'a> {
-    pub(super) fn start(stack: &'a EmbeddedStack, place: Option<DosedPlace>, by: Duration) -> Self {
+    pub(super) fn start(stack: &'a EmbeddedStack, place: DosedPlace, by: Duration) -> Self {
         let answers = match place {
-            Some(DosedPlace::Ack) => Some(Answers::Produce),
-            Some(DosedPlace::Fetch) => Some(Answers::Fetch),
-            Some(DosedPlace::Commit) => Some(Answers::OffsetCommit),
-            _ => None,
+            DosedPlace::Ack => Some(Answers::Produce),
+            DosedPlace::Fetch => Some(Answers::Fetch),
+            DosedPlace::Commit => Some(Answers::OffsetCommit),
+            DosedPlace::Sender | DosedPlace::Store | DosedPlace::View => None,
         };
-        let held = Self { stack, before: stack.held_back() };
+        drop(stack.take_held_back()); // of the trial before
         if let Some(answers) = answers {
             stack.delay_answers(answers, by);
         }
-        held
+        Self(stack)
     }
 
-    /// How long an answer was held back, in the mean, in ms.
+    /// How long an answer was held back, in the median, in ms; 0 where none was.
     pub(super) fn stop(self) -> f64 {
-        let (answers, time) = self.stack.held_back();
-        let answers = answers.saturating_sub(self.before.0).max(1);
-        time.saturating_sub(self.before.1).as_secs_f64() * 1e3 / answers as f64
+        median_ms(&self.0.take_held_back())
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.stack.delay_answers(Answers::All, Duration::ZERO);
+        self.0.delay_answers(Answers::All, Duration::ZERO);
     }
 }

@@ -1,8 +1,9 @@
 //! Dose and response: time that is added at one place must come out at that place, as much as was added.
 //!
-//! In each round one trial has nothing added, and for each place three have 5, 10 and 20 % of a base: the sender is late, the broker holds back
-//! acknowledgements or what was fetched, the store or the view takes longer. What was added is timed where it is added. Commits that are held
-//! back change no stage: they show in the lag.
+//! In each round each place has four trials: in all of them it waits for a standing time, and in three for 5, 10 and 20 % more. The sender is
+//! late, the broker holds back acknowledgements or what was fetched, the store or the view takes longer. It stands, since what follows a wait
+//! takes some hundredths of a millisecond longer than what follows none: the CPU has slept. What was added is timed where it is added.
+//! Commits that are held back change no stage: they show in the lag.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,13 +35,13 @@ use crate::trial::phase::{Offer, PhaseSpec, plan};
 use crate::trial::{Rig, SenderRig, TrialPlace, TrialRunner, TrialSpec};
 use crate::workload::{Arrivals, Segment};
 
-/// Parts of the base that are added.
+/// Parts of the standing time that are added.
 const DOSES: [f64; 3] = [0.05, 0.1, 0.2];
-const BASE: Duration = Duration::from_millis(20);
-/// Of commits, which come every tenth of a second: less would not make them fewer.
-const BASE_OF_COMMITS: Duration = Duration::from_secs(4);
+const STANDING: Duration = Duration::from_millis(20);
+/// Of commits, which come every tenth of a second, these parts are added to none: less would not make them fewer.
+const OF_COMMITS: Duration = Duration::from_secs(4);
 /// So seldom that no event waits for another, whatever is added.
-const RATE_PER_S: f64 = 40.0;
+const RATE_PER_S: f64 = 25.0;
 const LENGTH: Duration = Duration::from_secs(4);
 const LANE: Lanes = Lanes { partitions: 1, consumers: 1 };
 
@@ -91,12 +92,12 @@ pub struct StageMedians {
 pub struct DoseTrial {
     /// From 1.
     pub round: u32,
-    /// Where time was added; none where none was.
-    pub place: Option<DosedPlace>,
-    /// The part of the base.
+    /// Where it waited.
+    pub place: DosedPlace,
+    /// The part of the standing time that was added to it.
     pub dose: f64,
-    /// What was added to each event, in ms, timed where it was added.
-    pub added_ms: f64,
+    /// How long it waited there, the standing time included; the median in ms, timed there.
+    pub waited_ms: f64,
     /// What came out.
     pub stages_ms: StageMedians,
     /// Mean lag of committed offsets, in records.
@@ -140,8 +141,9 @@ pub(super) async fn test(
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     let mut ran = Vec::new();
     for round in 1..=options.dose_rounds {
-        let mut trials = vec![(None, 0.0)];
-        trials.extend(PLACES.iter().flat_map(|place| DOSES.map(|dose| (Some(*place), dose))));
+        let doses = || std::iter::once(0.0).chain(DOSES);
+        let mut trials: Vec<_> =
+            PLACES.into_iter().flat_map(|place| doses().map(move |dose| (place, dose))).collect();
         trials.shuffle(&mut rng);
         for (position, (place, dose)) in (1..).zip(trials) {
             let place_of_trial = TrialPlace { round, position, seed: options.seed + u64::from(round) };
@@ -156,15 +158,17 @@ async fn trial(
     stack: &EmbeddedStack,
     runner: &TrialRunner<'_>,
     place_of_trial: TrialPlace,
-    place: Option<DosedPlace>,
+    place: DosedPlace,
     dose: f64,
 ) -> Result<DoseTrial, RunError> {
     let segment = Segment { rate_per_s: RATE_PER_S, length: LENGTH };
     let draw = Draw { arrivals: Arrivals::Constant, ..super::DRAW };
     let offer = Offer::Schedule(vec![segment]);
     let phases = plan(vec![PhaseSpec::new(PhaseKind::Steady, offer)], draw, place_of_trial.seed)?;
-    let base = if place == Some(DosedPlace::Commit) { BASE_OF_COMMITS } else { BASE };
-    let by = base.mul_f64(dose);
+    let by = match place {
+        DosedPlace::Commit => OF_COMMITS.mul_f64(dose),
+        _ => STANDING.mul_f64(1.0 + dose),
+    };
     let added = Arc::new(Added::default());
     let store = |inner| -> Arc<dyn DeliveryStore> { Arc::new(LateStore(Late::new(inner, by, &added))) };
     let around_store = move |inner: Arc<dyn DeliveryStore>, _: &Arc<Timeline>| store(inner);
@@ -174,15 +178,15 @@ async fn trial(
         *seen.lock().unwrap_or_else(PoisonError::into_inner) = StageMedians::of(timeline);
     };
     let rig = Rig {
-        store: (place == Some(DosedPlace::Store)).then_some(&around_store as _),
-        view: (place == Some(DosedPlace::View)).then_some(&view as _),
+        store: (place == DosedPlace::Store).then_some(&around_store as _),
+        view: (place == DosedPlace::View).then_some(&view as _),
         linger: Duration::ZERO,
-        sender: (place == Some(DosedPlace::Sender)).then_some(SenderRig::Late(by)),
+        sender: (place == DosedPlace::Sender).then_some(SenderRig::Late(by)),
         look: &look,
     };
     let spec = TrialSpec {
         name: format!("e{}-{}", place_of_trial.round, place_of_trial.position),
-        title: format!("dose: {dose} at {place:?}"),
+        title: format!("dose: {:.0} % at {place:?}", dose * 100.0),
         contender: &in_process(options, LANE),
         place: place_of_trial,
         phases: &phases,
@@ -194,15 +198,14 @@ async fn trial(
     if let Some(finding) = trial.verification.findings.first() {
         return Err(RunError::Untrue { lanes: LANE, what: finding.message.clone() });
     }
-    let added_ms = match place {
-        None => 0.0,
-        Some(DosedPlace::Sender) => by.as_secs_f64() * 1e3,
-        Some(DosedPlace::Store | DosedPlace::View) => added.mean_ms(),
-        Some(DosedPlace::Ack | DosedPlace::Fetch | DosedPlace::Commit) => held_ms,
+    let waited_ms = match place {
+        DosedPlace::Sender => by.as_secs_f64() * 1e3,
+        DosedPlace::Store | DosedPlace::View => added.median_ms(),
+        DosedPlace::Ack | DosedPlace::Fetch | DosedPlace::Commit => held_ms,
     };
     let stages_ms = *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let round = place_of_trial.round;
-    Ok(DoseTrial { round, place, dose, added_ms, stages_ms, lag_records: mean_lag(&trial) })
+    Ok(DoseTrial { round, place, dose, waited_ms, stages_ms, lag_records: mean_lag(&trial) })
 }
 
 fn mean_lag(trial: &Trial) -> f64 {

@@ -7,6 +7,8 @@ use crate::stats::estimate;
 
 /// An interval is that of so many rounds, as in the shortest comparison.
 const ROUNDS_OF_AN_INTERVAL: usize = 4;
+/// Rounds of which intervals are made; the rest count for slope and place.
+const MOST_ROUNDS: usize = 16;
 /// The slope of what is measured over what was added is 1, but for so much.
 pub const SLOPE_WITHIN: f64 = 0.1;
 /// So many of all intervals hold what was added.
@@ -24,7 +26,7 @@ pub struct DoseResponse {
     pub slope: Option<f64>,
     /// Intervals that hold what was added.
     pub covered: usize,
-    /// All intervals, of four rounds each.
+    /// All intervals: of each four of the rounds.
     pub intervals: usize,
     /// Mean lag, in records, without a dose and with each.
     pub lag_records: [f64; 4],
@@ -40,10 +42,8 @@ pub(in crate::job::selftest) fn responses(ran: &[DoseTrial]) -> Vec<DoseResponse
 
 fn response(place: DosedPlace, ran: &[DoseTrial]) -> DoseResponse {
     let rounds = ran.iter().map(|trial| trial.round).max().unwrap_or(0);
-    let find = |round: u32, dose: f64| {
-        let wanted = (dose > 0.0).then_some(place);
-        ran.iter().find(|t| t.round == round && t.place == wanted && t.dose == dose)
-    };
+    let find =
+        |round: u32, dose: f64| ran.iter().find(|t| t.round == round && t.place == place && t.dose == dose);
     let pairs =
         |dose: f64| (1..=rounds).filter_map(move |round| Some((find(round, 0.0)?, find(round, dose)?)));
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
@@ -58,12 +58,13 @@ fn response(place: DosedPlace, ran: &[DoseTrial]) -> DoseResponse {
         let mut ratios = Vec::new();
         for (none, dosed) in pairs(dose) {
             let (before, after) = (none.stages_ms.at(place), dosed.stages_ms.at(place));
-            over += dosed.added_ms * (after - before);
-            under += dosed.added_ms * dosed.added_ms;
-            ratios.push(after / (before + dosed.added_ms));
+            let added = dosed.waited_ms - none.waited_ms;
+            over += added * (after - before);
+            under += added * added;
+            ratios.push(after / (before + added));
         }
-        for some in ratios.chunks_exact(ROUNDS_OF_AN_INTERVAL) {
-            let interval = estimate(some, CONFIDENCE);
+        for some in sets(&ratios, ROUNDS_OF_AN_INTERVAL) {
+            let interval = estimate(&some, CONFIDENCE);
             if let (Some(low), Some(high)) = (interval.low, interval.high) {
                 intervals += 1;
                 covered += usize::from(low <= 1.0 && 1.0 <= high);
@@ -83,6 +84,15 @@ fn response(place: DosedPlace, ran: &[DoseTrial]) -> DoseResponse {
         intervals,
         lag_records: [lag(0.0), lag(DOSES[0]), lag(DOSES[1]), lag(DOSES[2])],
     }
+}
+
+/// Every choice of so many of the values.
+fn sets(values: &[f64], size: usize) -> Vec<Vec<f64>> {
+    let chosen = |mask: &u32| mask.count_ones() as usize == size;
+    let of = |mask: u32| {
+        values.iter().enumerate().filter(|(n, _)| mask & (1 << n) != 0).map(|(_, v)| *v).collect()
+    };
+    (0..1_u32 << values.len().min(MOST_ROUNDS)).filter(chosen).map(of).collect()
 }
 
 /// Whether each place's dose came out there, as much as was added, and intervals hold as often as they say.
@@ -108,13 +118,12 @@ mod tests {
             let noise = 1.0 + 0.01 * f64::from(round % 3);
             let none = StageMedians { sender: 0.1, ack: 1.0, fetch: 0.3, store: 0.5, view: 0.2 };
             let none = StageMedians { store: none.store * noise, ..none };
-            let trial = |place, dose, added_ms, stages_ms| {
-                let lag_records = if place == Some(DosedPlace::Commit) { 4.0 + 10.0 * dose } else { 4.0 };
-                DoseTrial { round, place, dose, added_ms, stages_ms, lag_records }
+            let trial = |place, dose, waited_ms, stages_ms| {
+                let lag_records = if place == DosedPlace::Commit { 4.0 + 10.0 * dose } else { 4.0 };
+                DoseTrial { round, place, dose, waited_ms, stages_ms, lag_records }
             };
-            ran.push(trial(None, 0.0, 0.0, none));
             for place in PLACES {
-                for dose in DOSES {
+                for dose in [0.0, DOSES[0], DOSES[1], DOSES[2]] {
                     let added = dose * 20.0;
                     let (here, there) = (added * comes_out, added * elsewhere);
                     let mut stages = none;
@@ -129,7 +138,7 @@ mod tests {
                     if place == DosedPlace::View {
                         stages.store += there;
                     }
-                    ran.push(trial(Some(place), dose, added, stages));
+                    ran.push(trial(place, dose, 20.0 + added, stages));
                 }
             }
         }
@@ -141,7 +150,7 @@ mod tests {
         let sound = responses(&trials(1.0, 0.0));
         assert!(passed(&sound), "{sound:?}");
         assert!(sound[0].slope.is_some_and(|slope| (slope - 1.0).abs() < 1e-9), "{sound:?}");
-        assert_eq!((sound[3].intervals, sound[5].slope, sound[5].lag_records[3]), (6, None, 6.0));
+        assert_eq!((sound[3].intervals, sound[5].slope, sound[5].lag_records[3]), (3 * 70, None, 6.0));
     }
 
     #[test]
