@@ -74,7 +74,7 @@ async fn admitted(app: &App, mut request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => {
             let words = format!("not answered within {limit:?}");
-            if pays { unconfirmed(words) } else { Problem::unavailable(words) }.into_response()
+            if pays { unconfirmed(&words) } else { Problem::unavailable(words) }.into_response()
         }
     }
 }

@@ -286,13 +286,13 @@ fn problem(error: &IntakeError) -> Problem {
             "Idempotency key reused",
             words,
         ),
-        IntakeError::Unconfirmed { .. } => unconfirmed(words),
+        IntakeError::Unconfirmed { .. } => unconfirmed(&words),
         IntakeError::Late | IntakeError::Store(_) | IntakeError::Behind { .. } => Problem::unavailable(words),
     }
 }
 
 /// It may have been accepted.
-pub(super) fn unconfirmed(words: String) -> Problem {
+pub(super) fn unconfirmed(words: &str) -> Problem {
     let detail = format!("{words}; ask again with the same Idempotency-Key, or look at the order's events");
     Problem::of(StatusCode::SERVICE_UNAVAILABLE, "urn:problem:unconfirmed", "Not confirmed", detail)
         .retry_after(1)
