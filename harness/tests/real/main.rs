@@ -29,6 +29,7 @@ mod tools;
 mod topics;
 mod trouble;
 mod worker;
+mod zombie;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         group::CASES,
         worker::CASES,
         process::CASES,
+        zombie::CASES,
         api::CASES,
         trouble::CASES,
         records::CASES,

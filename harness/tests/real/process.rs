@@ -125,11 +125,12 @@ fn worker(field: &Field, run_file: &std::path::Path) -> Result<Child, Failed> {
     Ok(command(field, run_file).spawn()?)
 }
 
-fn command(field: &Field, run_file: &std::path::Path) -> Command {
+pub(crate) fn command(field: &Field, run_file: &std::path::Path) -> Command {
     let name = field.topic.split('.').next().unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_lanebench"));
     command
-        .args(["worker", "--consumers", "3"])
+        .arg("worker")
+        .env("LANEBENCH_CONSUMERS", "3")
         .env("LANEBENCH_BOOTSTRAP", field.endpoints.bootstrap.join(","))
         .env("LANEBENCH_DATABASE_URL", &field.endpoints.database_url)
         .env("LANEBENCH_REDIS_URL", &field.endpoints.redis_url)
@@ -143,7 +144,7 @@ fn command(field: &Field, run_file: &std::path::Path) -> Command {
     command
 }
 
-async fn ended(child: &mut Child) -> Result<ExitStatus, Failed> {
+pub(crate) async fn ended(child: &mut Child) -> Result<ExitStatus, Failed> {
     Ok(tokio::time::timeout(Duration::from_secs(20), child.wait()).await.map_err(|_| "it goes on")??)
 }
 
