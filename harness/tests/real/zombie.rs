@@ -120,10 +120,14 @@ async fn story(field: &Field, enough: &CancellationToken, sent: &CancellationTok
         let status = ended(worker).await?;
         check(status.success(), format!("it should stop gracefully: {status}"))?;
     }
-    let late = stored(&seen.poll()?);
     taken.extend(follow.poll()?);
-    // While the other slept the partition was the heir's; since then it is either's.
-    let mut times = [stored(&taken), late.clone()].concat();
+    // While the other slept the partition was the heir's; since then it is either's. What the sleeper had stored before, its file may tell only
+    // once it is awake.
+    let mut times = stored(&taken);
+    let taken_over = times.iter().copied().min().unwrap_or_default();
+    let mut late = stored(&seen.poll()?);
+    late.retain(|at| *at > taken_over);
+    times.extend(&late);
     times.sort_unstable();
     let longest_ns = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
     let held_up = Duration::from_nanos(longest_ns.unsigned_abs());

@@ -25,6 +25,8 @@ struct SoFar {
     /// How often each message was taken in hand.
     taken: BTreeMap<Origin, u32>,
     rebalances: u32,
+    /// Memberships that were lost.
+    lost: u32,
 }
 
 impl Truth {
@@ -45,6 +47,11 @@ impl Truth {
     /// Times at which somebody was given partitions.
     pub(crate) fn rebalances(&self) -> u32 {
         self.seen().rebalances
+    }
+
+    /// Memberships that ended without a word of the member: it was killed, stood still, or the machine did.
+    pub(crate) fn lost(&self) -> u32 {
+        self.seen().lost
     }
 
     /// Messages that were taken in hand more than once.
@@ -80,8 +87,10 @@ impl Probe for Truth {
         so_far.released.remove(consumer);
     }
 
-    fn released(&self, consumer: &str, _lost: bool) {
-        self.seen().released.insert(consumer.to_owned());
+    fn released(&self, consumer: &str, lost: bool) {
+        let mut so_far = self.seen();
+        so_far.lost += u32::from(lost);
+        so_far.released.insert(consumer.to_owned());
     }
 
     fn committed(&self, consumer: &str, partition: i32, next_offset: i64) {
