@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use futures_util::future::{self, BoxFuture, FutureExt as _, Shared};
+use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -70,10 +70,11 @@ impl KafkaSender {
     /// Sends to so many partitions from now on, once all of them can be reached. What the producer before holds still goes where it was to
     /// go: an order has no more than that one message in flight.
     async fn grow(&self, partitions: i32) {
-        match self.connect(partitions).await {
-            Ok(connected) => {
-                *self.current() = Some(future::ready(Ok(connected.clone())).boxed().shared());
-                self.tell_growth(connected.1);
+        let connecting = self.connect(partitions);
+        match connecting.clone().await {
+            Ok((_, partitions)) => {
+                *self.current() = Some(connecting);
+                self.tell_growth(partitions);
             }
             Err(error) => tracing::warn!(%error, "payments go to the old partitions alone for now"),
         }

@@ -58,7 +58,7 @@ struct World {
     cluster: Cluster,
     admin: Admin,
     database: PathBuf,
-    store: Arc<SqliteStore>,
+    store: SqliteStore,
     view: MemoryView,
     switches: Arc<Switches>,
     truth: Arc<Truth>,
@@ -67,8 +67,7 @@ struct World {
     /// Those that were told to go.
     leaving: Vec<Running>,
     incarnations: u32,
-    _open: watch::Sender<bool>,
-    open: watch::Receiver<bool>,
+    open: watch::Sender<bool>,
     _directory: tempfile::TempDir,
 }
 
@@ -159,12 +158,11 @@ impl World {
         let database = directory.path().join("rows.db");
         let store = SqliteStore::open(&database, SqliteOptions::default()).await.expect("a store");
         store.prepare().await.expect("its tables");
-        let (open_sender, open) = watch::channel(true);
         Self {
             cluster,
             admin,
             database,
-            store: Arc::new(store),
+            store,
             view: MemoryView::new(),
             switches: Arc::default(),
             truth: Arc::default(),
@@ -172,8 +170,7 @@ impl World {
             consumers: (0..CONSUMERS).map(|_| None).collect(),
             leaving: Vec::new(),
             incarnations: 0,
-            _open: open_sender,
-            open,
+            open: watch::Sender::new(true),
             _directory: directory,
         }
     }
@@ -198,7 +195,7 @@ impl World {
             freeze_ms: Arc::clone(&freeze_ms),
             bug: self.bug,
         };
-        let (database, view, open) = (self.database.clone(), self.view.clone(), self.open.clone());
+        let (database, view, open) = (self.database.clone(), self.view.clone(), self.open.subscribe());
         let (told, killed) = (stop.clone(), kill.clone());
         let work = move || {
             let runtime =
