@@ -18,7 +18,7 @@ pub struct Watch {
     pub topic: String,
     /// The group.
     pub group: String,
-    /// The trial's.
+    /// The trial's, which has to keep places ([`Timeline::keep_places`]).
     pub timeline: Arc<Timeline>,
 }
 

@@ -53,6 +53,8 @@ impl WorkerConsumers {
         let mut environment = place.contract()?;
         environment.push(("LANEBENCH_CONSUMERS", lanes.consumers.to_string()));
         environment.push(("LANEBENCH_SERVICE_TIME", format!("{}us", service_time.as_micros())));
+        // Whoever watches a process tells of events by where they lie.
+        timeline.keep_places();
         // Before the worker, which may write at once.
         let writes = if command.reports() { None } else { place.statuses.writes().await? };
         let (process, hold) = WorkerProcess::start(command, &environment)?;

@@ -1,9 +1,11 @@
 //! Orders and events by number, and what is known of each: a few bytes an event, however large its payload.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use hashbrown::HashTable;
 use payment_delivery::delivery::{Status, StatusEntry};
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
@@ -20,12 +22,10 @@ pub(super) type OrderNumber = u32;
 /// What is known of one event, that is, of one (order, revision).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event {
-    acked_offset: i64,
-    logged_offset: i64,
+    acked: Place,
+    logged: Place,
     /// What was sent.
     content: u64,
-    acked_partition: i32,
-    logged_partition: i32,
     /// Its first delivery, counted from 0 over all of them.
     taken: u32,
     /// The revision that its row's write found.
@@ -37,8 +37,34 @@ pub(super) struct Event {
 
 /// Stands for "never" in [`Event`].
 const NEVER: u32 = u32::MAX;
-/// Stands for "nowhere" in [`Event`].
-const NOWHERE: i64 = -1;
+
+/// A place in the log, or none. The topic is the trial's own, so that its offsets begin at 0, and there are no more of them than events can be
+/// numbered.
+#[derive(Clone, Copy, Debug)]
+#[repr(packed(2))] // six bytes, not eight
+struct Place {
+    offset: u32,
+    partition: u16,
+}
+
+const _: () = assert!(size_of::<Event>() == 32, "what is kept of an event has grown");
+
+impl Place {
+    const NOWHERE: Self = Self { offset: u32::MAX, partition: u16::MAX };
+
+    /// Nowhere, where it does not fit: whatever is said of it will be missed.
+    fn of(origin: Origin) -> Self {
+        match (u32::try_from(origin.offset), u16::try_from(origin.partition)) {
+            (Ok(offset), Ok(partition)) => Self { offset, partition },
+            _ => Self::NOWHERE,
+        }
+    }
+
+    fn origin(self) -> Option<Origin> {
+        let Self { offset, partition } = self;
+        (partition != u16::MAX).then(|| Origin { partition: partition.into(), offset: offset.into() })
+    }
+}
 
 /// One thing that is so, or not, of an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,11 +83,9 @@ pub(super) enum Flag {
 
 impl Event {
     const UNKNOWN: Self = Self {
-        acked_offset: NOWHERE,
-        logged_offset: NOWHERE,
+        acked: Place::NOWHERE,
+        logged: Place::NOWHERE,
         content: 0,
-        acked_partition: 0,
-        logged_partition: 0,
         taken: NEVER,
         over: NEVER,
         by: 0,
@@ -70,12 +94,12 @@ impl Event {
 
     /// Where the broker acknowledged it.
     pub(super) fn acked(&self) -> Option<Origin> {
-        origin(self.acked_partition, self.acked_offset)
+        self.acked.origin()
     }
 
     /// Its first place in the log, by partition and offset.
     pub(super) fn logged(&self) -> Option<Origin> {
-        origin(self.logged_partition, self.logged_offset)
+        self.logged.origin()
     }
 
     /// Its place in the log, or at least where it was acknowledged.
@@ -113,7 +137,7 @@ impl Event {
 
     /// Whether anything at all is known of it.
     pub(super) fn exists(&self) -> bool {
-        self.flags != 0 || self.logged_offset != NOWHERE || self.taken != NEVER || self.over != NEVER
+        self.flags != 0 || self.logged().is_some() || self.taken != NEVER || self.over != NEVER
     }
 
     /// Whether it says this, as far as is known.
@@ -123,7 +147,7 @@ impl Event {
 
     pub(super) fn logged_at(&mut self, at: Origin) {
         if self.logged().is_none_or(|known| at < known) {
-            (self.logged_partition, self.logged_offset) = (at.partition, at.offset);
+            self.logged = Place::of(at);
         }
     }
 
@@ -136,10 +160,6 @@ impl Event {
     pub(super) fn wrote_over(&mut self, before: Revision) {
         self.over = before;
     }
-}
-
-fn origin(partition: i32, offset: i64) -> Option<Origin> {
-    (offset != NOWHERE).then_some(Origin { partition, offset })
 }
 
 /// What is known of one order.
@@ -211,9 +231,9 @@ pub(super) struct Ledger {
     pub(super) orders: Vec<Order>,
     /// Order by order, each by revision; behind them what was not sent and is there all the same.
     pub(super) events: Vec<Event>,
-    numbers: HashMap<OrderId, OrderNumber>,
-    /// Orders by the first of their events.
-    by_first: Vec<OrderNumber>,
+    /// Orders by id.
+    numbers: HashTable<OrderNumber>,
+    hasher: RandomState,
     /// The events that were sent, as many as are laid out by order.
     planned: usize,
     /// Whose the others are.
@@ -242,8 +262,6 @@ impl Ledger {
             order.first = end;
             end += order.len;
         }
-        ledger.by_first =
-            (0..ledger.orders.len() as u32).filter(|o| ledger.orders[*o as usize].len > 0).collect();
         ledger.planned = end as usize;
         ledger.events = vec![Event::UNKNOWN; end as usize];
         ledger
@@ -258,20 +276,19 @@ impl Ledger {
         event.set(Flag::Sent);
         event.content = content.bits();
         if let (Some(at), None) = (acked, event.acked()) {
-            (event.acked_partition, event.acked_offset) = (at.partition, at.offset);
+            event.acked = Place::of(at);
         }
     }
 
     /// The number of an order, which from now on is known.
     pub(super) fn number(&mut self, id: &OrderId) -> OrderNumber {
-        if let Some(number) = self.numbers.get(id) {
-            return *number;
+        if let Some(number) = self.order(id) {
+            return number;
         }
         let number = self.orders.len() as OrderNumber;
-        self.numbers.insert(id.clone(), number);
         self.orders.push(Order {
             id: id.clone(),
-            first: 0,
+            first: self.planned as EventNumber,
             len: 0,
             sent: false,
             partition: None,
@@ -279,12 +296,15 @@ impl Ledger {
             row: None,
             view: ViewFacts::NotAsked,
         });
+        let Self { orders, numbers, hasher, .. } = self;
+        let hash = |number: &OrderNumber| hasher.hash_one(&orders[*number as usize].id);
+        numbers.insert_unique(hash(&number), number, hash);
         number
     }
 
     /// The number of an order that is known.
     pub(super) fn order(&self, id: &OrderId) -> Option<OrderNumber> {
-        self.numbers.get(id).copied()
+        self.numbers.find(self.hasher.hash_one(id), |number| self.orders[*number as usize].id == *id).copied()
     }
 
     /// The number of an event that is known.
@@ -324,9 +344,9 @@ impl Ledger {
         match (event as usize).checked_sub(self.planned) {
             Some(at) => self.strange[at],
             None => {
-                let at = self.by_first.partition_point(|order| self.orders[*order as usize].first <= event);
-                let order = self.by_first[at - 1];
-                (order, event - self.orders[order as usize].first + 1)
+                // The last that begins there or before: those without events come before the one that begins where they do.
+                let order = self.orders.partition_point(|order| order.first <= event) - 1;
+                (order as OrderNumber, event - self.orders[order].first + 1)
             }
         }
     }

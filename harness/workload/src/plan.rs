@@ -122,6 +122,14 @@ impl Plan {
         Self::new(spec, &vec![0; events])
     }
 
+    /// The index of an order among [`Self::orders`]; `None` if it is none of them. Its name says it, so that no index has to be kept.
+    pub fn order(&self, id: &OrderId) -> Option<u32> {
+        let number =
+            id.as_str().strip_prefix(self.prefix.as_str())?.strip_prefix('-')?.parse::<u32>().ok()?;
+        // An id of others may read alike, as `d-7` for `d-000007`.
+        (self.orders.get(number as usize) == Some(id)).then_some(number)
+    }
+
     /// The order of an event, by its index.
     pub fn order_id(&self, index: usize) -> &OrderId {
         &self.orders[self.events[index].order as usize]
@@ -229,6 +237,17 @@ mod tests {
         let other = Plan::backlog(&PlanSpec { prefix: "s", ..spec(Keys::Uniform, 1) }, 100).unwrap();
         let orders = |p: &Plan| p.events.iter().map(|e| e.order).collect::<Vec<_>>();
         assert_ne!(orders(&one), orders(&other), "phases draw independently");
+    }
+
+    #[test]
+    fn an_order_is_found_by_its_name_alone() {
+        let plan = Plan::backlog(&spec(Keys::Uniform, 1), 100).unwrap();
+        assert!((0..).zip(&plan.orders).all(|(number, id)| plan.order(id) == Some(number)));
+        let others =
+            ["d-000020", "d-7", "d-+00007", "d-0000007", "d000007", "s-000007", "d-", "d", "d-4294967296"];
+        for id in others {
+            assert_eq!(plan.order(&OrderId::new(id).unwrap()), None, "{id}");
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
@@ -15,7 +14,8 @@ use super::{PhaseId, Timeline};
 use crate::commits::CommitSamples;
 
 impl Timeline {
-    /// Events that lie below the committed offsets `next`, by partition, have been visible since `at_ns` at the latest.
+    /// Events that lie below the committed offsets `next`, by partition, have been visible since `at_ns` at the latest. Needs
+    /// [`Self::keep_places`].
     /// `owner` names who owns a partition.
     pub fn committed_up_to(&self, next: &BTreeMap<i32, i64>, at_ns: u64, owner: &BTreeMap<i32, String>) {
         let by: BTreeMap<i32, u32> =
@@ -24,14 +24,14 @@ impl Timeline {
         let mut cursors = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
         for (&partition, &next) in next {
             cursors.entry(partition).or_default().advance(next, |offset| {
-                let Some(index) = self.places.at(Origin { partition, offset }) else { return false };
+                let Some(index) = self.acked_at(Origin { partition, offset }) else { return false };
                 let (phase, number) = self.locate(index);
                 if phase.start.get().is_none() {
                     return false;
                 }
                 let event = &phase.events[number];
                 // Whoever owns the partition made it visible, also where the view told of it before.
-                event.by.store(by.get(&partition).copied().unwrap_or(u32::MAX), Ordering::Relaxed);
+                event.made_visible_by(by.get(&partition).copied().unwrap_or(u32::MAX));
                 if event.visible.pass(at_ns) {
                     *counts.entry(phase.number).or_default() += 1;
                 }
@@ -103,6 +103,7 @@ mod tests {
             PlanSpec { prefix: "d", events_per_order: 2, keys: Keys::Uniform, value_bytes: 0, seed: 1 };
         let plan = Arc::new(Plan::backlog(&spec, 2).unwrap());
         let timeline = Timeline::new(Clock::start(), |_| Some(0));
+        timeline.keep_places();
         let phase = timeline.add_phase("drain", Due::Planned, plan).unwrap();
         for index in 0..2 {
             timeline.acked(index, Origin { partition: 0, offset: index as i64 });

@@ -1,21 +1,15 @@
 //! From an order and a revision to the event of a phase.
 
-use std::collections::HashMap;
-
-use payment_delivery::event::{OrderId, Revision};
+use payment_delivery::event::Revision;
 
 use lanebench_workload::Plan;
 
 /// The events of one phase, by order. Indices are those of the plan.
 pub(super) struct OrderIndex {
-    orders: HashMap<OrderId, Span>,
+    /// Where the events of each order begin in `events`; behind them, where the last one's end.
+    firsts: Vec<u32>,
     /// Event indices, order by order, by revision.
     events: Vec<u32>,
-}
-
-struct Span {
-    first: usize,
-    len: usize,
 }
 
 /// Indices of an order's events; revision 1 comes first.
@@ -24,30 +18,26 @@ pub(super) struct Order<'a>(&'a [u32]);
 
 impl OrderIndex {
     pub(super) fn new(plan: &Plan) -> Self {
-        let mut counts = vec![0usize; plan.orders.len()];
+        let mut firsts = vec![0u32; plan.orders.len() + 1];
         for event in &plan.events {
-            counts[event.order as usize] += 1;
+            firsts[event.order as usize + 1] += 1;
         }
-        let mut next = 0;
-        let firsts: Vec<usize> = counts
-            .iter()
-            .map(|count| {
-                let first = next;
-                next += count;
-                first
-            })
-            .collect();
-        let mut events = vec![0; next];
+        let mut begin = 0;
+        for first in &mut firsts {
+            begin += *first;
+            *first = begin;
+        }
+        let mut events = vec![0; plan.events.len()];
         for (event, index) in plan.events.iter().zip(0..) {
-            events[firsts[event.order as usize] + event.revision as usize - 1] = index;
+            events[(firsts[event.order as usize] + event.revision) as usize - 1] = index;
         }
-        let spans = firsts.into_iter().zip(counts).map(|(first, len)| Span { first, len });
-        Self { orders: plan.orders.iter().cloned().zip(spans).collect(), events }
+        Self { firsts, events }
     }
 
-    pub(super) fn get(&self, order_id: &OrderId) -> Option<Order<'_>> {
-        let span = self.orders.get(order_id)?;
-        Some(Order(&self.events[span.first..span.first + span.len]))
+    /// The events of an order, by its index in the plan.
+    pub(super) fn get(&self, order: u32) -> Order<'_> {
+        let order = order as usize;
+        Order(&self.events[self.firsts[order] as usize..self.firsts[order + 1] as usize])
     }
 }
 

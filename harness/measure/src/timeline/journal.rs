@@ -51,7 +51,7 @@ pub struct Delivery {
     pub consumer: u32,
 }
 
-/// Messages in consumers' hands, in their order: 16 bytes each.
+/// Messages in consumers' hands, in their order: 12 bytes each.
 #[derive(Clone, Debug, Default)]
 pub struct Deliveries {
     /// Of [`CHUNK`] each, so that growing never holds them twice.
@@ -65,7 +65,7 @@ const UNPLANNED: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug)]
 struct PackedDelivery {
-    offset: i64,
+    offset: u32,
     event: u32,
     partition: u16,
     consumer: u16,
@@ -79,6 +79,8 @@ impl Deliveries {
             Event::Planned(index) => index,
             Event::Unplanned(place) => place | UNPLANNED,
         };
+        // What does not fit is no place of a trial's topic: it becomes one where nothing lies, as the checks will say.
+        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
         let small = |number: i64| u16::try_from(number).unwrap_or(u16::MAX);
         let (partition, consumer) = (small(partition.into()), small(consumer.into()));
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
@@ -108,7 +110,7 @@ impl Deliveries {
                 _ => Event::Unplanned(event & !UNPLANNED),
             };
             Delivery {
-                origin: Origin { partition: partition.into(), offset },
+                origin: Origin { partition: partition.into(), offset: offset.into() },
                 event,
                 consumer: consumer.into(),
             }

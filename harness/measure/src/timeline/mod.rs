@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use payment_delivery::event::{OrderId, Revision};
@@ -70,8 +70,8 @@ pub struct Timeline {
     adding: Mutex<()>,
     consumers: Consumers,
     journal: Mutex<Journal>,
-    /// Which event lies where.
-    places: AckedPlaces,
+    /// Which event lies where, if that is asked for.
+    places: OnceLock<AckedPlaces>,
     /// How far a worker that is seen from outside has come.
     committed: Mutex<BTreeMap<i32, CommittedCursor>>,
     /// Woken when a phase is wholly visible and when ownership changes.
@@ -160,13 +160,20 @@ struct EventMilestones {
     fetched: Milestone,
     stored: Milestone,
     visible: Milestone,
-    /// Where its key belongs, if that is known; once acked, where it is; else −1.
-    partition: AtomicI32,
-    /// −1 until acked.
-    offset: AtomicI64,
-    /// Consumer that made it visible.
-    by: AtomicU32,
+    /// Where it was acknowledged; [`NOWHERE`] until then.
+    offset: AtomicU32,
+    /// Where its key belongs, if that is known; once acknowledged, where it is; else [`UNKNOWN`].
+    partition: AtomicU16,
+    /// Consumer that made it visible; else [`UNKNOWN`].
+    by: AtomicU16,
 }
+
+const _: () = assert!(size_of::<EventMilestones>() == 48, "what is kept of an event has grown");
+
+/// In place of an offset. The topic is the trial's own, so that its offsets begin at 0 and are as many as what was sent.
+const NOWHERE: u32 = u32::MAX;
+/// In place of a partition, and of a consumer's number.
+const UNKNOWN: u16 = u16::MAX;
 
 impl EventMilestones {
     fn unreached(partition: Option<i32>) -> Self {
@@ -176,11 +183,29 @@ impl EventMilestones {
             fetched: Milestone::unreached(),
             stored: Milestone::unreached(),
             visible: Milestone::unreached(),
-            partition: AtomicI32::new(partition.unwrap_or(-1)),
-            offset: AtomicI64::new(-1),
-            by: AtomicU32::new(u32::MAX),
+            offset: AtomicU32::new(NOWHERE),
+            partition: AtomicU16::new(
+                partition.and_then(|partition| small(partition.into())).unwrap_or(UNKNOWN),
+            ),
+            by: AtomicU16::new(UNKNOWN),
         }
     }
+
+    /// Where its key belongs or it lies, if that is known.
+    fn partition(&self) -> Option<i32> {
+        let partition = self.partition.load(Ordering::Relaxed);
+        (partition != UNKNOWN).then(|| partition.into())
+    }
+
+    /// A consumer made it visible.
+    fn made_visible_by(&self, consumer: u32) {
+        self.by.store(small(consumer.into()).unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+}
+
+/// A number that is below [`UNKNOWN`].
+fn small(number: i64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|number| *number != UNKNOWN)
 }
 
 /// A planned event by its name.
@@ -223,7 +248,7 @@ impl Timeline {
             adding: Mutex::default(),
             consumers: Consumers::default(),
             journal: Mutex::default(),
-            places: AckedPlaces::default(),
+            places: OnceLock::new(),
             committed: Mutex::default(),
             changed: Notify::new(),
         }
@@ -306,9 +331,14 @@ impl Timeline {
         phase.plan.payment(index)
     }
 
-    /// The event that was acknowledged at `origin`, by its index, once it is.
+    /// From here on [`Self::acked_at`] knows what is acknowledged, for those who tell of events by where they lie. It takes four bytes an event.
+    pub fn keep_places(&self) {
+        self.places.get_or_init(AckedPlaces::default);
+    }
+
+    /// The event that was acknowledged at `origin`, by its index, once it is and if places are kept.
     pub fn acked_at(&self, origin: Origin) -> Option<usize> {
-        self.places.at(origin)
+        self.places.get()?.at(origin)
     }
 
     /// The index of an event, if it was planned.
@@ -351,14 +381,19 @@ impl Timeline {
         now_ns
     }
 
-    /// The broker acknowledged the event at `origin`.
+    /// The broker acknowledged the event at `origin`. A place that no topic of a trial can have, with an offset of 2³² − 1 or more or a partition
+    /// of 65,535 or more, acknowledges nothing.
     pub fn acked(&self, index: usize, origin: Origin) {
+        let offset = u32::try_from(origin.offset).ok().filter(|offset| *offset != NOWHERE);
+        let (Some(offset), Some(partition)) = (offset, small(origin.partition.into())) else { return };
         let (phase, number) = self.locate(index);
         let event = &phase.events[number];
         if event.acked.pass(self.clock.now_ns()) {
-            event.partition.store(origin.partition, Ordering::Relaxed);
-            event.offset.store(origin.offset, Ordering::Relaxed);
-            self.places.note(origin, index);
+            event.partition.store(partition, Ordering::Relaxed);
+            event.offset.store(offset, Ordering::Relaxed);
+            if let Some(places) = self.places.get() {
+                places.note(origin, index);
+            }
             phase.acked.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -381,7 +416,8 @@ impl Timeline {
     pub fn origin(&self, index: usize) -> Option<Origin> {
         let event = self.event(index);
         let offset = event.offset.load(Ordering::Relaxed);
-        (offset >= 0).then(|| Origin { partition: event.partition.load(Ordering::Relaxed), offset })
+        let partition = event.partition().filter(|_| offset != NOWHERE)?;
+        Some(Origin { partition, offset: offset.into() })
     }
 
     /// Events of a phase acknowledged so far.
@@ -456,7 +492,7 @@ impl Timeline {
 
     /// The phase that holds an order, and its events there. The newest phase is asked first, since it is the one at work.
     fn order(&self, order_id: &OrderId) -> Option<(&Phase, Order<'_>)> {
-        self.laid_out().rev().find_map(|phase| Some((phase, phase.index.get(order_id)?)))
+        self.laid_out().rev().find_map(|phase| Some((phase, phase.index.get(phase.plan.order(order_id)?))))
     }
 
     fn lock_journal(&self) -> MutexGuard<'_, Journal> {

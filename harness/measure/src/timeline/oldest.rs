@@ -47,8 +47,7 @@ impl OldestNotVisible {
             let offered = phase.offered.load(Ordering::Relaxed);
             for index in from.saturating_sub(phase.range.start)..offered {
                 let event = &phase.events[index];
-                let lies_in = event.partition.load(Ordering::Relaxed);
-                let elsewhere = lies_in >= 0 && lies_in != partition;
+                let elsewhere = event.partition().is_some_and(|lies_in| lies_in != partition);
                 if elsewhere || event.visible.get().is_some() {
                     if settled {
                         *mark = phase.range.start + index + 1;

@@ -34,7 +34,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Into this timeline.
+    /// Into this timeline, which has to keep places ([`Timeline::keep_places`]).
     pub fn new(timeline: Arc<Timeline>) -> Self {
         Self {
             timeline,
@@ -140,6 +140,7 @@ mod tests {
             PlanSpec { prefix: "d", events_per_order: 3, keys: Keys::Uniform, value_bytes: 0, seed: 1 };
         let plan = Arc::new(Plan::backlog(&spec, 3).unwrap());
         let timeline = Arc::new(Timeline::new(Clock::start(), |_| Some(0)));
+        timeline.keep_places();
         let phase = timeline.add_phase("drain", Due::Planned, plan).unwrap();
         timeline.start_phase(phase, 0);
         (Arc::clone(&timeline), Replay::new(timeline))

@@ -42,6 +42,19 @@ fn visible(timeline: &Timeline) -> Vec<bool> {
 }
 
 #[test]
+fn what_is_acknowledged_at_no_place_of_a_trials_topic_is_not_acknowledged() {
+    let (timeline, _) = one_order(1);
+    let phase = timeline.phase("drain").unwrap();
+    for nowhere in [at(0, -1), at(0, i64::from(u32::MAX)), at(-1, 0), at(i32::from(u16::MAX), 0)] {
+        timeline.acked(0, nowhere);
+        assert_eq!((timeline.passed(0).acked, timeline.acked_count(phase)), (None, 0), "{nowhere}");
+    }
+    let last = at(i32::from(u16::MAX) - 1, i64::from(u32::MAX) - 1);
+    timeline.acked(0, last);
+    assert_eq!((timeline.origin(0), timeline.acked_count(phase)), (Some(last), 1));
+}
+
+#[test]
 fn an_event_passes_its_gates_and_the_first_pass_counts() {
     let plan = plan("s", 5, &[0, 1_000, 2_000]);
     let order = plan.order_id(2).clone();

@@ -114,7 +114,7 @@ impl Timeline {
             at_ns,
             |event| &event.visible,
             |event| {
-                event.by.store(consumer, Ordering::Relaxed);
+                event.made_visible_by(consumer);
                 count += 1;
             },
         );
