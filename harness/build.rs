@@ -8,8 +8,21 @@ use std::path::Path;
 use std::process::Command;
 
 /// The crates beside this one; a test compares them with the workspace's members.
-const CRATES: [&str; 10] =
-    ["broker", "gate", "load", "measure", "redis-stub", "report", "result", "stats", "verify", "workload"];
+const CRATES: [&str; 13] = [
+    "broker",
+    "gate",
+    "load",
+    "measure",
+    "redis-stub",
+    "report",
+    "result",
+    "scenario",
+    "scenarios",
+    "settings",
+    "stats",
+    "verify",
+    "workload",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -75,6 +75,9 @@ pub enum RunError {
     /// Events could not be produced.
     #[error("the load could not be sent: {0}")]
     Load(String),
+    /// What a scenario was to break could not be broken.
+    #[error("breaking on purpose: {0}")]
+    Fault(String),
     /// Something of the operating system's.
     #[error("{what}: {source}")]
     System {

@@ -10,6 +10,7 @@ pub use lanebench_measure as measure;
 pub use lanebench_redis_stub as redis_stub;
 pub use lanebench_report as report;
 pub use lanebench_result as record;
+pub use lanebench_scenario as scenario;
 pub use lanebench_stats as stats;
 pub use lanebench_verify as verify;
 pub use lanebench_workload as workload;

@@ -78,6 +78,9 @@ fn usage_errors_exit_with_2() {
     lanebench(&["compare", "--broker-jit", "tiered"])
         .refused(2, &["`--broker-jit` is for the native stack", "hint: ", "--stack native"]);
     lanebench(&["compare", "--stack", "native", "--broker-jit", "c3"]).refused(2, &["c1", "tiered"]);
+    lanebench(&["run", "consumer-killed", "--broker-session", "3s"])
+        .refused(2, &["`--broker-session` is for the native stack", "hint: ", "--stack native"]);
+    lanebench(&["compare", "--stack", "native", "--broker-session", "5m"]).refused(2, &["1s to 60s"]);
     lanebench(&["stack", "up", "--stack", "embedded"]).refused(2, &["not one to hold up", "hint: "]);
     lanebench(&["compare", "--throttle", "store"]).refused(2, &["PostgreSQL's processes", "--stack native"]);
     lanebench(&["compare", "--worker-cmd", " "]).refused(2, &["`--worker-cmd` is empty", "hint: "]);
@@ -257,4 +260,29 @@ fn a_report_that_cannot_be_written_is_said_before_anything_starts() {
     let out = taken.path().to_string_lossy().into_owned();
     lanebench(&["compare", "--out", &out]).refused(1, &["hint: "]);
     assert!(Path::new(&out).join("result.json").exists(), "an earlier result is never overwritten");
+}
+
+#[test]
+fn a_scenario_that_cannot_be_run_is_refused_before_anything_starts() {
+    lanebench(&["run"]).refused(2, &["SCENARIO"]);
+    lanebench(&["run", "consumer-kiled"]).refused(2, &["did you mean `consumer-killed`?"]);
+    lanebench(&["run", "no/such.toml"]).refused(2, &["there is no file no/such.toml", "hint: "]);
+    lanebench(&["run", "store-restarted"]).refused(2, &["store", "the embedded stack", "--stack native"]);
+    lanebench(&["run", "broker-killed"]).refused(2, &["wants to kill leader 0", "hint: "]);
+    lanebench(&["run", "consumer-killed", "--configs", "1p1c,1p1c"]).refused(2, &["named twice"]);
+    lanebench(&["run", "consumer-killed", "--trials", "0"]).refused(2, &["--trials"]);
+    let file = tempfile::tempdir().unwrap();
+    let mine = file.path().join("mine.toml");
+    let load = "why = \"?\"\nexpect = \"!\"\nrate = 100\nlength = \"5s\"\n[[fault]]\nat = \"1s\"\n";
+    let says = |fault: &str, says: &[&str]| {
+        std::fs::write(&mine, format!("{load}{fault}")).unwrap();
+        lanebench(&["run", mine.to_str().unwrap()]).refused(2, says);
+    };
+    says("target = \"consumer 1\"\naction = \"stop\"\nfor = \"1s\"", &["breaks consumer 1", "1p1c"]);
+    says("target = \"broker 2\"\naction = \"pause\"\nfor = \"1s\"", &["breaks broker 2", "has 1"]);
+    says("target = \"leader 1\"\naction = \"pause\"\nfor = \"1s\"", &["partition 1"]);
+    says(
+        "target = \"brocker 1\"\naction = \"pause\"\nfor = \"1s\"",
+        &["mine.toml, line 7, column 10", "hint: "],
+    );
 }

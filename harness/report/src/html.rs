@@ -10,7 +10,7 @@ use crate::words::{self, Tone};
 use crate::{ReportError, ran};
 use lanebench_result::{Comparison, Configuration, PartitionShare, PhaseKind, RunResult, Trial};
 
-mod checks;
+pub(super) mod checks;
 pub(super) mod palette;
 mod phases;
 mod rounds;

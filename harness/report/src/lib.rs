@@ -16,6 +16,7 @@ pub mod html;
 pub mod markdown;
 pub mod pair;
 pub mod ran;
+pub mod scenario;
 pub mod table;
 pub mod text;
 pub mod units;

@@ -1,14 +1,14 @@
 //! What ran, in full: all that is needed to judge a number or to have it again.
 
-use crate::units::{bytes, count, counted, number, percent};
+use crate::units::{bytes, count, counted, number, percent, tick};
 use crate::words;
-use lanebench_result::{Component, Noise, RunResult};
+use lanebench_result::scenario::ScenarioRecord;
+use lanebench_result::{Component, Environment, Noise, RunResult, Stack, Trial, WarmUp};
 
 /// What ran, as name and value: when, on what, what was offered, by which build.
 pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
     let (e, s, w) = (&result.environment, &result.stack, &result.workload);
     let rates = &result.warm_up.rates;
-    let dirty = if e.dirty { ", with uncommitted changes" } else { "" };
     let surge = rates.surge.as_ref().map_or("none".to_owned(), |s| {
         format!(
             "{} → {} → {} events/s for {} s, {} s, {} s",
@@ -27,33 +27,16 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
     } else {
         "none".into()
     };
-    let clients: Vec<String> = s.clients.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    vec![
-        ("started", result.started_at.clone()),
-        ("stack", s.name.clone()),
-        (
-            "broker",
-            format!(
-                "{} {}, nodes: {}, replication: {}, min.insync.replicas: {}, acks: {}{}",
-                if s.name == "embedded" { "embedded broker" } else { "Kafka" },
-                s.kafka.version,
-                s.kafka.nodes,
-                varied(result, "replication").unwrap_or_else(|| s.kafka.replication.to_string()),
-                s.kafka.min_isr,
-                s.kafka.acks,
-                s.kafka.jvm.as_ref().map(|flags| format!(", JVM: {flags}")).unwrap_or_default()
-            ),
-        ),
-        ("store", component(&s.store)),
-        ("view", component(&s.view)),
-        ("clients", clients.join(", ")),
+    let mut said = vec![("started", result.started_at.clone())];
+    said.extend(components(s, varied(result, "replication")));
+    said.extend([
         ("seed", w.seed.to_string()),
         ("rounds", w.rounds.to_string()),
         ("message key", w.key.clone()),
         ("sent", if w.through == "api" { "through the REST API" } else { "straight to the brokers" }.into()),
         ("orders drawn", format!("{}, {} events an order on average", w.keys, w.events_per_order)),
         ("message value", format!("{} bytes on average", count(w.value_bytes.into()))),
-        ("warm-up", warm_up(result)),
+        ("warm-up", warm_up(&result.warm_up)),
         ("drain", format!("{} events", count(rates.drain_events))),
         ("sustained", format!("{} s counted, closed loop", number(rates.sustained_s))),
         (
@@ -69,10 +52,68 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
         ("service time", service),
         ("commit interval", format!("{} ms", w.commit_interval_ms)),
         ("broken on purpose", w.inject.clone().unwrap_or_else(|| "nothing".into())),
+    ]);
+    said.extend(machine(e));
+    said.push(("noise", noise(words::all_trials(result))));
+    said
+}
+
+/// The same of scenarios: when, on what, what was offered, by which build.
+pub fn scenarios(record: &ScenarioRecord) -> Vec<(&'static str, String)> {
+    let trials = || record.scenarios.iter().flat_map(|s| &s.configurations).flat_map(|c| &c.trials);
+    let capacity: Vec<String> = record
+        .warm_up
+        .sustained_per_s
+        .iter()
+        .map(|(name, rate)| format!("{name} {} events/s", number(*rate)))
+        .collect();
+    let offered: Vec<String> = record
+        .scenarios
+        .iter()
+        .map(|s| format!("{}: {} events/s for {} s", s.name, number(s.rate_per_s), tick(s.length_s)))
+        .collect();
+    let or = |said: Vec<String>, none: &str| if said.is_empty() { none.to_owned() } else { said.join(", ") };
+    let mut said = vec![("started", record.started_at.clone())];
+    said.extend(components(&record.stack, None));
+    said.extend([
+        ("warm-up", warm_up(&record.warm_up)),
+        ("sustained in it", or(capacity, words::NOT_MEASURED)),
+        ("offered", or(offered, "nothing")),
+    ]);
+    said.extend(machine(&record.environment));
+    said.push(("noise", noise(trials())));
+    said
+}
+
+/// Stack, broker, store, view and clients; `replication` where it was varied.
+fn components(s: &Stack, replication: Option<String>) -> [(&'static str, String); 5] {
+    let clients: Vec<String> = s.clients.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let broker = format!(
+        "{} {}, nodes: {}, replication: {}, min.insync.replicas: {}, acks: {}{}",
+        if s.name == "embedded" { "embedded broker" } else { "Kafka" },
+        s.kafka.version,
+        s.kafka.nodes,
+        replication.unwrap_or_else(|| s.kafka.replication.to_string()),
+        s.kafka.min_isr,
+        s.kafka.acks,
+        s.kafka.jvm.as_ref().map(|flags| format!(", JVM: {flags}")).unwrap_or_default()
+    );
+    [
+        ("stack", s.name.clone()),
+        ("broker", broker),
+        ("store", component(&s.store)),
+        ("view", component(&s.view)),
+        ("clients", clients.join(", ")),
+    ]
+}
+
+/// Build, machine and load.
+fn machine(e: &Environment) -> [(&'static str, String); 3] {
+    let dirty = if e.dirty { ", with uncommitted changes" } else { "" };
+    [
         ("lanebench", format!("{}, {} build, commit {}{dirty}, {}", e.version, e.profile, e.commit, e.rustc)),
         ("machine", format!("{}, {} cores, {}, Linux {}", e.cpu, e.cores, bytes(e.memory_bytes), e.kernel)),
         ("load", format!("{:.2} before, at most {:.2} during the run", e.load_before, e.load_max)),
-        ("noise", noise(result)),
     ]
 }
 
@@ -88,8 +129,7 @@ fn varied(result: &RunResult, flag: &str) -> Option<String> {
 }
 
 /// How long it took until the first round, and whether all had settled.
-fn warm_up(result: &RunResult) -> String {
-    let warm_up = &result.warm_up;
+fn warm_up(warm_up: &WarmUp) -> String {
     if warm_up.passes.is_empty() {
         return "none".into();
     }
@@ -99,8 +139,9 @@ fn warm_up(result: &RunResult) -> String {
 }
 
 /// The worst noise of any phase.
-fn noise(result: &RunResult) -> String {
-    let all = || words::all_trials(result).flat_map(|t| &t.phases).map(|phase| &phase.noise);
+fn noise<'a>(trials: impl Iterator<Item = &'a Trial>) -> String {
+    let phases: Vec<&Noise> = trials.flat_map(|t| &t.phases).map(|phase| &phase.noise).collect();
+    let all = || phases.iter().copied();
     let worst = |of: fn(&Noise) -> Option<f64>| all().filter_map(of).reduce(f64::max);
     let part = |of| worst(of).map_or_else(|| words::NOT_MEASURED.to_owned(), percent);
     format!(

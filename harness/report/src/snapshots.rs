@@ -20,7 +20,7 @@ fn some() -> Vec<(&'static str, RunResult)> {
 }
 
 #[track_caller]
-fn check(name: &str, content: &str) {
+pub(super) fn check(name: &str, content: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
@@ -76,7 +76,7 @@ fn as_html() {
     }
 }
 
-fn without_drawings(page: &str) -> String {
+pub(super) fn without_drawings(page: &str) -> String {
     let (_, body) = page.split_once("<body>").unwrap();
     let mut bare = String::new();
     for (i, part) in body.split("<svg ").enumerate() {

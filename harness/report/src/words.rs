@@ -9,8 +9,8 @@ use lanebench_result::{
 mod demonstration;
 
 pub use demonstration::{
-    DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short, modelled, not_all_real,
-    sentences,
+    DEMONSTRATION, control_cost, control_note, demonstration, demonstration_in_short, demonstration_of,
+    demonstration_of_in_short, modelled, not_all_real, sentences,
 };
 
 /// The metric of the main comparison.

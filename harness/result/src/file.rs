@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::gate::{GATE_SCHEMA_VERSION, GateRecord, PoolRecord};
+use super::scenario::{SCENARIO_SCHEMA_VERSION, ScenarioRecord};
 use super::{RunResult, SCHEMA_VERSION};
 
 mod error;
@@ -20,6 +21,9 @@ pub const RESULT_FILE: &str = "result.json";
 
 /// Name of a gate's record in its directory.
 pub const GATE_FILE: &str = "gate.json";
+
+/// Name of the record of scenarios in its directory.
+pub const SCENARIO_FILE: &str = "scenario.json";
 
 /// Where results go unless `--out` says otherwise, from the working directory.
 pub const REPORTS_DIR: &str = "reports";
@@ -46,6 +50,11 @@ impl Saved for RunResult {
 impl Saved for GateRecord {
     const FILE: &str = GATE_FILE;
     const VERSION: u32 = GATE_SCHEMA_VERSION;
+}
+
+impl Saved for ScenarioRecord {
+    const FILE: &str = SCENARIO_FILE;
+    const VERSION: u32 = SCENARIO_SCHEMA_VERSION;
 }
 
 impl Saved for PoolRecord {
@@ -185,6 +194,14 @@ impl OutputDir {
         self.save_any(record)
     }
 
+    /// Saves scenarios as they are now, as [`save`](Self::save) does a run.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn save_scenarios(&self, record: &ScenarioRecord) -> Result<PathBuf, FileError> {
+        self.save_any(record)
+    }
+
     fn save_any<T: Saved>(&self, saved: &T) -> Result<PathBuf, FileError> {
         let path = save(saved, &self.path)?;
         if let Some(latest) = &self.latest
@@ -271,6 +288,14 @@ pub fn load(path: &Path) -> Result<RunResult, FileError> {
 /// # Errors
 /// Those of [`load`].
 pub fn load_gate(path: &Path) -> Result<GateRecord, FileError> {
+    load_any(path)
+}
+
+/// Loads a record of scenarios.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_scenarios(path: &Path) -> Result<ScenarioRecord, FileError> {
     load_any(path)
 }
 

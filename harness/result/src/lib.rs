@@ -11,6 +11,7 @@ pub mod file;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod gate;
+pub mod scenario;
 mod trial;
 
 pub use trial::*;

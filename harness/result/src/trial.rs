@@ -49,6 +49,8 @@ pub enum PhaseKind {
     Steady,
     /// Open loop: base, peak, base.
     Surge,
+    /// Open loop while a scenario breaks things.
+    Scenario,
 }
 
 impl PhaseKind {
@@ -60,6 +62,7 @@ impl PhaseKind {
             Self::Sustained => "sustained",
             Self::Steady => "steady",
             Self::Surge => "surge",
+            Self::Scenario => "scenario",
         }
     }
 }
@@ -104,9 +107,9 @@ pub struct Phase {
     pub peak: Option<Peak>,
     /// What the group's members went through.
     pub group: GroupEvents,
-    /// What was broken meanwhile.
+    /// What was broken on purpose.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<String>,
+    pub faults: Vec<FaultRecord>,
     /// Time in which an event was at hand, its consumer was free, and nothing was done; none where consumers don't tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unexplained: Option<Unexplained>,
@@ -122,6 +125,61 @@ pub struct Phase {
     /// The worker's part, where it is a process of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerPhase>,
+}
+
+/// Something that was broken on purpose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "FaultRecordForm")]
+pub struct FaultRecord {
+    /// As the scenario names it, such as `leader 0`; empty of what `--inject` did once all was visible.
+    pub target: String,
+    /// How: `stop`, `kill` or `pause`; or what was injected.
+    pub action: String,
+    /// What that was at the moment, such as `Kafka node 2`.
+    pub what: String,
+    /// When; null of what was injected.
+    pub span: Option<FaultSpan>,
+}
+
+/// When something was broken, in ms since the phase's start.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultSpan {
+    /// When it was to be broken.
+    pub planned_ms: f64,
+    /// When it was.
+    pub began_ms: f64,
+    /// When it was started again, or let go on.
+    pub mended_ms: f64,
+    /// When it answered again.
+    pub back_ms: f64,
+    /// When a consumer was first given partitions after it began; null where none was, or consumers don't tell.
+    pub reassigned_ms: Option<f64>,
+    /// When a partition last had an event that was due for longer than a commit interval and 0.1 s; null where some never became visible.
+    pub drained_ms: Option<f64>,
+}
+
+/// Results from before there were scenarios name what was injected, and no more.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FaultRecordForm {
+    Injected(String),
+    Whole { target: String, action: String, what: String, span: Option<FaultSpan> },
+}
+
+impl From<FaultRecordForm> for FaultRecord {
+    fn from(form: FaultRecordForm) -> Self {
+        match form {
+            FaultRecordForm::Injected(action) => Self::injected(action),
+            FaultRecordForm::Whole { target, action, what, span } => Self { target, action, what, span },
+        }
+    }
+}
+
+impl FaultRecord {
+    /// What `--inject` did.
+    pub fn injected(action: String) -> Self {
+        Self { target: String::new(), action, what: String::new(), span: None }
+    }
 }
 
 /// Time that no event explains (docs/method.md, "Time").
@@ -440,6 +498,18 @@ pub struct PartitionShare {
     /// visible − due of its events in an open loop; null where nothing is due by a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_time_ns: Option<Distribution>,
+    /// The longest that something of it was due and nothing became visible; null where nothing was broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
+}
+
+/// A stretch in which something was due and nothing became visible.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Silence {
+    /// When it began, since the phase's start.
+    pub from_ms: f64,
+    /// How long it lasted.
+    pub lasted_ms: f64,
 }
 
 /// A consumer's part of a phase.

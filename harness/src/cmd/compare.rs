@@ -1,6 +1,5 @@
 //! `lanebench compare`: the main job.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -9,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{Format, OUTPUT, UsageError, keep_logs, print, tell};
+use super::out::{OUTPUT, OutputFlags, UsageError, keep_logs, print, tell};
 use super::place::PlaceFlags;
-use super::values::{command_line, duration, foreign_worker};
+use super::values::{command_line, duration, foreign_worker, named_once};
 use super::vary::{self, Vary};
 use crate::job::compare::{self, Setup};
 use crate::job::environment::environment;
@@ -128,18 +127,11 @@ pub struct CompareArgs {
     worker_warm_up: u64,
     #[command(flatten)]
     place: PlaceFlags,
-    /// Directory for the report [default: reports/, named by the time in UTC and the command]
-    #[arg(long, help_heading = OUTPUT)]
-    out: Option<PathBuf>,
     /// Leave topics, tables and keys on the stack; the tables then hold the last trial's rows
     #[arg(long, help_heading = OUTPUT)]
     keep: bool,
-    /// What is printed on stdout
-    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = OUTPUT)]
-    format: Format,
-    /// No progress on stderr
-    #[arg(long, short, help_heading = OUTPUT)]
-    quiet: bool,
+    #[command(flatten)]
+    output: OutputFlags,
 }
 
 /// How a consumer works through its events.
@@ -198,13 +190,7 @@ impl CompareArgs {
 
     fn options(&self) -> Result<Options, UsageError> {
         let (replication, min_isr) = self.place.replicas()?;
-        let mut seen = std::collections::BTreeSet::new();
-        if let Some(twice) = self.configs.iter().find(|lanes| !seen.insert(**lanes)) {
-            return Err(UsageError {
-                what: format!("{twice} is named twice in `--configs`"),
-                hint: "name each configuration once; more rounds give more trials".into(),
-            });
-        }
+        named_once(&self.configs)?;
         let varies = |flag: fn(&Vary) -> bool| self.vary.iter().any(flag);
         let foreign = self.worker_cmd.is_some() || varies(|vary| matches!(vary, Vary::WorkerCmd(_)));
         let process = foreign || self.worker == WorkerPlace::Process;
@@ -299,19 +285,14 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     let options = args.options()?;
     let external = args.place.external(&options.contenders)?;
     // Before minutes of work: can the report be written at all?
-    let out = create_output_dir(args.out.clone(), "compare")?;
-    let console = Console::new(args.quiet);
+    let out = create_output_dir(args.output.out.clone(), "compare")?;
+    let console = Console::new(args.output.quiet);
     // Before any load of ours.
     let environment = environment().context("the machine could not be looked at")?;
     let broker_jit = if args.quick { BrokerJit::C1 } else { BrokerJit::default() };
     let processes = options.contenders.iter().any(|contender| contender.worker.is_some());
-    let stack = match args.place.start(external, processes, broker_jit, &console, &cancel).await {
-        Err(error) if cancel.is_cancelled() => {
-            tracing::debug!(%error, "interrupted while the stack started");
-            tell("interrupted; everything is stopped");
-            return Ok(Exit::Interrupted);
-        }
-        started => started?,
+    let Some(stack) = args.place.start(external, processes, broker_jit, &console, &cancel).await? else {
+        return Ok(Exit::Interrupted);
     };
     let setup = Setup {
         options: &options,
@@ -337,7 +318,7 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     console.phase("writing the report");
     report::render(&result, out.path()).context("the report could not be written")?;
     drop(console);
-    print(&args.format.run(&result, &out.file("index.html"))?)?;
+    print(&args.output.format.run(&result, &out.file("index.html"))?)?;
     if interrupted {
         tell(&format!("interrupted; the finished trials are in {}", out.path().display()));
         return Ok(Exit::Interrupted);

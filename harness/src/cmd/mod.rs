@@ -18,6 +18,7 @@ mod logs;
 mod out;
 mod place;
 pub mod report;
+pub mod run;
 pub mod secret;
 pub mod selftest;
 pub mod serve;
@@ -32,6 +33,7 @@ pub use out::{UsageError, explain};
 
 use crate::record::SCHEMA_VERSION;
 use crate::record::gate::GATE_SCHEMA_VERSION;
+use crate::record::scenario::SCENARIO_SCHEMA_VERSION;
 
 /// How many partitions and consumers does a Kafka pipeline need, does it get faster, and does each key keep its order?
 #[derive(Parser)]
@@ -49,6 +51,7 @@ Examples:
   lanebench compare --configs 1p1c,3p1c,3p3c  any partitions and consumers
   lanebench compare --key none                a negative control: exit code 3
   lanebench gate --baseline main              did this tree's worker get worse?
+  lanebench run consumer-killed               who waits when a consumer dies?
   lanebench selftest                          can the harness be believed?
   lanebench serve                             the service on http://127.0.0.1:8080
   lanebench report reports/latest             renders a report again
@@ -61,8 +64,10 @@ fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let features = if cfg!(feature = "containers") { "containers" } else { "none" };
         let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("LANEBENCH_BUILT_FROM"));
-        let (run, gate) = (SCHEMA_VERSION, GATE_SCHEMA_VERSION);
-        format!("{version} ({commit}; features: {features}; schemas: result {run}, gate {gate})")
+        let (run, gate, scenario) = (SCHEMA_VERSION, GATE_SCHEMA_VERSION, SCENARIO_SCHEMA_VERSION);
+        format!(
+            "{version} ({commit}; features: {features}; schemas: result {run}, gate {gate}, scenario {scenario})"
+        )
     });
     &VERSION
 }
@@ -77,6 +82,8 @@ enum Command {
     Gate(Box<gate::GateArgs>),
     /// Render a saved result again, or lay two beside each other
     Report(report::ReportArgs),
+    /// Break things under load: who waits, for how long, and is anything lost?
+    Run(Box<run::RunArgs>),
     /// Test the harness itself: are planted faults named, and is the clock right?
     Selftest(Box<selftest::SelftestArgs>),
     /// Serve payments and deliveries over HTTP
@@ -128,6 +135,7 @@ pub fn main() -> ExitCode {
             Command::Completions(args) => completions::run(&args),
             Command::Gate(args) => Box::pin(gate::run(*args, cancel)).await,
             Command::Report(args) => report::run(&args),
+            Command::Run(args) => Box::pin(run::run(*args, cancel)).await,
             Command::Selftest(args) => selftest::run(*args, cancel).await,
             Command::Serve(args) => serve::run(*args, cancel).await,
             Command::Stack(args) => stack::run(args, cancel).await,

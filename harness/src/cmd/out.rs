@@ -3,16 +3,17 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
 use crate::record::RunResult;
 use crate::record::file::OutputDir;
 use crate::record::gate::GateRecord;
+use crate::record::scenario::ScenarioRecord;
 use crate::report;
 use crate::stack::Stack;
 
@@ -28,6 +29,21 @@ pub struct UsageError {
 
 /// The heading in a command's help of the flags that say what is written, and where.
 pub(super) const OUTPUT: &str = "Output";
+
+/// Where a run is kept, and what is said of it.
+#[derive(Args)]
+#[command(next_help_heading = OUTPUT)]
+pub(super) struct OutputFlags {
+    /// Directory for the report [default: reports/, named by the time in UTC and the command]
+    #[arg(long)]
+    pub(super) out: Option<PathBuf>,
+    /// What is printed on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// No progress on stderr
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
 
 /// What is printed on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -47,6 +63,15 @@ impl Format {
             Self::Text => report::text::render(result, Some(page)),
             Self::Json => serde_json::to_string_pretty(result).context("the result as JSON")?,
             Self::Markdown => report::markdown::summary(result),
+        })
+    }
+
+    /// A record of scenarios in this form; `page` is where its report was written.
+    pub(super) fn scenarios(self, record: &ScenarioRecord, page: &Path) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Text => report::scenario::text::render(record, Some(page)),
+            Self::Json => serde_json::to_string_pretty(record).context("the record as JSON")?,
+            Self::Markdown => report::scenario::markdown::summary(record),
         })
     }
 
@@ -121,8 +146,9 @@ pub fn explain(error: &anyhow::Error) -> Exit {
     if let Some(hint) = error.chain().find_map(hint_of) {
         tell(&format!("\nhint: {hint}"));
     }
-    let misused =
-        |e: &(dyn std::error::Error + 'static)| e.is::<UsageError>() || e.is::<crate::gate::RulesError>();
+    let misused = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<UsageError>() || e.is::<crate::gate::RulesError>() || e.is::<crate::scenario::ScenarioError>()
+    };
     if error.chain().any(misused) { Exit::Usage } else { Exit::CouldNotRun }
 }
 
@@ -134,6 +160,7 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         .or_else(|| error.downcast_ref::<crate::record::file::FileError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<super::gate::RevisionError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::gate::rules::RulesError>().map(|e| e.hint()))
+        .or_else(|| error.downcast_ref::<crate::scenario::ScenarioError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::benched::BenchedError>().map(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::error::RunError>().and_then(|e| e.hint()))
         .or_else(|| error.downcast_ref::<crate::worker::ProcessError>().and_then(|e| e.hint()))

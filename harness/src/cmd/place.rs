@@ -1,11 +1,14 @@
 //! The stack of a run: which one, and where its parts are or shall be. Flags that every measuring subcommand has.
 
+use std::time::Duration;
+
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
-use super::out::UsageError;
+use super::out::{UsageError, tell};
 use super::servers::ExternalFlags;
+use super::values::duration;
 use crate::contender::Contender;
 use crate::progress::Progress as _;
 use crate::stack::{
@@ -32,6 +35,9 @@ pub(super) struct PlaceFlags {
     /// JIT mode of the native brokers' JVM [default: early; c1 with --quick and in a gate]
     #[arg(long, value_enum)]
     broker_jit: Option<BrokerJit>,
+    /// After how long without a heartbeat a native broker counts as dead, such as 3s [default: 9s, Kafka's own]
+    #[arg(long, value_parser = broker_session)]
+    broker_session: Option<Duration>,
     #[command(flatten)]
     addresses: Addresses,
 }
@@ -86,16 +92,27 @@ impl Addresses {
 impl PlaceFlags {
     /// Refuses what the stack would not heed.
     pub(super) fn fit(&self) -> Result<(), UsageError> {
-        if self.broker_jit.is_some() && self.stack != StackKind::Native {
+        let of_brokers = [
+            ("--broker-jit", self.broker_jit.is_some()),
+            ("--broker-session", self.broker_session.is_some()),
+        ];
+        if let Some((flag, _)) = of_brokers.into_iter().find(|(_, is_given)| *is_given)
+            && self.stack != StackKind::Native
+        {
             return Err(UsageError {
                 what: format!(
-                    "`--broker-jit` is for the native stack; the {} one starts no JVM of ours",
+                    "`{flag}` is for the native stack; the {} one starts no JVM of ours",
                     self.stack
                 ),
-                hint: "leave `--broker-jit` out, or add `--stack native`".into(),
+                hint: format!("leave `{flag}` out, or add `--stack native`"),
             });
         }
         self.addresses.fit(self.stack)
+    }
+
+    /// Brokers of a stack that is started here.
+    pub(super) fn nodes(&self) -> u32 {
+        self.nodes.into()
     }
 
     /// Replicas of each partition, and `min.insync.replicas`.
@@ -136,8 +153,26 @@ impl PlaceFlags {
     }
 
     /// Starts it, or looks whether it is there. `processes`: whether workers are processes of their own; `broker_jit`: how
-    /// native brokers compile where no flag says.
+    /// native brokers compile where no flag says. `None` if it was interrupted meanwhile, which is told.
     pub(super) async fn start(
+        &self,
+        external: Option<External>,
+        processes: bool,
+        broker_jit: BrokerJit,
+        console: &Console,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Option<Stack>> {
+        match self.started(external, processes, broker_jit, console, cancel).await {
+            Err(error) if cancel.is_cancelled() => {
+                tracing::debug!(%error, "interrupted while the stack started");
+                tell("interrupted; everything is stopped");
+                Ok(None)
+            }
+            started => started.map(Some),
+        }
+    }
+
+    async fn started(
         &self,
         external: Option<External>,
         processes: bool,
@@ -178,9 +213,20 @@ impl PlaceFlags {
             postgres_port,
             redis_port,
             broker_jit,
+            broker_session: self.broker_session,
             ..NativeOptions::default()
         };
         Ok(NativeStack::start(options, &tell, cancel.clone()).await?.into())
+    }
+}
+
+fn broker_session(text: &str) -> Result<Duration, String> {
+    let session = duration(text)?;
+    let (shortest, longest) = (Duration::from_secs(1), Duration::from_secs(60));
+    if (shortest..=longest).contains(&session) {
+        Ok(session)
+    } else {
+        Err("a session lasts 1s to 60s".into())
     }
 }
 

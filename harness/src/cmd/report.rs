@@ -9,8 +9,11 @@ use super::exit::Exit;
 use super::out::{Format, UsageError, print};
 use crate::benched;
 use crate::record::RunResult;
-use crate::record::file::{FileError, GATE_FILE, RESULT_FILE, create_output_dir, load, load_gate};
+use crate::record::file::{
+    FileError, GATE_FILE, RESULT_FILE, SCENARIO_FILE, create_output_dir, load, load_gate, load_scenarios,
+};
 use crate::record::gate::GateRecord;
+use crate::record::scenario::ScenarioRecord;
 use crate::report::pair::Pair;
 use crate::report::{self, ReportError};
 
@@ -21,6 +24,7 @@ Examples:
   lanebench report old new                      what differs, then the numbers
   lanebench report old new --format markdown > pull-request.md
   lanebench report reports/latest/gate.json     a gate's words and picture
+  lanebench report reports/latest/scenario.json what broke, and who waited
   lanebench report --criterion                  what `cargo bench` measured
 
 The exit code is 0 whatever the results say: no check is run again.";
@@ -29,7 +33,7 @@ The exit code is 0 whatever the results say: no check is run again.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
-    /// The result.json of a run or the gate.json of a gate, or the directory that holds it
+    /// The result.json of a comparison, the gate.json of a gate or the scenario.json of a run, or the directory that holds it
     #[arg(value_name = "FILE", required_unless_present = "criterion")]
     first: Option<PathBuf>,
     /// Another one, to lay beside the first
@@ -65,9 +69,9 @@ fn saved_in(path: &Path) -> Result<PathBuf, UsageError> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let files = [RESULT_FILE, GATE_FILE].map(|name| path.join(name));
+    let files = [RESULT_FILE, GATE_FILE, SCENARIO_FILE].map(|name| path.join(name));
     files.into_iter().find(|file| file.exists()).ok_or_else(|| UsageError {
-        what: format!("{} holds neither a {RESULT_FILE} nor a {GATE_FILE}", path.display()),
+        what: format!("{} holds no {RESULT_FILE}, {GATE_FILE} or {SCENARIO_FILE}", path.display()),
         hint: "name the directory of a report, such as reports/latest".into(),
     })
 }
@@ -75,9 +79,13 @@ fn saved_in(path: &Path) -> Result<PathBuf, UsageError> {
 /// Renders one result again.
 fn again(file: &Path, args: &ReportArgs) -> anyhow::Result<String> {
     let result = match load(file) {
-        // It may be a gate's, under whatever name.
+        // It may be a gate's or that of scenarios, under whatever name.
         Err(error @ (FileError::Invalid { .. } | FileError::UnknownVersion { .. })) => {
-            return load_gate(file).map_or(Err(error.into()), |record| gate_again(file, &record, args));
+            if let Ok(record) = load_gate(file) {
+                return gate_again(file, &record, args);
+            }
+            return load_scenarios(file)
+                .map_or(Err(error.into()), |record| scenarios_again(file, &record, args));
         }
         loaded => loaded?,
     };
@@ -108,6 +116,23 @@ fn gate_again(file: &Path, record: &GateRecord, args: &ReportArgs) -> anyhow::Re
         }
     };
     args.format.gate(record, &summary)
+}
+
+/// Renders scenarios again.
+fn scenarios_again(file: &Path, record: &ScenarioRecord, args: &ReportArgs) -> anyhow::Result<String> {
+    let render = |dir: &Path| {
+        report::scenario::render(record, dir).map_err(|error| unrendered(error, dir))?;
+        Ok::<_, anyhow::Error>(dir.join("index.html"))
+    };
+    let page = match &args.out {
+        None => render(directory_of(file))?,
+        Some(out) => {
+            let out = create_output_dir(Some(out.clone()), "report")?;
+            out.save_scenarios(record)?;
+            render(out.path())?
+        }
+    };
+    args.format.scenarios(record, &page)
 }
 
 fn directory_of(file: &Path) -> &Path {
@@ -142,6 +167,16 @@ fn gathered(args: &ReportArgs) -> anyhow::Result<String> {
 
 /// Lays two results beside each other.
 fn beside(first: &Path, second: &Path, args: &ReportArgs) -> anyhow::Result<String> {
+    if let Some(file) = [first, second].into_iter().find(|file| load_scenarios(file).is_ok()) {
+        return Err(UsageError {
+            what: format!(
+                "{} tells of scenarios, and only comparisons can be laid beside each other",
+                file.display()
+            ),
+            hint: "render it by itself: `lanebench report` and that file".into(),
+        }
+        .into());
+    }
     let (a, b) = (load(first)?, load(second)?);
     let pair = Pair::of((&first.display().to_string(), &a), (&second.display().to_string(), &b));
     let out = create_output_dir(args.out.clone(), "report")?;

@@ -127,13 +127,8 @@ pub async fn run(args: SelftestArgs, cancel: CancellationToken) -> anyhow::Resul
     };
     let external = args.place.external(&[])?;
     let console = Console::new(args.quiet);
-    let started = args.place.start(external, true, BrokerJit::C1, &console, &cancel).await;
-    let stack = match started {
-        Err(_) if cancel.is_cancelled() => {
-            tell("interrupted; everything is stopped");
-            return Ok(Exit::Interrupted);
-        }
-        started => started?,
+    let Some(stack) = args.place.start(external, true, BrokerJit::C1, &console, &cancel).await? else {
+        return Ok(Exit::Interrupted);
     };
     let tested = Box::pin(selftest::run(&options, &stack, &console, &cancel)).await;
     console.phase("stopping");

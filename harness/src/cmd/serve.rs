@@ -167,13 +167,9 @@ pub async fn run(args: ServeArgs, cancel: CancellationToken) -> anyhow::Result<E
     let listener = TcpListener::bind(args.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let console = Console::new(false);
-    let stack = match args.place.start(external, false, BrokerJit::default(), &console, &cancel).await {
-        Err(error) if cancel.is_cancelled() => {
-            tracing::debug!(%error, "interrupted while the stack started");
-            tell("interrupted; everything is stopped");
-            return Ok(Exit::Interrupted);
-        }
-        started => started?,
+    let Some(stack) = args.place.start(external, false, BrokerJit::default(), &console, &cancel).await?
+    else {
+        return Ok(Exit::Interrupted);
     };
     drop(console);
     let settings = Settings {

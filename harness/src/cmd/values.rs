@@ -1,5 +1,6 @@
 //! Values of flags that several subcommands have, and the command line that repeats a run.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -7,6 +8,7 @@ use payment_delivery::kafka::fetch::ReaderChoice;
 use payment_delivery::redact::{redact, redact_all};
 
 use super::out::UsageError;
+use crate::contender::Lanes;
 use crate::stack::worker::{WorkerCommand, quoted};
 
 /// A duration as it is typed: 5s, 2ms, 1m.
@@ -14,6 +16,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("`{text}` is not a duration; write it like 5s, 2ms or 1m"))?;
     Duration::try_from(parsed).map_err(|_| "a duration is not negative".into())
+}
+
+/// Refuses a configuration that is named twice.
+pub(super) fn named_once(configs: &[Lanes]) -> Result<(), UsageError> {
+    let mut seen = BTreeSet::new();
+    match configs.iter().find(|lanes| !seen.insert(**lanes)) {
+        None => Ok(()),
+        Some(twice) => Err(UsageError {
+            what: format!("{twice} is named twice in `--configs`"),
+            hint: "name each configuration once; more rounds or trials give more of it".into(),
+        }),
+    }
 }
 
 /// Who reads the topic.

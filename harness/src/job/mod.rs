@@ -5,6 +5,7 @@
 //! compare ─┐
 //! gate ────┼─▶ rounds (warm-up, rates, trials in random order) ─▶ trial (phases, checks) ─▶ workspace
 //! drain ───┤
+//! scenario ┤
 //! selftest ┘
 //! ```
 
@@ -14,6 +15,7 @@ pub mod drain;
 pub(crate) mod environment;
 pub mod gate;
 pub mod options;
+pub mod scenario;
 pub mod selftest;
 pub mod summary;
 pub mod warnings;

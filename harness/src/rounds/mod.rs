@@ -51,7 +51,7 @@ impl Session {
     pub(crate) fn runner<'a>(
         &'a self,
         options: TrialOptions,
-        stack: &Stack,
+        stack: &'a Stack,
         progress: &'a dyn Progress,
         cancel: &'a CancellationToken,
     ) -> TrialRunner<'a> {

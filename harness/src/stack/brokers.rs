@@ -38,7 +38,7 @@ impl NativeBrokers {
             let ports = ports.collect::<Result<_, StackError>>()?;
             let scratch = Scratch::create(&temp)?;
             let kafka =
-                kafka::start(&programs, &scratch, ports, BrokerJit::C1, Deadline::after(limit)).await?;
+                kafka::start(&programs, &scratch, ports, BrokerJit::C1, None, Deadline::after(limit)).await?;
             Ok::<_, StackError>(Self { kafka, _scratch: scratch })
         };
         match Box::pin(attempt()).await {

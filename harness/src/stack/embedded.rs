@@ -105,6 +105,11 @@ impl EmbeddedStack {
         &self.facts
     }
 
+    /// From now on a broker holds all answers back for so long; zero ends it.
+    pub(super) fn freeze(&self, node: usize, by: Duration) {
+        self.cluster.delay(i32::try_from(node).unwrap_or(i32::MAX), by);
+    }
+
     /// From now on all brokers hold these answers back for so long; zero ends it.
     pub(crate) fn delay_answers(&self, answers: Answers, by: Duration) {
         NODES.for_each(|node| self.cluster.delay_answers(node, answers, by));

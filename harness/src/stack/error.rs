@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::Component;
+use super::{Component, StackKind};
 
 /// Why a stack could not be started or reached. Each message is whole, its cause included, so there is no `source` beside it.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,14 @@ pub enum StackError {
         waiting_for: String,
         /// The last lines of its log.
         log_tail: String,
+    },
+    /// A part was to be broken that is not there to be broken.
+    #[error("{component} can't be broken on the {stack} stack")]
+    Unbreakable {
+        /// Which.
+        component: Component,
+        /// Of which stack.
+        stack: StackKind,
     },
     /// A part of an external stack does not answer.
     #[error("{} within {} s: {reason}", missed(part, address, *answered), limit.as_secs())]
@@ -231,6 +239,7 @@ impl StackError {
             }
             Self::Spawn { .. } => "`lanebench stack check` says what is installed".to_owned(),
             Self::Exited { .. } => "its log above says why; `lanebench stack check` says what is installed".to_owned(),
+            Self::Unbreakable { .. } => "`--stack native` starts parts of its own; on three nodes with `--nodes 3`".to_owned(),
             Self::NotReady { .. } => "see its log above; is the machine busy, or short of memory?".to_owned(),
             Self::Unreachable { hint: Some(hint), .. } => hint.to_string(),
             Self::Refused { hint, .. } => return hint.clone(),

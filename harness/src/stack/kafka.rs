@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -110,6 +111,7 @@ pub(super) async fn start(
     scratch: &Scratch,
     ports: Vec<NodePorts>,
     jit: BrokerJit,
+    session: Option<Duration>,
     deadline: Deadline,
 ) -> Result<Kafka, StackError> {
     let plan: Vec<(u16, u16)> =
@@ -118,7 +120,9 @@ pub(super) async fn start(
     let mut formats = Vec::new();
     for node in 1..=plan.len() {
         let files = NodeFiles::new(scratch.path(), node);
-        files.write(&properties(node, &plan, &files.data))?;
+        let mut properties = properties(node, &plan, &files.data);
+        properties.extend(session.into_iter().flat_map(sessions));
+        files.write(&properties)?;
         let mut tool = java(programs, scratch, &TOOL_FLAGS);
         tool.args(["kafka.tools.StorageTool", "format", "--cluster-id", &cluster_id, "--config"]);
         tool.arg(&files.properties);
@@ -201,6 +205,14 @@ fn properties(node: usize, plan: &[(u16, u16)], data: &Path) -> BTreeMap<&'stati
         ("log.dirs", data.to_string_lossy().replace('\\', "\\\\")),
     ]);
     properties
+}
+
+/// After how long without a heartbeat a broker counts as dead, and how often it sends one: as much more often as by default.
+fn sessions(session: Duration) -> [(&'static str, String); 2] {
+    [
+        ("broker.session.timeout.ms", session.as_millis().to_string()),
+        ("broker.heartbeat.interval.ms", (session * 2 / 9).as_millis().to_string()),
+    ]
 }
 
 /// What differs from Kafka's defaults, the same on each node. `min.insync.replicas` is left to the topic.
@@ -299,6 +311,13 @@ mod tests {
         assert_eq!(second["transaction.state.log.min.isr"], "2");
         assert_eq!(second["log.dirs"], "/tmp/a b/kafka-2");
         assert!(!second.contains_key("min.insync.replicas"), "left to the topic");
+    }
+
+    #[test]
+    fn a_session_has_as_many_heartbeats_as_by_default() {
+        let of = |seconds| sessions(Duration::from_secs(seconds)).map(|(_, ms)| ms);
+        assert_eq!(of(9), ["9000", "2000"], "Kafka's own");
+        assert_eq!(of(3), ["3000", "666"]);
     }
 
     #[test]

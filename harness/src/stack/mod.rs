@@ -32,6 +32,7 @@ pub mod requirements;
 pub mod worker;
 
 mod checks;
+mod faults;
 mod kafka;
 mod ports;
 mod postgres;
@@ -49,6 +50,7 @@ pub use containers::{ContainerOptions, ContainerStack, Images};
 pub use embedded::EmbeddedStack;
 pub use error::StackError;
 pub use external::External;
+pub use faults::FaultKind;
 pub use kafka::BrokerJit;
 pub(crate) use kafka::{C1_ALONE, C1_BIAS};
 pub use lanebench_redis_stub::StatusServer;

@@ -33,6 +33,8 @@ pub struct NativeOptions {
     pub redis_port: Option<u16>,
     /// How the brokers' byte code is compiled.
     pub broker_jit: BrokerJit,
+    /// After how long without a heartbeat a broker counts as dead; Kafka's 9 s by default.
+    pub broker_session: Option<Duration>,
     /// Limit of the whole start.
     pub start_limit: Duration,
 }
@@ -45,6 +47,7 @@ impl Default for NativeOptions {
             postgres_port: None,
             redis_port: None,
             broker_jit: BrokerJit::default(),
+            broker_session: None,
             start_limit: Duration::from_secs(60),
         }
     }
@@ -112,8 +115,9 @@ impl NativeStack {
             progress(Progress::Ready { part, after: began.elapsed() });
         };
         let kafka = async {
+            let (jit, session) = (options.broker_jit, options.broker_session);
             let started =
-                kafka::start(&programs.kafka, &scratch, ports.kafka, options.broker_jit, deadline).await?;
+                kafka::start(&programs.kafka, &scratch, ports.kafka, jit, session, deadline).await?;
             ready("Kafka");
             Ok(started)
         };
@@ -191,7 +195,7 @@ impl NativeStack {
         }
     }
 
-    fn processes(&self) -> impl Iterator<Item = &super::process::Process> {
+    pub(super) fn processes(&self) -> impl Iterator<Item = &super::process::Process> {
         self.kafka.nodes.iter().chain([&self.postgres.process, &self.redis.process])
     }
 }

@@ -31,9 +31,17 @@ pub(super) const TAIL_LINES: usize = 12;
 #[derive(Debug)]
 pub(super) struct Process {
     component: Component,
-    group: Pid,
     log: PathBuf,
     ending: Signal,
+    /// How it is started, and started again.
+    command: Mutex<Command>,
+    life: Mutex<Life>,
+}
+
+/// From a start to its end.
+#[derive(Clone, Debug)]
+struct Life {
+    group: Pid,
     shared: Arc<Shared>,
 }
 
@@ -87,21 +95,21 @@ impl Process {
         let out = File::options().create(true).append(true).open(log).map_err(log_error)?;
         let err = out.try_clone().map_err(log_error)?;
         command.stdout(out).stderr(err).process_group(0);
-        let program = command.get_program().to_string_lossy().into_owned();
-        let spawn_error = |cause| StackError::Spawn { component, program: program.clone(), cause };
-        let shared = Arc::new(Shared::default());
+        let (life, stdin) = Life::begin(component, &mut command)?;
+        let (command, life) = (Mutex::new(command), Mutex::new(life));
+        Ok((Self { component, log: log.to_owned(), ending, command, life }, stdin))
+    }
 
-        // The watcher comes first: should it not start, there is no child yet that would be left behind.
-        let (hand_over, taken) = mpsc::channel::<Child>();
-        let watched = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name(format!("watch {component}"))
-            .spawn(move || taken.iter().for_each(|child| watch(child, &watched)))
-            .map_err(spawn_error)?;
-        let mut child = command.spawn().map_err(spawn_error)?;
-        let (group, stdin) = (group_of(&child), child.stdin.take());
-        hand_over.send(child).expect("the watcher waits for a child until this sender is gone");
-        Ok((Self { component, group, log: log.to_owned(), ending, shared }, stdin))
+    /// Starts it again, once it has ended, as it was started before; what it writes goes behind what it wrote.
+    pub(super) fn start_again(&self) -> Result<(), StackError> {
+        let mut command = self.command.lock().unwrap_or_else(PoisonError::into_inner);
+        let (life, _) = Life::begin(self.component, &mut command)?;
+        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life;
+        Ok(())
+    }
+
+    fn life(&self) -> Life {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Which part of the stack it is.
@@ -111,21 +119,22 @@ impl Process {
 
     /// Its process id.
     pub(super) fn pid(&self) -> u32 {
-        self.group.as_raw().cast_unsigned()
+        self.life().group.as_raw().cast_unsigned()
     }
 
     /// How it ended, if it has.
     pub(super) fn exit_status(&self) -> Option<ExitStatus> {
-        *self.shared.exit()
+        *self.life().shared.exit()
     }
 
     /// Waits for it to end.
     pub(super) async fn exited(&self) -> ExitStatus {
+        let Life { shared, .. } = self.life();
         loop {
-            let notified = self.shared.for_tasks.notified();
+            let notified = shared.for_tasks.notified();
             tokio::pin!(notified);
             notified.as_mut().enable(); // before the look, so that no end falls between the two
-            if let Some(status) = self.exit_status() {
+            if let Some(status) = *shared.exit() {
                 return status;
             }
             notified.await;
@@ -136,8 +145,9 @@ impl Process {
     ///
     /// The lock keeps the watcher from reaping it meanwhile, so the id can't have gone to somebody else.
     pub(super) fn signal(&self, signal: Signal) -> bool {
-        let exit = self.shared.exit();
-        exit.is_none() && killpg(self.group, signal).is_ok()
+        let Life { group, shared } = self.life();
+        let exit = shared.exit();
+        exit.is_none() && killpg(group, signal).is_ok()
     }
 
     /// Asks it to end, without waiting: several can end side by side.
@@ -145,11 +155,12 @@ impl Process {
     /// It alone is asked, not its group: `initdb` ends its own children in order, who would leave their shared memory
     /// behind if they were ended from outside.
     pub(super) fn ask_to_stop(&self) {
-        let exit = self.shared.exit();
-        if exit.is_none() && kill(self.group, self.ending).is_ok() {
+        let Life { group, shared } = self.life();
+        let exit = shared.exit();
+        if exit.is_none() && kill(group, self.ending).is_ok() {
             // A failure test may have frozen it, and a frozen process takes no signal but SIGKILL. This can fail
             // only if it is gone.
-            let _ = killpg(self.group, Signal::SIGCONT);
+            let _ = killpg(group, Signal::SIGCONT);
         }
     }
 
@@ -166,9 +177,9 @@ impl Process {
     }
 
     fn wait(&self, limit: Duration) -> bool {
-        let exit = self.shared.exit();
-        let (exit, _) = self
-            .shared
+        let Life { shared, .. } = self.life();
+        let exit = shared.exit();
+        let (exit, _) = shared
             .for_threads
             .wait_timeout_while(exit, limit, |exit| exit.is_none())
             .unwrap_or_else(PoisonError::into_inner);
@@ -204,6 +215,26 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+impl Life {
+    fn begin(component: Component, command: &mut Command) -> Result<(Self, Option<ChildStdin>), StackError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let spawn_error = |cause| StackError::Spawn { component, program: program.clone(), cause };
+        let shared = Arc::new(Shared::default());
+
+        // The watcher comes first: should it not start, there is no child yet that would be left behind.
+        let (hand_over, taken) = mpsc::channel::<Child>();
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name(format!("watch {component}"))
+            .spawn(move || taken.iter().for_each(|child| watch(child, &watched)))
+            .map_err(spawn_error)?;
+        let mut child = command.spawn().map_err(spawn_error)?;
+        let (group, stdin) = (group_of(&child), child.stdin.take());
+        hand_over.send(child).expect("the watcher waits for a child until this sender is gone");
+        Ok((Self { group, shared }, stdin))
     }
 }
 

@@ -173,6 +173,11 @@ impl WorkerProcess {
         self.process.pid()
     }
 
+    /// Sends it a signal; false if it has ended.
+    pub fn signal(&self, signal: Signal) -> bool {
+        self.process.signal(signal)
+    }
+
     /// The file in which it tells of each gate, if it does. It may not be there yet.
     pub fn run_file(&self) -> Option<&Path> {
         self.run_file.as_deref()
@@ -202,6 +207,7 @@ impl WorkerProcess {
             return Err(self.failed(status));
         }
         self.process.signal(Signal::SIGTERM);
+        self.process.signal(Signal::SIGCONT); // one that is frozen hears nothing else
         match tokio::time::timeout(STOP_WITHIN, self.process.exited()).await {
             Ok(status) if ended_as_told(status) => Ok(()),
             Ok(status) => Err(self.failed(status)),

@@ -1,14 +1,16 @@
 //! The consumers of one trial, wherever they run.
 
+use std::sync::Arc;
+
 use super::in_process::{FetchStart, InProcessConsumers};
-use super::process::{WorkerConsumers, WorkerReports};
+use super::process::{WorkerConsumers, WorkerReports, Workers};
 use crate::error::RunError;
 
 /// The running consumers of one trial. Dropping them ends them.
 pub(super) enum ConsumerHandle {
     /// In this process.
     InProcess(InProcessConsumers),
-    /// In one of their own.
+    /// In others.
     Process(Box<WorkerConsumers>),
 }
 
@@ -21,11 +23,19 @@ impl ConsumerHandle {
         }
     }
 
-    /// The process they run in, where that is not this one.
-    pub(super) fn pid(&self) -> Option<u32> {
+    /// The processes they run in, where that is not this one.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        match self {
+            Self::InProcess(_) => Vec::new(),
+            Self::Process(process) => process.pids(),
+        }
+    }
+
+    /// The processes, where they can break.
+    pub(super) fn workers(&self) -> Option<Arc<Workers>> {
         match self {
             Self::InProcess(_) => None,
-            Self::Process(process) => Some(process.pid()),
+            Self::Process(process) => Some(Arc::clone(process.workers())),
         }
     }
 

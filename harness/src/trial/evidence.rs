@@ -41,6 +41,8 @@ pub(super) struct Known<'a> {
     pub(super) api: Option<&'a Client>,
     /// Whether records have their order id as key.
     pub(super) keyed: bool,
+    /// Whether the view was killed on purpose: it comes back empty, and is filled again from the rows where it is asked.
+    pub(super) view_emptied: bool,
 }
 
 /// What the evidence comes to.
@@ -64,7 +66,8 @@ pub(super) async fn check(
 ) -> Result<Checked, RunError> {
     let outside = known.reports.is_some_and(|reports| reports.taken.is_none());
     let view_evicted = trial.evicted().await?;
-    let rules = Rules { keyed: known.keyed, outside, view_evicted, ..Rules::default() };
+    let (keyed, view_emptied) = (known.keyed, known.view_emptied);
+    let rules = Rules { keyed, outside, view_evicted, view_emptied, ..Rules::default() };
     let mut checker = sent(rules, timeline, &known).await?;
     known
         .extra
@@ -198,7 +201,7 @@ fn deliveries(timeline: &Timeline, checker: &mut Checker) {
 
 /// What a consumer of another process says that it took in hand: the place, and the revision that it found there.
 fn reported(taken: &Taken, checker: &mut Checker) {
-    let Taken { origin, revision, consumer } = taken;
+    let Taken { origin, revision, consumer, .. } = taken;
     checker.delivery(&Seen { order_id: None, revision: *revision, origin: *origin, consumer });
 }
 

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 mod consumers;
 mod evidence;
+mod faults;
 mod in_process;
 mod inject;
 mod observe;
@@ -47,6 +48,7 @@ use crate::measure::resources::{API_THREAD_PREFIX, JitTime};
 use crate::measure::{Clock, Timeline};
 use crate::progress::Progress;
 use crate::record::Trial;
+use crate::scenario::Fault;
 use crate::stack::{Pids, Stack};
 use crate::worker::ConsumerRuntime;
 use crate::workspace::{RunWorkspace, TrialWorkspace};
@@ -73,6 +75,7 @@ pub(crate) struct TrialRunner<'a> {
     pub(crate) progress: &'a dyn Progress,
     pub(crate) cancel: &'a CancellationToken,
     runtime: &'a ConsumerRuntime,
+    stack: &'a Stack,
     options: TrialOptions,
     pids: Pids,
     gc_logs: GcLogs,
@@ -142,7 +145,7 @@ impl<'a> TrialRunner<'a> {
         workspace: &'a RunWorkspace,
         runtime: &'a ConsumerRuntime,
         options: TrialOptions,
-        stack: &Stack,
+        stack: &'a Stack,
         progress: &'a dyn Progress,
         cancel: &'a CancellationToken,
     ) -> Self {
@@ -151,7 +154,7 @@ impl<'a> TrialRunner<'a> {
             threads.push(("api", API_THREAD_PREFIX));
         }
         let (gc_logs, lag) = (GcLogs::new(stack.gc_logs()), LagGauge::default());
-        Self { workspace, progress, cancel, runtime, options, pids, gc_logs, threads, lag }
+        Self { workspace, progress, cancel, runtime, stack, options, pids, gc_logs, threads, lag }
     }
 
     /// Runs one trial and removes what it made, however it ends.
@@ -177,6 +180,9 @@ impl<'a> TrialRunner<'a> {
         place: &TrialWorkspace,
         cancel: &CancellationToken,
     ) -> Result<Trial, RunError> {
+        if spec.phases.iter().flat_map(|phase| &phase.spec.faults).any(Fault::kills_store) {
+            place.rows.count_durably().await?;
+        }
         let timeline = Arc::new(self.timeline(spec.contender.lanes));
         // Boxed, as is what follows: nested futures of this size are more than the compiler lays out.
         let mut consumers = Box::pin(self.consumers(spec, place, &timeline)).await?;
@@ -185,9 +191,10 @@ impl<'a> TrialRunner<'a> {
             Through::Api => Some(Box::pin(RunningService::start(place)).await?),
         };
         let api = service.as_ref().map(RunningService::client);
-        let (fetch_start, pid) = (consumers.fetch_start(), consumers.pid());
+        let (fetch_start, pids, workers) = (consumers.fetch_start(), consumers.pids(), consumers.workers());
         let work = Box::pin(async {
-            let phases = PhaseRunner::new(self, spec, place, &timeline, api, fetch_start, pid, cancel);
+            let phases =
+                PhaseRunner::new(self, spec, place, &timeline, api, fetch_start, pids, workers, cancel);
             let phases = Box::pin(phases).await?;
             let observed = Box::pin(phases.run()).await?;
             Ok::<_, RunError>(observed)
@@ -211,12 +218,14 @@ impl<'a> TrialRunner<'a> {
             (rig.look)(&timeline);
         }
         self.progress.phase(&format!("{}: checks of truth", spec.title));
+        let view_emptied = spec.phases.iter().flat_map(|phase| &phase.spec.faults).any(Fault::empties_view);
         let known = evidence::Known {
             extra: &observed.extra,
             reports: reports.as_ref(),
             commits: &observed.trial.lag.commits,
             api,
             keyed: self.options.key == Key::OrderId,
+            view_emptied,
         };
         let checked = Box::pin(evidence::check(self.workspace, place, &timeline, known)).await?;
         if let Some(service) = service {
@@ -233,8 +242,9 @@ impl<'a> TrialRunner<'a> {
     ) -> Result<ConsumerHandle, RunError> {
         let contender = spec.contender;
         if let Some(command) = &contender.worker {
-            let started =
-                WorkerConsumers::start(command, place, contender.lanes, contender.service_time, timeline);
+            let (lanes, service_time) = (contender.lanes, contender.service_time);
+            let each = spec.phases.iter().flat_map(|phase| &phase.spec.faults).any(Fault::of_consumer);
+            let started = WorkerConsumers::start(command, place, lanes, each, service_time, timeline);
             return Ok(ConsumerHandle::Process(Box::new(started.await?)));
         }
         let probe: Arc<dyn Probe> = match self.options.throttle {

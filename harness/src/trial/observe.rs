@@ -23,8 +23,8 @@ pub(super) struct Observer {
     timeline: Arc<Timeline>,
     meter: Meter,
     sampler: LagSampler,
-    /// The worker's process, where it has one of its own.
-    worker: Option<u32>,
+    /// The workers' processes, where they have some of their own.
+    workers: Vec<u32>,
     gc_logs: GcLogs,
     rows: Arc<Rows>,
 }
@@ -71,17 +71,17 @@ impl Observer {
         runner: &TrialRunner<'_>,
         place: &TrialWorkspace,
         timeline: &Arc<Timeline>,
-        worker: Option<u32>,
+        workers: &[u32],
         cancel: &CancellationToken,
     ) -> Result<Self, RunError> {
         // A connection of its own: a sample must not wait behind the harness's other questions.
         let admin = Admin::connect(&place.bootstrap, CONNECT_TIMEOUT).await?;
         let source = BrokerOffsets { admin, topic: place.topic.clone(), group: place.group.clone() };
         let oldest = OldestNotVisible::new(Arc::clone(timeline));
-        let meter = Meter::start(components(runner, worker), resources::TICK_DEFAULT)?;
+        let meter = Meter::start(components(runner, workers), resources::TICK_DEFAULT)?;
         let sampler = LagSampler::start(source, oldest, runner.lag.clone(), lag::TICK_DEFAULT, cancel);
-        let (gc_logs, rows) = (runner.gc_logs.clone(), Arc::clone(&place.rows));
-        Ok(Self { timeline: Arc::clone(timeline), meter, sampler, worker, gc_logs, rows })
+        let (gc_logs, rows, workers) = (runner.gc_logs.clone(), Arc::clone(&place.rows), workers.to_vec());
+        Ok(Self { timeline: Arc::clone(timeline), meter, sampler, workers, gc_logs, rows })
     }
 
     /// A phase begins.
@@ -90,7 +90,7 @@ impl Observer {
             background: self.rows.background().await,
             gc: self.gc_logs.so_far(),
             usage: self.meter.mark()?,
-            worker_cpu: self.worker.map(resources::cpu_time),
+            worker_cpu: self.worker_cpu(),
             spent: self.timeline.spent_snapshot(),
             unexplained: self.timeline.unexplained(),
             noise: NoiseMeter::start()?,
@@ -101,7 +101,7 @@ impl Observer {
 
     /// It has ended.
     pub(super) async fn end(&self, mark: PhaseMark) -> Result<PhaseObserved, RunError> {
-        let worker_cpu = self.worker.map(resources::cpu_time);
+        let worker_cpu = self.worker_cpu();
         let worker_cpu = worker_cpu.zip(mark.worker_cpu).map(|(after, before)| after.saturating_sub(before));
         let spent = self.timeline.spent_snapshot().since(&mark.spent);
         let (resources, noise) = (self.meter.since(&mark.usage)?, mark.noise.finish()?);
@@ -115,6 +115,12 @@ impl Observer {
             group: self.timeline.group_counts().since(&mark.group),
             owned: mark.owned,
         })
+    }
+
+    /// CPU time of the workers' processes, where they have some.
+    fn worker_cpu(&self) -> Option<Duration> {
+        let times = self.workers.iter().map(|pid| resources::cpu_time(*pid));
+        times.reduce(|sum, time| sum + time)
     }
 
     async fn pauses(&self, gc: Option<GcPauses>, background: Option<Background>) -> Pauses {
@@ -134,11 +140,13 @@ impl Observer {
         if let Some(error) = &lag.last_error {
             tracing::warn!(error, missed = lag.missed, "lag could not be sampled on every tick");
         }
-        Ok(TrialObserved { lag, worker_peak_bytes: self.worker.and_then(resources::peak_memory_bytes) })
+        let peaks = self.workers.iter().filter_map(|pid| resources::peak_memory_bytes(*pid));
+        let worker_peak_bytes = peaks.reduce(|sum, peak| sum + peak);
+        Ok(TrialObserved { lag, worker_peak_bytes })
     }
 }
 
-fn components(runner: &TrialRunner<'_>, worker: Option<u32>) -> Vec<Component> {
+fn components(runner: &TrialRunner<'_>, workers: &[u32]) -> Vec<Component> {
     let processes = |name: &str, pids: &[u32]| Component {
         name: name.into(),
         part: ProcessScope::Processes(pids.iter().map(|&pid| pid as i32).collect()),
@@ -148,9 +156,9 @@ fn components(runner: &TrialRunner<'_>, worker: Option<u32>) -> Vec<Component> {
         Component { name: "host".into(), part: ProcessScope::Host },
         Component { name: "harness".into(), part: ProcessScope::Harness },
     ];
-    all.push(match worker {
-        Some(pid) => processes("worker", &[pid]),
-        None => threads("consumers", CONSUMER_THREAD_PREFIX),
+    all.push(match workers {
+        [] => threads("consumers", CONSUMER_THREAD_PREFIX),
+        pids => processes("worker", pids),
     });
     all.extend(runner.threads.iter().map(|(name, prefix)| threads(name, prefix)));
     let pids = &runner.pids;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::options::Inject;
 use crate::record::PhaseKind;
+use crate::scenario::Fault;
 use crate::workload::{
     Arrivals, Keys, Plan, PlanError, PlanSpec, Segment, due_times, plan::VALUE_BYTES_DEFAULT,
 };
@@ -20,6 +21,8 @@ pub(crate) struct PhaseSpec {
     pub(crate) capacity_per_s: Option<f64>,
     /// What is broken on purpose once all of it is visible.
     pub(crate) inject: Option<Inject>,
+    /// What breaks meanwhile, in an open loop.
+    pub(crate) faults: Vec<Fault>,
 }
 
 impl PhaseSpec {
@@ -33,7 +36,7 @@ impl PhaseSpec {
 
     /// A phase in which nothing is broken.
     pub(crate) fn new(kind: PhaseKind, offer: Offer) -> Self {
-        Self { kind, offer, capacity_per_s: None, inject: None }
+        Self { kind, offer, capacity_per_s: None, inject: None, faults: Vec::new() }
     }
 }
 
@@ -112,6 +115,7 @@ fn prefix(kind: PhaseKind) -> &'static str {
         PhaseKind::Sustained => "c",
         PhaseKind::Steady => "s",
         PhaseKind::Surge => "u",
+        PhaseKind::Scenario => "f",
     }
 }
 

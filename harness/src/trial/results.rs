@@ -14,10 +14,10 @@ use super::{COMMIT_INTERVAL, TrialSpec};
 use crate::measure::bottleneck::{self, ConsumerTime};
 use crate::measure::commits::CommitSamples;
 use crate::measure::lag::{LagSeries, TICK_DEFAULT};
-use crate::measure::timeline::{self, PhaseId, Timeline, activity_name};
+use crate::measure::timeline::{self, Ownership, PhaseId, Timeline, activity_name};
 use crate::record::{
-    ConsumerShare, Distribution, Growth, GrowthVerdict, Lag, LagSample, Outside, PartitionShare, Peak, Phase,
-    SeenBy, Segment, Shape, Stages, Trial, Unexplained, WorkerPhase, WorkerProcess,
+    ConsumerShare, Distribution, FaultRecord, Growth, GrowthVerdict, Lag, LagSample, Outside, PartitionShare,
+    Peak, Phase, SeenBy, Segment, Shape, Silence, Stages, Trial, Unexplained, WorkerPhase, WorkerProcess,
 };
 use crate::stats::{DueVisible, Durations, growth, slope};
 use crate::verify;
@@ -98,17 +98,17 @@ impl OfTrial<'_> {
             response_time_ns: scheduled.then(|| self.response_time(&run)).flatten(),
             grows,
             stages_ns: self.stages(&run),
-            partitions: self.partitions(&run, scheduled),
+            partitions: self.partitions(&run, scheduled, started_ns, ended_ns),
             consumers: self.consumers(&run, started_ns, ended_ns),
             peak: self.peak(spec, &segments, &run, started_ns, &lag),
-            lag,
             group: run.observed.group,
             unexplained: unexplained(run.observed.unexplained),
-            faults: spec.inject.iter().map(kebab).collect(),
+            faults: self.faults(spec, &run, started_ns, &lag),
             bottleneck: self.bottleneck(&run, started_ns, keeps_up),
             noise: run.observed.noise.clone(),
             pauses: run.observed.pauses,
             worker: self.reports.map(|_| self.worker(&run, scheduled, started_ns, visible)),
+            lag,
             segments: if segments.len() > 1 { segments } else { Vec::new() },
             resources: run.observed.resources,
         }
@@ -193,7 +193,15 @@ impl OfTrial<'_> {
         })
     }
 
-    fn partitions(&self, run: &PhaseRun, scheduled: bool) -> Vec<PartitionShare> {
+    fn partitions(
+        &self,
+        run: &PhaseRun,
+        scheduled: bool,
+        started_ns: u64,
+        ended_ns: u64,
+    ) -> Vec<PartitionShare> {
+        let silences =
+            if run.broken.is_empty() { BTreeMap::new() } else { self.timeline.silences(run.id, ended_ns) };
         let events = self.timeline.partition_events(run.id);
         let mut times: BTreeMap<i32, Durations> = BTreeMap::new();
         for index in self.timeline.range(run.id).filter(|_| scheduled) {
@@ -207,9 +215,36 @@ impl OfTrial<'_> {
             .map(|id| {
                 let events = events.get(&id).copied().unwrap_or(0);
                 let response_time_ns = times.get(&id).map(Durations::to_distribution);
-                PartitionShare { id, events, share: events as f64 / all.max(1) as f64, response_time_ns }
+                let silence = silences.get(&id).map(|silent| Silence {
+                    from_ms: ms(silent.start.saturating_sub(started_ns)),
+                    lasted_ms: ms(silent.end - silent.start),
+                });
+                let share = events as f64 / all.max(1) as f64;
+                PartitionShare { id, events, share, response_time_ns, silence }
             })
             .collect()
+    }
+
+    /// What was broken, and when the consumers had got over it.
+    fn faults(&self, spec: &PhaseSpec, run: &PhaseRun, started_ns: u64, lag: &Lag) -> Vec<FaultRecord> {
+        let behind = COMMIT_INTERVAL + FLAT_UP_TO;
+        let late = |sample: &&LagSample| u128::from(sample.ns) > behind.as_nanos();
+        let last_late_ms = |from_ms: f64| {
+            let late = lag.series.iter().filter(late).map(|sample| sample.t_ms);
+            late.filter(|at_ms| *at_ms >= from_ms).reduce(f64::max)
+        };
+        let all_visible = self.timeline.visible_count(run.id) >= self.timeline.offered_count(run.id);
+        let mut broken = run.broken.clone();
+        for span in broken.iter_mut().filter_map(|broken| broken.span.as_mut()) {
+            let began_ns = started_ns + (span.began_ms * 1e6) as u64;
+            span.reassigned_ms = self.timeline.read_journal(|journal| {
+                let given = |given: &&Ownership| given.at_ns >= began_ns && !given.partitions.is_empty();
+                journal.ownership.iter().find(given).map(|given| ms(given.at_ns - started_ns))
+            });
+            span.drained_ms = all_visible.then(|| last_late_ms(span.began_ms).unwrap_or(span.began_ms));
+        }
+        broken.extend(spec.inject.iter().map(|inject| FaultRecord::injected(kebab(inject))));
+        broken
     }
 
     fn consumers(&self, run: &PhaseRun, started_ns: u64, ended_ns: u64) -> Vec<ConsumerShare> {

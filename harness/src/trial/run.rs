@@ -7,11 +7,13 @@ use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::producer::{Producer, ProducerConfig};
 use tokio_util::sync::CancellationToken;
 
+use super::faults::FaultInjector;
 use super::in_process::FetchStart;
 use super::inject::{Extra, inject};
 use super::observe::{Observer, PhaseObserved, TrialObserved};
 use super::options::Throttle;
 use super::phase::{Offer, PhaseSpec, PlannedPhase};
+use super::process::Workers;
 use super::service::Client;
 use super::{SenderRig, TrialRunner, TrialSpec, throttle};
 use crate::error::RunError;
@@ -19,7 +21,7 @@ use crate::load::feed::{self, Failures, Feed, HttpSink, ProducerSink, Ticket};
 use crate::load::{Load, LoadReport, SendFailed, Sink};
 use crate::measure::Clock;
 use crate::measure::timeline::{Due, PhaseId, Timeline, WaitError};
-use crate::record::PhaseKind;
+use crate::record::{FaultRecord, PhaseKind};
 use crate::workload::Planned;
 use crate::workspace::TrialWorkspace;
 
@@ -50,8 +52,10 @@ pub(super) struct PhaseRunner<'a> {
     feed: Feed,
     /// Holds the consumers back from fetching; none where nothing can.
     fetch_start: Option<FetchStart>,
-    /// The worker's process, where it has one of its own.
-    pid: Option<u32>,
+    /// The workers' processes, where they have some of their own.
+    pids: Vec<u32>,
+    /// The same, to be broken.
+    workers: Option<Arc<Workers>>,
     cancel: CancellationToken,
 }
 
@@ -76,6 +80,8 @@ pub(super) struct PhaseRun {
     pub(super) ended_ns: u64,
     /// What was seen meanwhile.
     pub(super) observed: PhaseObserved,
+    /// What was broken meanwhile.
+    pub(super) broken: Vec<FaultRecord>,
 }
 
 /// A feed whose sender sleeps once.
@@ -108,7 +114,8 @@ impl<'a> PhaseRunner<'a> {
         timeline: &Arc<Timeline>,
         api: Option<&Client>,
         fetch_start: Option<FetchStart>,
-        pid: Option<u32>,
+        pids: Vec<u32>,
+        workers: Option<Arc<Workers>>,
         cancel: &CancellationToken,
     ) -> Result<Self, RunError> {
         let (bootstrap, topic) = (place.bootstrap.clone(), place.topic.clone());
@@ -130,13 +137,25 @@ impl<'a> PhaseRunner<'a> {
             }),
         };
         let cancel = cancel.clone();
-        Ok(Self { runner, spec, place, timeline, producer, failures, feed, fetch_start, pid, cancel })
+        Ok(Self {
+            runner,
+            spec,
+            place,
+            timeline,
+            producer,
+            failures,
+            feed,
+            fetch_start,
+            pids,
+            workers,
+            cancel,
+        })
     }
 
     /// Runs all of them.
     pub(super) async fn run(&self) -> Result<Observed, RunError> {
         let mut observer =
-            Observer::start(self.runner, self.place, &self.timeline, self.pid, &self.cancel).await?;
+            Observer::start(self.runner, self.place, &self.timeline, &self.pids, &self.cancel).await?;
         let (mut phases, mut extra, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
         for planned in self.spec.phases {
             let spec = planned.spec.clone();
@@ -178,6 +197,7 @@ impl<'a> PhaseRunner<'a> {
         if waiting.is_some() || !matches!(spec.offer, Offer::Backlog { .. }) {
             self.open(id, waiting.is_some());
         }
+        let mut broken = Vec::new();
         let sent = match (&spec.offer, waiting) {
             (Offer::Backlog { .. }, Some(sent)) => sent,
             // It takes a small part of the time that the work on it does.
@@ -207,12 +227,27 @@ impl<'a> PhaseRunner<'a> {
                         Load::open_loop(timeline, id, start_ns, feed, &self.cancel)?
                     }
                 };
-                self.all_sent(load).await?
+                let breakables = self.breakables();
+                let (sent, faults) =
+                    tokio::try_join!(self.all_sent(load), breakables.play(&spec.faults, start_ns))?;
+                broken = faults;
+                sent
             }
         };
         self.visible(id, stuck).await?;
         let ended_ns = self.timeline.clock().now_ns();
-        Ok(PhaseRun { id, sent, ended_ns, observed: observer.end(mark).await? })
+        let observed = observer.end(mark).await?;
+        if !broken.is_empty() {
+            self.runner.workspace.answer_again(self.place).await?;
+        }
+        Ok(PhaseRun { id, sent, ended_ns, observed, broken })
+    }
+
+    /// What a scenario can break here.
+    fn breakables(&self) -> FaultInjector<'_> {
+        let TrialRunner { stack, workspace, .. } = self.runner;
+        let (admin, timeline, workers) = (&workspace.admin, &self.timeline, self.workers.clone());
+        FaultInjector { stack, admin, place: self.place, timeline, workers }
     }
 
     /// Lets the consumers fetch; a backlog that waits for it is due from now on.

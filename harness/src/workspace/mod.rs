@@ -5,9 +5,10 @@
 //! by whatever accident, is refused and left as it is.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use payment_delivery::consumer::dead_letter_topic;
+use payment_delivery::event::OrderId;
 use payment_delivery::kafka::admin::{Admin, AdminError};
 use payment_delivery::store::{DeliveryStore, StoreError};
 use payment_delivery::view::StatusView;
@@ -35,6 +36,9 @@ use statuses::Statuses;
 
 /// How long to look for a broker, a database or a view before saying that there is none.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long store and view may take to answer again once they were killed.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// PostgreSQL's `duplicate_schema`.
 const SCHEMA_EXISTS: &str = "42P06";
@@ -93,6 +97,25 @@ impl RunWorkspace {
     /// The harness's own way to the rows, for the checks.
     pub(crate) fn store(&self) -> &dyn DeliveryStore {
         self.rows.own()
+    }
+
+    /// Waits until store and view answer the harness itself: what was killed takes its connections with it.
+    ///
+    /// # Errors
+    /// What was answered last, where that lasts for [`BACK_WITHIN`].
+    pub(crate) async fn answer_again(&self, trial: &TrialWorkspace) -> Result<(), RunError> {
+        let nobody = OrderId::new("-").expect("a hyphen is an order id");
+        let begun = Instant::now();
+        loop {
+            let row = self.store().delivery(&nobody).await.map(drop).map_err(RunError::from);
+            let status =
+                trial.view().get(std::slice::from_ref(&nobody)).await.map(drop).map_err(RunError::from);
+            match row.and(status) {
+                Err(error) if begun.elapsed() > BACK_WITHIN => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// Whether the database counts writes, as it does from the start on.

@@ -13,6 +13,7 @@ use browser::{Browser, View};
 use lanebench::record;
 use lanebench::report::bench::fixture as benchmarks;
 use lanebench::report::fixture;
+use lanebench::report::scenario::fixture as scenarios;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 
@@ -41,6 +42,10 @@ const AXES: [(&str, &[&str]); 4] = [
 
 /// And each chart of benchmarks.
 const PIPELINES: [(&str, &[&str]); 2] = [("pipeline-1", &["events/s"]), ("pipeline-2", &["events/s"])];
+
+/// And each chart of scenarios.
+const SCENARIOS: [(&str, &[&str]); 2] =
+    [("scenario-1", &["seconds since the phase began"]), ("scenario-2", &["seconds since the phase began"])];
 
 /// Text smaller than this, in CSS pixels, can't be read.
 const SMALLEST: f64 = 8.0;
@@ -92,7 +97,7 @@ struct Case {
     measured: bool,
 }
 
-/// The page of every made-up run, and of every set of benchmarks.
+/// The page of every made-up run, of every set of benchmarks, and of scenarios.
 fn cases() -> Vec<Case> {
     let run = |(name, result)| Case {
         name,
@@ -106,8 +111,15 @@ fn cases() -> Vec<Case> {
         axes: PIPELINES[..benched.pipelines.len()].into(),
         measured: true,
     };
+    let broken = |(name, record): (_, record::scenario::ScenarioRecord)| Case {
+        name,
+        html: lanebench::report::scenario::page(&record).expect("a page"),
+        axes: SCENARIOS[..record.scenarios.len()].into(),
+        measured: name != "scenario-empty",
+    };
     let runs = fixture::all().into_iter().map(run);
-    runs.chain(benchmarks::all().into_iter().map(benched)).collect()
+    let scenarios = scenarios::all().into_iter().map(broken);
+    runs.chain(benchmarks::all().into_iter().map(benched)).chain(scenarios).collect()
 }
 
 /// One page in every view: nothing asked for, nothing complained of, nothing out of place.
@@ -128,7 +140,7 @@ fn looked_at(browser: &mut Browser, case: &Case) -> Result<(), Failed> {
         if (report.paper == [20, 23, 28]) != (view.dark && view.media == "screen") {
             wrong.push(format!("{}: on paper of colour {:?}", view.name, report.paper));
         }
-        if !matches!(name, "noisy" | "hostile" | "bench-hostile") {
+        if !matches!(name, "noisy" | "hostile" | "bench-hostile" | "scenario-hostile") {
             wrong.extend(cut(&report.charts).into_iter().map(|text| format!("{}: cut: {text}", view.name)));
         }
         if let Some(dir) = &kept {

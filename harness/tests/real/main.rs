@@ -24,6 +24,7 @@ mod outage;
 mod outside;
 mod process;
 mod records;
+mod scenarios;
 mod served;
 mod tools;
 mod topics;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         controls::CASES,
         bottleneck::CASES,
         outside::CASES,
+        scenarios::CASES,
         interrupt::CASES,
         &external::cases(),
     ];
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         controls::NIGHTLY,
         bottleneck::NIGHTLY,
         outage::NIGHTLY,
+        scenarios::NIGHTLY,
         outside::NIGHTLY,
         &external::nightly(),
     ];

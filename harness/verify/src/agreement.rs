@@ -80,6 +80,7 @@ fn disagreement(known: &Known, order: &Order, row: Option<RowFacts>, view: ViewF
         (None, ViewFacts::Shows(revision, _)) => {
             Some(format!("the view shows order {id} at revision {revision}, but there is no row"))
         }
+        (Some(_), ViewFacts::Nothing) if known.rules.view_emptied => None,
         (Some(row), ViewFacts::Nothing | ViewFacts::NotAsked) if known.rules.view_evicted > 0 => {
             Some(format!(
                 "the row of order {id} stands at revision {}, but the view shows nothing. Its server is full and evicted {} keys \

@@ -22,6 +22,9 @@ pub struct Rules {
     pub allow_dead_letters: bool,
     /// Keys that the view's server evicted meanwhile to make room, whoever's they were.
     pub view_evicted: u64,
+    /// Whether the view lost all that it had meanwhile, as the scenario says: what it shows must be right, and what it lacks is filled from the row
+    /// by whoever asks the service.
+    pub view_emptied: bool,
 }
 
 /// An event handed to the producer.

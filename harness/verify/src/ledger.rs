@@ -22,8 +22,8 @@ pub(super) type OrderNumber = u32;
 /// What is known of one event, that is, of one (order, revision).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event {
-    acked: Place,
-    logged: Place,
+    acked: PackedOrigin,
+    logged: PackedOrigin,
     /// What was sent.
     content: u64,
     /// Its first delivery, counted from 0 over all of them.
@@ -41,15 +41,15 @@ const NEVER: u32 = u32::MAX;
 /// A place in the log, or none. The topic is the trial's own, so that its offsets begin at 0, and there are no more of them than events can be
 /// numbered.
 #[derive(Clone, Copy, Debug)]
-#[repr(packed(2))] // six bytes, not eight
-struct Place {
+#[repr(Rust, packed(2))] // six bytes, not eight
+struct PackedOrigin {
     offset: u32,
     partition: u16,
 }
 
 const _: () = assert!(size_of::<Event>() == 32, "what is kept of an event has grown");
 
-impl Place {
+impl PackedOrigin {
     const NOWHERE: Self = Self { offset: u32::MAX, partition: u16::MAX };
 
     /// Nowhere, where it does not fit: whatever is said of it will be missed.
@@ -83,8 +83,8 @@ pub(super) enum Flag {
 
 impl Event {
     const UNKNOWN: Self = Self {
-        acked: Place::NOWHERE,
-        logged: Place::NOWHERE,
+        acked: PackedOrigin::NOWHERE,
+        logged: PackedOrigin::NOWHERE,
         content: 0,
         taken: NEVER,
         over: NEVER,
@@ -147,7 +147,7 @@ impl Event {
 
     pub(super) fn logged_at(&mut self, at: Origin) {
         if self.logged().is_none_or(|known| at < known) {
-            self.logged = Place::of(at);
+            self.logged = PackedOrigin::of(at);
         }
     }
 
@@ -276,7 +276,7 @@ impl Ledger {
         event.set(Flag::Sent);
         event.content = content.bits();
         if let (Some(at), None) = (acked, event.acked()) {
-            event.acked = Place::of(at);
+            event.acked = PackedOrigin::of(at);
         }
     }
 

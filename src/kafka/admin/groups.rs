@@ -10,7 +10,7 @@ use kafka_protocol::messages::describe_groups_response::DescribedGroup;
 use kafka_protocol::messages::list_groups_request::ListGroupsRequest;
 use tokio::time::Instant;
 
-use super::{Admin, AdminError, Fault, KafkaCode, fault};
+use super::{Admin, AdminError, Broker, Fault, KafkaCode, fault};
 use crate::kafka::group::coordinator::{FIND_COORDINATOR, coordinator_in, find_coordinator_request};
 use crate::kafka::group::offsets::{OFFSET_FETCH, fetched_offsets, offset_fetch_request};
 use crate::kafka::group::wire::{decode_assignment, group_id};
@@ -119,6 +119,25 @@ impl Admin {
             described
         })
         .await
+    }
+
+    /// The broker that coordinates a group.
+    ///
+    /// # Errors
+    /// [`AdminError::Forbidden`], [`AdminError::TimedOut`].
+    pub async fn group_coordinator(&self, group: &str) -> Result<Broker, AdminError> {
+        let what = format!("find the coordinator of group `{group}`");
+        let what_ref = what.as_str();
+        self.forget_coordinator(group); // it may have moved
+        let address =
+            self.retry(&what, |until| async move { self.coordinator(what_ref, group, until).await }).await?;
+        let brokers = self.brokers().await?;
+        let found = brokers.into_iter().find(|broker| format!("{}:{}", broker.host, broker.port) == address);
+        found.ok_or_else(|| AdminError::TimedOut {
+            what,
+            timeout: self.timeout,
+            last: format!("{address} is none of the live brokers"),
+        })
     }
 
     /// Deletes a group with its offsets. One that does not exist counts as deleted.

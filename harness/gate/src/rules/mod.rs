@@ -21,7 +21,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use error::{Place, RulesError};
+pub use error::RulesError;
 
 /// The file that is read where none is named, if it is there.
 pub const RULES_FILE: &str = "gate.toml";
@@ -57,12 +57,7 @@ impl Rules {
     /// # Errors
     /// [`RulesError`] if the file can't be read, or says something that is no rule.
     pub fn load(file: &Path) -> Result<Self, RulesError> {
-        let path = || file.to_path_buf();
-        let text = std::fs::read_to_string(file).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => RulesError::NotFound { path: path() },
-            _ => RulesError::Read { path: path(), source },
-        })?;
-        Self::parse(&text, file)
+        Self::parse(&lanebench_settings::read(file)?, file)
     }
 
     /// The rules of a text; `file` is what errors and the record call it.

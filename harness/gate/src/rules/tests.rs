@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use lanebench_result::gate::{OnUndecided, Worse};
+use lanebench_settings::SettingsError;
 
 fn parse(text: &str) -> Result<Vec<GateRule>, RulesError> {
     super::parse::rules(text, Path::new("gate.toml"))
@@ -193,7 +194,7 @@ fn files_are_found_or_missed() {
     assert_eq!(missing.to_string(), "there is no file no/such/gate.toml");
     let dir = tempfile::tempdir().unwrap();
     let unreadable = Rules::load(dir.path()).unwrap_err();
-    assert!(matches!(unreadable, RulesError::Read { .. }), "{unreadable}");
+    assert!(matches!(unreadable, RulesError::Settings(SettingsError::Read { .. })), "{unreadable}");
     let file = dir.path().join("rules.toml");
     std::fs::write(&file, "[[metric]]\nname = \"peak-memory\"\n").unwrap();
     let rules = Rules::find(Some(&file)).unwrap();

@@ -25,6 +25,7 @@ mod journal;
 mod oldest;
 mod places;
 mod replay;
+mod silence;
 mod stages;
 mod wait;
 mod watch;

@@ -14,6 +14,8 @@ use crate::run_file::{Place, Record, What, consumer_name};
 /// A message in a consumer's hand, as its worker reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
+    /// When, by the realtime clock, in ns of Unix time.
+    pub at_unix_ns: i64,
     /// Where it lies.
     pub origin: Origin,
     /// The revision that its event is said to have.
@@ -26,6 +28,8 @@ pub struct Taken {
 /// are about; such records wait.
 pub struct Replay {
     timeline: Arc<Timeline>,
+    /// The number of the worker's first consumer among those of all workers.
+    first: u16,
     names: BTreeMap<u16, Arc<str>>,
     waiting: Vec<Record>,
     taken: Vec<Taken>,
@@ -34,10 +38,12 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Into this timeline, which has to keep places ([`Timeline::keep_places`]).
-    pub fn new(timeline: Arc<Timeline>) -> Self {
+    /// Into this timeline, which has to keep places ([`Timeline::keep_places`]); `first` is the number of the worker's first consumer among
+    /// those of all workers.
+    pub fn new(timeline: Arc<Timeline>, first: u16) -> Self {
         Self {
             timeline,
+            first,
             names: BTreeMap::new(),
             waiting: Vec::new(),
             taken: Vec::new(),
@@ -55,7 +61,7 @@ impl Replay {
         for record in records {
             if let What::Fetched(place) = record.what {
                 let consumer = self.name(record.consumer);
-                self.taken.push(Taken { origin: place.origin, revision: place.revision, consumer });
+                self.took(&record, place, consumer);
             }
             self.pass(record);
         }
@@ -77,7 +83,7 @@ impl Replay {
             && timeline.planned(index).revision != place.revision
         {
             // Of another event than lies there: kept as it is told, for the checks to judge.
-            self.taken.push(Taken { origin: place.origin, revision: place.revision, consumer: name });
+            self.took(&record, place, name);
             return;
         }
         match record.what {
@@ -117,8 +123,16 @@ impl Replay {
         }
     }
 
+    fn took(&mut self, record: &Record, place: Place, consumer: Arc<str>) {
+        let Place { origin, revision } = place;
+        self.taken.push(Taken { at_unix_ns: record.at_unix_ns, origin, revision, consumer });
+    }
+
     fn name(&mut self, number: u16) -> Arc<str> {
-        Arc::clone(self.names.entry(number).or_insert_with(|| consumer_name(number).into()))
+        let first = self.first;
+        Arc::clone(
+            self.names.entry(number).or_insert_with(|| consumer_name(first.saturating_add(number)).into()),
+        )
     }
 }
 
@@ -143,7 +157,7 @@ mod tests {
         timeline.keep_places();
         let phase = timeline.add_phase("drain", Due::Planned, plan).unwrap();
         timeline.start_phase(phase, 0);
-        (Arc::clone(&timeline), Replay::new(timeline))
+        (Arc::clone(&timeline), Replay::new(timeline, 0))
     }
 
     fn place(offset: i64) -> Place {

@@ -193,9 +193,16 @@ pub fn register_fonts() -> Result<(), ChartError> {
 pub(super) fn picture(
     draw: impl FnOnce(&Area<BitMapBackend<'_>>) -> Result<(), ChartError>,
 ) -> Result<Vec<u8>, ChartError> {
-    let (width, height) = PNG_SIZE;
-    let large = rgb((width * OVERSAMPLING, height * OVERSAMPLING), draw)?;
-    encode(&averaged(&large, PNG_SIZE, OVERSAMPLING), PNG_SIZE)
+    picture_of(PNG_SIZE, draw)
+}
+
+/// A PNG file of `size`, in pixels, with what `draw` draws.
+pub(super) fn picture_of(
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<BitMapBackend<'_>>) -> Result<(), ChartError>,
+) -> Result<Vec<u8>, ChartError> {
+    let large = rgb((size.0 * OVERSAMPLING, size.1 * OVERSAMPLING), draw)?;
+    encode(&averaged(&large, size, OVERSAMPLING), size)
 }
 
 /// Draws into memory: three bytes a pixel. Never onto a file, since that backend hides what goes wrong on disk.

@@ -39,12 +39,15 @@ impl Plane {
     /// The plane of a layout; `body` is the height that the chart asks for without a heading.
     pub fn new(layout: Layout, heading: Heading, body: f64) -> Self {
         match layout {
-            Layout::Picture => {
-                Self { width: 1600.0, height: 900.0, margin: 48.0, font_slack: 1.0, heading: Some(heading) }
-            }
+            Layout::Picture => Self::picture(heading, 900.0),
             Layout::Page => Self { width: 1200.0, height: body, margin: 8.0, font_slack: 1.2, heading: None },
             Layout::Phone => Self { width: 440.0, height: body, margin: 4.0, font_slack: 1.2, heading: None },
         }
+    }
+
+    /// The plane of a picture of any height, heading included.
+    pub fn picture(heading: Heading, height: f64) -> Self {
+        Self { width: 1600.0, height, margin: 48.0, font_slack: 1.0, heading: Some(heading) }
     }
 
     /// How much wider than the bundled font a text may come out; bold faces differ more.

@@ -11,10 +11,21 @@ pub(super) struct Truth {
 }
 
 /// The findings of one trial, and how many were left out of the record.
-pub(super) struct Findings {
-    pub(super) title: String,
-    pub(super) lines: Vec<String>,
-    pub(super) left_out: u64,
+pub(crate) struct Findings {
+    pub(crate) title: String,
+    pub(crate) lines: Vec<String>,
+    pub(crate) left_out: u64,
+}
+
+impl Findings {
+    /// Those of one trial; `None` where nothing was found.
+    pub(crate) fn of(title: String, v: &Verification) -> Option<Self> {
+        (v.findings_total > 0 || !v.findings.is_empty()).then(|| Self {
+            title,
+            lines: v.findings.iter().map(words::finding).collect(),
+            left_out: v.findings_total.saturating_sub(v.findings.len() as u64),
+        })
+    }
 }
 
 /// What a trial or a control drain is called, and its checks.
@@ -82,11 +93,8 @@ fn lines(v: &Verification) -> Vec<(&'static str, String)> {
 /// What was found, by trial; trials without a finding are left out.
 pub(super) fn findings(result: &RunResult) -> Vec<Findings> {
     checked(result)
-        .filter(|(_, _, v)| v.findings_total > 0 || !v.findings.is_empty())
-        .map(|(name, round, v)| Findings {
-            title: round.map_or_else(|| name.clone(), |round| format!("{name}, round {round}")),
-            lines: v.findings.iter().map(words::finding).collect(),
-            left_out: v.findings_total.saturating_sub(v.findings.len() as u64),
+        .filter_map(|(name, round, v)| {
+            Findings::of(round.map_or_else(|| name.clone(), |round| format!("{name}, round {round}")), v)
         })
         .collect()
 }

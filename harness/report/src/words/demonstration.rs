@@ -6,11 +6,7 @@ use lanebench_result::{Control, Distribution, RunResult, Stack, Workload};
 /// What a demonstration opens with: that it is one, what stands in for what, and what is modelled. `None` where the
 /// numbers count.
 pub fn demonstration(result: &RunResult) -> Option<String> {
-    let said = &result.stack.demonstration;
-    if said.is_empty() {
-        return None;
-    }
-    let mut text = format!("{DEMONSTRATION}: {}", sentences(said));
+    let mut text = stand_ins(&result.stack)?;
     if let Some(modelled) = modelled(result) {
         text.push_str(&format!(" Modelled: {modelled}."));
     }
@@ -18,8 +14,21 @@ pub fn demonstration(result: &RunResult) -> Option<String> {
         text.push(' ');
         text.push_str(&control);
     }
-    text.push_str(" Never quote these numbers as evidence of speed.");
-    Some(text)
+    Some(format!("{text} {NO_EVIDENCE}"))
+}
+
+/// The same for what has no model and no control drains.
+pub fn demonstration_of(stack: &Stack) -> Option<String> {
+    stand_ins(stack).map(|said| format!("{said} {NO_EVIDENCE}"))
+}
+
+/// With what every opening of a demonstration ends.
+const NO_EVIDENCE: &str = "Never quote these numbers as evidence of speed.";
+
+/// That it is a demonstration, and what stands in for what.
+fn stand_ins(stack: &Stack) -> Option<String> {
+    let said = &stack.demonstration;
+    (!said.is_empty()).then(|| format!("{DEMONSTRATION}: {}", sentences(said)))
 }
 
 /// The word with which every output of a demonstration opens.
@@ -37,7 +46,16 @@ pub fn not_all_real(stack: &Stack, workload: &Workload) -> Option<String> {
         return modelled.map(|cost| format!("Modelled: {cost}."));
     }
     let cost = modelled.map_or(String::new(), |cost| format!(", modelled: {cost}"));
-    Some(format!("{DEMONSTRATION} on the {} stack{cost}.", stack.name))
+    Some(on_stand_ins(stack, &cost))
+}
+
+/// The same for what has no model; `None` where all is real.
+pub fn demonstration_of_in_short(stack: &Stack) -> Option<String> {
+    (!stack.demonstration.is_empty()).then(|| on_stand_ins(stack, ""))
+}
+
+fn on_stand_ins(stack: &Stack, cost: &str) -> String {
+    format!("{DEMONSTRATION} on the {} stack{cost}.", stack.name)
 }
 
 /// The modelled cost, if there is one.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::compare::WORKER_WARM_UP;
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{Format, OUTPUT, UsageError, keep_logs, print, tell};
+use super::out::{OutputFlags, UsageError, keep_logs, print, tell};
 use super::place::PlaceFlags;
 use super::values::{command_line, duration};
 use crate::gate::Rules;
@@ -98,15 +98,8 @@ pub(super) struct GateArgs {
     pool: Option<u32>,
     #[command(flatten)]
     place: PlaceFlags,
-    /// Directory for the record [default: reports/, named by the time in UTC and the command]
-    #[arg(long, help_heading = OUTPUT)]
-    out: Option<PathBuf>,
-    /// What is printed on stdout
-    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = OUTPUT)]
-    format: Format,
-    /// No progress on stderr
-    #[arg(long, short, help_heading = OUTPUT)]
-    quiet: bool,
+    #[command(flatten)]
+    output: OutputFlags,
 }
 
 impl GateArgs {
@@ -157,8 +150,8 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
     let options = args.options()?;
     let rules = Rules::find(args.rules.as_deref())?;
     let external = args.place.external(&options.contenders)?;
-    let out = create_output_dir(args.out.clone(), "gate")?;
-    let console = Console::new(args.quiet);
+    let out = create_output_dir(args.output.out.clone(), "gate")?;
+    let console = Console::new(args.output.quiet);
     let interrupted = || {
         tell("interrupted before a round was finished; everything is stopped");
         Ok(Exit::Interrupted)
@@ -175,9 +168,8 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
     };
     // A build of ours is over by now; what it left in the load is no part of the run.
     let environment = environment().context("the machine could not be looked at")?;
-    let stack = match args.place.start(external, true, BrokerJit::C1, &console, &cancel).await {
-        Err(_) if cancel.is_cancelled() => return interrupted(),
-        started => started?,
+    let Some(stack) = args.place.start(external, true, BrokerJit::C1, &console, &cancel).await? else {
+        return Ok(Exit::Interrupted);
     };
     let setup = Setup {
         options: &options,
@@ -205,7 +197,7 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
     }
     let Some(record) = record else { return interrupted() };
     report::gate::render(&record, out.path()).context("the report could not be written")?;
-    print(&args.format.gate(&record, &out.file(report::gate::MARKDOWN_FILE))?)?;
+    print(&args.output.format.gate(&record, &out.file(report::gate::MARKDOWN_FILE))?)?;
     if cut {
         tell(&format!("interrupted; the finished rounds are in {}", out.path().display()));
         return Ok(Exit::Interrupted);

@@ -158,6 +158,20 @@ impl Rows {
         }
     }
 
+    /// From here on the count outlives a crash of the database, at the price of its log.
+    ///
+    /// # Errors
+    /// Those of a statement.
+    pub(crate) async fn count_durably(&self) -> Result<(), RunError> {
+        match self {
+            Self::Postgres { .. } => {
+                let of = |table| format!("ALTER TABLE {table} SET LOGGED;");
+                self.execute(["delivery_writes", "parked_writes"].map(of).concat()).await
+            }
+            Self::Sqlite { .. } => Ok(()),
+        }
+    }
+
     /// Forgets what was counted. A mark is left, without which the count has been lost: tables without a log are emptied by a crash.
     pub(super) async fn count_anew(&self) -> Result<(), RunError> {
         let (forget, now) = match self {

@@ -164,6 +164,17 @@ proptest! {
     }
 
     #[test]
+    fn a_view_that_was_emptied_may_lack_what_it_had_and_show_nothing_old(world in healthy(), order in 0..2usize) {
+        let mut evidence = Evidence { view_emptied: true, ..world.evidence };
+        let place = evidence.view.iter().position(|(o, _)| *o == id(order)).unwrap();
+        let shown = evidence.view[place].1.take();
+        passes(&evidence);
+        evidence.view[place].1 = shown;
+        evidence.view[place].1.as_mut().unwrap().status = Status::Preparing;
+        prop_assert_eq!(only(&evidence, Kind::View).view_mismatches, 1);
+    }
+
+    #[test]
     fn a_view_of_an_order_without_a_row(world in healthy()) {
         let mut evidence = world.evidence;
         evidence.view.push((id(999), Some(row(id(999), 1, at(0, 0)).status_entry())));

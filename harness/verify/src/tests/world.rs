@@ -31,6 +31,7 @@ pub(super) struct Evidence {
     pub(super) keyed: bool,
     pub(super) outside: bool,
     pub(super) allow_parked: bool,
+    pub(super) view_emptied: bool,
     pub(super) allow_dead_letters: bool,
 }
 
@@ -105,8 +106,8 @@ impl Evidence {
 
 /// Checks evidence, piece by piece as a trial does.
 pub(super) fn verify(evidence: &Evidence) -> Verification {
-    let Evidence { keyed, outside, allow_parked, allow_dead_letters, .. } = *evidence;
-    let rules = Rules { keyed, outside, allow_parked, allow_dead_letters, view_evicted: 0 };
+    let Evidence { keyed, outside, allow_parked, allow_dead_letters, view_emptied, .. } = *evidence;
+    let rules = Rules { keyed, outside, allow_parked, allow_dead_letters, view_evicted: 0, view_emptied };
     let mut checker = Checker::new(rules, evidence.sent.iter().map(|sent| (&sent.order_id, sent.revision)));
     for Sent { order_id, revision, outcome } in &evidence.sent {
         let acked = match outcome {

@@ -1,0 +1,87 @@
+//! The page of scenarios: one file of HTML, CSS and inline SVG, in the looks of a run's page.
+
+use askama::Template;
+
+use super::headline::{checks, headline};
+use super::rows::{HEADINGS, Row, rows};
+use super::{chart, words};
+use crate::chart::Drawing;
+use crate::chart::plane::Layout;
+use crate::html::checks::Findings;
+use crate::html::palette;
+use crate::words::{DEMONSTRATION, Tone, demonstration_of};
+use crate::{ReportError, ran};
+use lanebench_result::scenario::{ScenarioRecord, ScenarioRun};
+
+/// The page as text; everything that comes from the record is escaped by the template.
+///
+/// # Errors
+/// [`ReportError::Chart`] when a chart cannot be drawn, [`ReportError::Page`] when the template cannot be filled in.
+pub fn page(record: &ScenarioRecord) -> Result<String, ReportError> {
+    let headline = headline(record);
+    let page = Page {
+        record,
+        demonstration: demonstration_of(&record.stack)
+            .map(|said| said.trim_start_matches(DEMONSTRATION).to_owned()),
+        tone: match headline.tone {
+            Tone::Held => "held",
+            Tone::Failed => "failed",
+            Tone::Undecided => "undecided",
+        },
+        headline: headline.text,
+        scenarios: record.scenarios.iter().enumerate().map(section).collect::<Result<_, _>>()?,
+        how_to_read: chart::HOW_TO_READ,
+        headings: &HEADINGS,
+        findings: checks(record).filter_map(|(title, v)| Findings::of(title, v)).collect(),
+        ran: ran::scenarios(record),
+        palette: palette::rules(),
+    };
+    Ok(page.render()?)
+}
+
+#[derive(Template)]
+#[template(path = "scenario.html")]
+struct Page<'a> {
+    record: &'a ScenarioRecord,
+    /// What follows on the word, which the page sets in bold.
+    demonstration: Option<String>,
+    tone: &'static str,
+    headline: String,
+    scenarios: Vec<Section<'a>>,
+    how_to_read: &'static str,
+    headings: &'static [&'static str],
+    findings: Vec<Findings>,
+    ran: Vec<(&'static str, String)>,
+    palette: String,
+}
+
+/// One scenario.
+struct Section<'a> {
+    id: String,
+    run: &'a ScenarioRun,
+    /// The load, and what was broken when.
+    offered: String,
+    conclusions: Vec<String>,
+    figure: Figure,
+    rows: Vec<Row>,
+}
+
+/// A chart, its words, and the two ways in which it is drawn.
+struct Figure {
+    alt: String,
+    page: Drawing,
+    phone: Drawing,
+}
+
+fn section((index, run): (usize, &ScenarioRun)) -> Result<Section<'_>, ReportError> {
+    let conclusions: Vec<String> = run.configurations.iter().map(words::verdict).collect();
+    let alt = format!("How long each partition waited in {}. {}", run.name, conclusions.join(" "));
+    Ok(Section {
+        id: format!("scenario-{}", index + 1),
+        run,
+        offered: words::offered(run),
+        conclusions,
+        figure: Figure { alt, page: chart::svg(run, Layout::Page)?, phone: chart::svg(run, Layout::Phone)? },
+        rows: rows(run),
+    })
+}

@@ -1,0 +1,100 @@
+//! The rows of a scenario's table, as text.
+
+use crate::table::Cell;
+use crate::units::{NONE, count, duration, number};
+use crate::words::what_failed;
+use lanebench_result::scenario::ScenarioRun;
+use lanebench_result::{FaultRecord, FaultSpan, PartitionShare, Phase, PhaseKind, Trial};
+
+/// One trial of one configuration.
+pub(super) struct Row {
+    /// Such as `3p3c`.
+    pub(super) configuration: String,
+    /// Such as `trial 1`.
+    pub(super) trial: String,
+    /// Whether a check of truth failed in it.
+    pub(super) failed: bool,
+    /// One a heading.
+    pub(super) values: [Cell; HEADINGS.len()],
+}
+
+/// What the values are.
+pub(super) const HEADINGS: [&str; 10] = [
+    "silent by partition, s",
+    "answered again after",
+    "reassigned after",
+    "drained after",
+    "redelivered",
+    "resent",
+    "parked",
+    "dead-lettered",
+    "lost",
+    "checks of truth",
+];
+
+/// A row a trial, configuration by configuration.
+pub(super) fn rows(run: &ScenarioRun) -> Vec<Row> {
+    run.configurations.iter().flat_map(|c| c.trials.iter().map(|trial| row(&c.name, trial))).collect()
+}
+
+fn row(configuration: &str, trial: &Trial) -> Row {
+    let phase = trial.phase(PhaseKind::Scenario);
+    let v = &trial.verification;
+    Row {
+        configuration: configuration.to_owned(),
+        trial: format!("trial {}", trial.round),
+        failed: !v.passed,
+        values: [
+            plain(phase.map_or_else(|| NONE.into(), silences)),
+            plain(after(phase, |span| Some(span.back_ms), NONE)),
+            plain(after(phase, |span| span.reassigned_ms, NONE)),
+            plain(after(phase, |span| span.drained_ms, "not by the end")),
+            plain(count(v.redelivered)),
+            plain(count(v.resent)),
+            plain(count(v.parked)),
+            plain(count(v.dead_lettered)),
+            Cell::new(count(v.lost), format!("of {}", count(v.acked))),
+            plain(if v.passed { "held".into() } else { what_failed(v) }),
+        ],
+    }
+}
+
+/// A value that needs nothing beside it.
+fn plain(value: String) -> Cell {
+    Cell::new(value, "")
+}
+
+/// Each partition's longest silence, in s.
+fn silences(phase: &Phase) -> String {
+    let of = |p: &PartitionShare| {
+        let lasted = p.silence.map_or_else(|| NONE.into(), |silence| number(silence.lasted_ms / 1e3));
+        // The two stay on one line.
+        format!("p{}\u{a0}{lasted}", p.id)
+    };
+    let said: Vec<String> = phase.partitions.iter().map(of).collect();
+    if said.is_empty() { NONE.into() } else { said.join(", ") }
+}
+
+/// How long after each fault began something was so; `missing` where it never was.
+fn after(phase: Option<&Phase>, of: fn(&FaultSpan) -> Option<f64>, missing: &str) -> String {
+    let spans = phase.into_iter().flat_map(spans);
+    let said: Vec<String> = spans
+        .map(|(_, span)| of(span).map_or_else(|| missing.into(), |ms| duration((ms - span.began_ms) * 1e6)))
+        .collect();
+    if said.is_empty() { NONE.into() } else { said.join("; ") }
+}
+
+/// What was broken in a phase, and when.
+pub(super) fn spans(phase: &Phase) -> impl Iterator<Item = (&FaultRecord, &FaultSpan)> {
+    phase.faults.iter().filter_map(|fault| Some((fault, fault.span.as_ref()?)))
+}
+
+/// `kill consumer 0`; `kill leader 0 (Kafka node 2)` where a target is known by what it was at the moment.
+pub(super) fn fault(fault: &FaultRecord) -> String {
+    let what = if fault.what.is_empty() || fault.what == fault.target {
+        String::new()
+    } else {
+        format!(" ({})", fault.what)
+    };
+    format!("{} {}{what}", fault.action, fault.target)
+}

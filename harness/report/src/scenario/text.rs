@@ -1,0 +1,67 @@
+//! The terminal's text: whether truth held, and of each scenario what happened to whom. Fits 80 columns.
+
+use std::path::Path;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use lanebench_result::scenario::{ScenarioRecord, ScenarioRun};
+
+use super::headline::headline;
+use super::rows::rows;
+use super::words;
+use crate::text::{WIDTH, plain, wrap};
+use crate::words::demonstration_of;
+
+/// Of the table's values, those that a terminal has room for, and how they are called there.
+const COLUMNS: [(usize, &str); 5] =
+    [(0, "silent, s"), (2, "reassigned"), (3, "drained"), (4, "redelivered"), (9, "truth")];
+
+/// The whole text, ending in a newline; `report` is the page, if it was written.
+pub fn render(record: &ScenarioRecord, report: Option<&Path>) -> String {
+    let mut out = String::new();
+    if let Some(demonstration) = demonstration_of(&record.stack) {
+        out.push_str(&wrap(&demonstration, ""));
+        out.push('\n');
+    }
+    out.push_str(&wrap(&headline(record).text, ""));
+    for scenario in &record.scenarios {
+        out.push('\n');
+        out.push_str(&wrap(&format!("{}: {}", scenario.name, scenario.why), ""));
+        out.push_str(&wrap(&words::offered(scenario), "  "));
+        out.push_str(&wrap(&format!("Expected: {}", scenario.expect), "  "));
+        for configuration in &scenario.configurations {
+            out.push_str(&wrap(&words::verdict(configuration), "  "));
+        }
+        out.push('\n');
+        out.push_str(&table(scenario));
+    }
+    out.push('\n');
+    out.push_str(&wrap(words::NOTE, ""));
+    for said in words::findings(record) {
+        out.push_str(&wrap(&said, "  "));
+    }
+    // Neither is wrapped, so that both can be copied.
+    out.push_str(&format!("\nrepeat: {}\n", record.command_line));
+    if let Some(report) = report {
+        out.push_str(&format!("report: {}\n", report.display()));
+    }
+    plain(out)
+}
+
+fn table(scenario: &ScenarioRun) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
+    table.set_header(["", ""].into_iter().chain(COLUMNS.map(|(_, name)| name)));
+    for row in rows(scenario) {
+        let values = COLUMNS.map(|(at, _)| row.values[at].value.replace('\u{a0}', " "));
+        table.add_row([row.configuration, row.trial].into_iter().chain(values));
+    }
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if (3..6).contains(&i) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines: Vec<String> = table.lines().map(|l| l.trim_end().to_owned()).collect();
+    lines.join("\n") + "\n"
+}

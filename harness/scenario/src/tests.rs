@@ -1,0 +1,200 @@
+//! What a scenario may say, and what is said of it where it may not.
+
+use std::path::Path;
+
+use super::*;
+
+fn parse(text: &str) -> Result<Scenario, ScenarioError> {
+    file::scenario(text, Path::new("scenarios/mine.toml"))
+}
+
+const LOAD: &str = "why = \"?\"\nexpect = \"!\"\nrate = \"30%\"\nlength = \"40s\"\n";
+const FAULT: &str = "[[fault]]\nat = \"1s\"\ntarget = \"store\"\naction = \"kill\"\nfor = \"3s\"\n";
+
+fn fault(lines: &str) -> Result<Scenario, ScenarioError> {
+    parse(&format!("{LOAD}[[fault]]\n{lines}\n"))
+}
+
+/// The error of a file and its hint.
+#[track_caller]
+fn check(found: Result<Scenario, ScenarioError>, error: &str, hint: &str) {
+    let found = found.expect_err("the file was accepted");
+    assert_eq!((found.to_string().as_str(), found.hint().as_str()), (error, hint));
+}
+
+#[test]
+fn each_that_comes_with_lanebench_can_be_read_and_says_what_it_is_for() {
+    for scenario in included() {
+        assert_eq!(find(&scenario.name).unwrap(), scenario);
+        assert!(scenario.why.ends_with('?') && scenario.expect.ends_with('.'), "{}", scenario.name);
+        assert!(!scenario.faults.is_empty(), "{}", scenario.name);
+    }
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios")).unwrap();
+    assert_eq!(files.count(), included().len(), "every file is listed");
+}
+
+#[test]
+fn a_file_that_says_everything() {
+    let scenario = parse(
+        "why = \"Why?\"\nexpect = \"This.\"\nrate = 250\nlength = \"1m\"\n\
+         [[fault]]\nat = \"20s\"\ntarget = \"leader 2\"\naction = \"pause\"\nfor = \"1500ms\"\n\
+         [[fault]]\nat = \"10s\"\ntarget = \"consumer 1\"\naction = \"stop\"\nfor = \"9s\"\n",
+    )
+    .unwrap();
+    assert_eq!(
+        (scenario.name.as_str(), scenario.why.as_str(), scenario.expect.as_str()),
+        ("mine", "Why?", "This.")
+    );
+    assert_eq!((scenario.rate, scenario.length), (Rate::PerSecond(250.0), Duration::from_secs(60)));
+    let stop = Fault {
+        at: Duration::from_secs(10),
+        target: Target::Consumer(1),
+        action: Action::Stop,
+        lasts: Duration::from_secs(9),
+    };
+    let pause = Fault {
+        at: Duration::from_secs(20),
+        target: Target::Leader(2),
+        action: Action::Pause,
+        lasts: Duration::from_millis(1500),
+    };
+    assert_eq!(scenario.faults, [stop, pause], "by when they come");
+    assert_eq!((scenario.needs_processes(), scenario.longest()), (true, Duration::from_secs(9)));
+}
+
+#[test]
+fn where_a_consumer_breaks_each_is_a_process() {
+    for (target, processes) in [("consumer 0", true), ("broker 1", false), ("store", false)] {
+        let scenario = fault(&format!("at = \"1s\"\ntarget = \"{target}\"\naction = \"kill\"\nfor = \"8s\""));
+        assert_eq!(scenario.unwrap().needs_processes(), processes, "{target}");
+    }
+}
+
+#[test]
+fn what_is_missing_or_mistyped() {
+    check(
+        parse("expect = \"!\""),
+        "scenarios/mine.toml, line 1, column 1: `why` is missing",
+        "add a line such as: why = \"A broker dies: who waits, and for how long?\"",
+    );
+    check(
+        fault("at = \"1s\"\ntarget = \"store\"\nfor = \"3s\""),
+        "scenarios/mine.toml, line 5, column 1: `action` is missing",
+        "add a line such as: action = \"kill\"",
+    );
+    check(
+        fault("at = \"1s\"\ntarget = \"store\"\naction = \"kil\"\nfor = \"3s\""),
+        "scenarios/mine.toml, line 8, column 10: `action` is \"kil\", and there is no such action",
+        "did you mean \"kill\"? Allowed: \"stop\", \"kill\", \"pause\"",
+    );
+    check(
+        fault("at = \"1s\"\ntarget = \"brokr 1\"\naction = \"kill\"\nfor = \"3s\""),
+        "scenarios/mine.toml, line 7, column 10: `target` is \"brokr 1\", and has to be something that there is",
+        "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\" or \"consumer 0\"",
+    );
+    check(
+        parse(&format!("{LOAD}[fault]\nat = \"1s\"")),
+        "scenarios/mine.toml, line 5, column 1: `fault` is a table, and has to be an array of tables, [[fault]]",
+        "write [[fault]], in two brackets, once for each fault",
+    );
+    for target in ["broker 0", "broker", "broker x", "store 1", "consumer -1", "coordinator ", "leader"] {
+        let found = fault(&format!("at = \"1s\"\ntarget = \"{target}\"\naction = \"kill\"\nfor = \"3s\""));
+        assert!(matches!(found, Err(ScenarioError::Value { key: "target", .. })), "{target}: {found:?}");
+    }
+    for rate in ["\"0%\"", "\"101%\"", "\"30\"", "0", "-1", "2_000_000", "\"fast\""] {
+        let found = parse(&LOAD.replace("\"30%\"", rate));
+        assert!(matches!(found, Err(ScenarioError::Value { key: "rate", .. })), "{rate}: {found:?}");
+    }
+    let found = parse(&LOAD.replace("\"40s\"", "\"soon\""));
+    assert!(matches!(found, Err(ScenarioError::Value { key: "length", .. })), "{found:?}");
+}
+
+#[test]
+fn faults_that_cannot_be() {
+    let of = |target: &str, action: &str, lasts: &str| {
+        fault(&format!("at = \"1s\"\ntarget = \"{target}\"\naction = \"{action}\"\n{lasts}"))
+    };
+    check(
+        of("store", "kill", ""),
+        "scenarios/mine.toml, line 5, column 1: `for` is missing",
+        "add a line such as: for = \"8s\"",
+    );
+    check(
+        of("broker 2", "stop", "for = \"8s\""),
+        "scenarios/mine.toml, line 5, column 1: only a consumer can be stopped; broker 2 can't",
+        "write \"kill\" or \"pause\"",
+    );
+    check(
+        of("consumer 0", "kill", "for = \"3m\""),
+        "scenarios/mine.toml, line 5, column 1: consumer 0 can't be away for 180s",
+        "write up to two minutes, such as for = \"8s\"",
+    );
+    check(
+        fault("at = \"40s\"\ntarget = \"store\"\naction = \"kill\"\nfor = \"3s\""),
+        "scenarios/mine.toml, line 5, column 1: this fault comes at 40s, and the load ends after 40s",
+        "let it come earlier, or make `length` longer",
+    );
+    for length in ["0s", "11m"] {
+        let found = parse(&LOAD.replace("40s", length));
+        assert!(matches!(found, Err(ScenarioError::Impossible { .. })), "{length}: {found:?}");
+    }
+}
+
+#[test]
+fn a_scenario_offers_something_and_breaks_something() {
+    check(
+        parse(LOAD),
+        "scenarios/mine.toml, line 1, column 1: `fault` is missing",
+        "add what breaks: [[fault]], and below it at, target, action and for",
+    );
+    check(
+        parse(&format!("{}{FAULT}", LOAD.replace("\"30%\"", "2"))),
+        "scenarios/mine.toml, line 4, column 10: 2 events a second are fewer than 100 in 40s",
+        "raise `rate` or `length`",
+    );
+    assert!(parse(&format!("{}{FAULT}", LOAD.replace("\"30%\"", "2.5"))).is_ok());
+}
+
+#[test]
+fn what_is_away_does_not_break_again() {
+    // The first from 1 s to 4 s.
+    let met = |target: &str, at: &str, other: &str| {
+        let first = FAULT.replace("store", target);
+        let second = FAULT.replace("store", other).replace("1s", at);
+        parse(&format!("{LOAD}{second}{first}"))
+    };
+    check(
+        met("consumer 0", "2s", "consumer 0"),
+        "scenarios/mine.toml, line 5, column 1: consumer 0 may break again at 2s, and consumer 0 is away until 4s",
+        "let the later fault begin a second after the earlier one has ended, or leave one out",
+    );
+    for (target, at, other, meets) in [
+        ("store", "4s", "store", true),
+        ("store", "5s", "store", false),
+        ("store", "2s", "view", false),
+        ("consumer 0", "2s", "consumer 1", false),
+        ("broker 1", "2s", "broker 2", false),
+        ("broker 1", "2s", "leader 0", true),
+        ("coordinator", "2s", "broker 3", true),
+        ("leader 0", "2s", "leader 1", true),
+        ("leader 0", "2s", "consumer 0", false),
+    ] {
+        assert_eq!(met(target, at, other).is_err(), meets, "{target}, then {other} at {at}");
+    }
+}
+
+#[test]
+fn one_is_found_by_name_or_by_path() {
+    check(
+        find("consumer-kiled"),
+        "there is no scenario `consumer-kiled`: it is no file, and none that comes with lanebench",
+        "did you mean `consumer-killed`? `lanebench run --list` shows those that come with lanebench",
+    );
+    check(
+        find("no/such.toml"),
+        "there is no file no/such.toml",
+        "check the path; `lanebench run --list` shows those that come with lanebench",
+    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/view-emptied.toml");
+    assert_eq!(find(path).unwrap(), find("view-emptied").unwrap());
+}

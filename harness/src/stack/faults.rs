@@ -1,0 +1,146 @@
+//! Breaking a part of a stack on purpose, and mending it again.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::process::{Deadline, Process, until_ready};
+use super::{Component, NativeStack, Stack, StackError, StackKind, checks};
+
+/// How long a part that is started again may take until it answers.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+
+/// What can happen to a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It is gone at once.
+    Kill,
+    /// It is frozen.
+    Freeze,
+}
+
+impl StackKind {
+    /// Whether a stack of this kind has parts that can break so.
+    pub fn breaks(self, component: Component, how: FaultKind) -> bool {
+        match self {
+            Self::Native => true,
+            // A broker that lives in this process: its answers are held back.
+            Self::Embedded => matches!((component, how), (Component::Kafka { .. }, FaultKind::Freeze)),
+            Self::Containers | Self::External => false,
+        }
+    }
+}
+
+impl Stack {
+    /// Breaks a part. What is killed has ended when this returns.
+    ///
+    /// # Errors
+    /// [`StackError::Unbreakable`] where this stack has no such part, or it has ended already.
+    pub async fn break_component(&self, component: Component, how: FaultKind) -> Result<(), StackError> {
+        let unbreakable = || StackError::Unbreakable { component, stack: self.kind() };
+        match (self, component, how) {
+            (Self::Native(native), _, _) => native
+                .process(component)
+                .ok_or_else(unbreakable)?
+                .break_down(how)
+                .await
+                .ok_or_else(unbreakable),
+            (Self::Embedded(embedded), Component::Kafka { node }, FaultKind::Freeze) => {
+                embedded.freeze(node, FOREVER);
+                Ok(())
+            }
+            (Self::Embedded(_) | Self::Containers(_) | Self::External(_), _, _) => Err(unbreakable()),
+        }
+    }
+
+    /// Lets what was frozen go on.
+    pub fn thaw(&self, component: Component) {
+        match (self, component) {
+            (Self::Native(native), _) => {
+                native
+                    .process(component)
+                    .into_iter()
+                    .for_each(|process| _ = signal_all(process, Signal::SIGCONT));
+            }
+            (Self::Embedded(embedded), Component::Kafka { node }) => embedded.freeze(node, Duration::ZERO),
+            (Self::Embedded(_) | Self::Containers(_) | Self::External(_), _) => {}
+        }
+    }
+
+    /// Starts what was killed again, and waits until it answers.
+    ///
+    /// # Errors
+    /// [`StackError::Exited`] where it ends again, [`StackError::NotReady`] where it does not answer within a minute.
+    pub async fn start_again(&self, component: Component) -> Result<(), StackError> {
+        match self {
+            Self::Native(native) => native.start_again(component).await,
+            Self::Embedded(_) | Self::Containers(_) | Self::External(_) => Ok(()), // there nothing is killed
+        }
+    }
+}
+
+/// Longer than any run.
+const FOREVER: Duration = Duration::from_secs(3600);
+
+impl NativeStack {
+    fn process(&self, component: Component) -> Option<&Process> {
+        self.processes().find(|process| process.component() == component)
+    }
+
+    async fn start_again(&self, component: Component) -> Result<(), StackError> {
+        let stack = StackKind::Native;
+        let process = self.process(component).ok_or(StackError::Unbreakable { component, stack })?;
+        process.start_again()?;
+        let deadline = Deadline::after(BACK_WITHIN);
+        let endpoints = self.endpoints();
+        match component {
+            Component::Kafka { .. } => {
+                until_ready(&[process], deadline, || checks::kafka_cluster(&endpoints.bootstrap)).await
+            }
+            Component::Postgres => {
+                until_ready(&[process], deadline, || checks::postgres(&endpoints.database_url))
+                    .await
+                    .map(drop)
+            }
+            Component::Redis => {
+                until_ready(&[process], deadline, || checks::redis(&endpoints.redis_url)).await.map(drop)
+            }
+            Component::Worker => Ok(()), // no part of a stack
+        }
+    }
+}
+
+impl Process {
+    /// `None` if it has ended already.
+    async fn break_down(&self, how: FaultKind) -> Option<()> {
+        let signal = match (how, self.component()) {
+            (FaultKind::Freeze, _) => return signal_all(self, Signal::SIGSTOP).then_some(()),
+            // PostgreSQL's "immediate shutdown": no checkpoint and no goodbye, so that it has to recover as after a crash. SIGKILL would leave
+            // its children, and their shared memory, in the way of the next start.
+            (FaultKind::Kill, Component::Postgres) => Signal::SIGQUIT,
+            (FaultKind::Kill, _) => Signal::SIGKILL,
+        };
+        let ended = self.signal(signal).then(|| self.exited())?;
+        ended.await;
+        Some(())
+    }
+}
+
+/// A process and what it started: PostgreSQL's children, who do the work, have sessions of their own. False if it has ended.
+fn signal_all(process: &Process, signal: Signal) -> bool {
+    // Frozen before they are listed, and listed before they go on, so that there is none more and none less.
+    let signalled = signal == Signal::SIGCONT || process.signal(signal);
+    for child in children(process.pid()) {
+        // It may have ended meanwhile.
+        let _ = kill(Pid::from_raw(child.cast_signed()), signal);
+    }
+    if signal == Signal::SIGCONT { process.signal(signal) } else { signalled }
+}
+
+/// The children of a process.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = procfs::process::all_processes().into_iter().flatten().flatten();
+    let stats = processes.filter_map(|process| process.stat().ok());
+    stats.filter(|stat| stat.ppid == parent.cast_signed()).map(|stat| stat.pid.cast_unsigned()).collect()
+}

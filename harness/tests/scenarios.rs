@@ -1,0 +1,101 @@
+//! `lanebench run` on the embedded stack: who waits when something breaks, and that nothing is lost.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use lanebench::record::file::{SCENARIO_FILE, load_scenarios};
+use lanebench::record::scenario::ScenarioRecord;
+use lanebench::record::{FaultSpan, Phase, PhaseKind, Trial};
+
+/// A load of so many seconds at 150 events a second, and what breaks.
+fn scenario(length_s: u32, fault: &str) -> String {
+    format!(
+        "why = \"Who waits?\"\nexpect = \"Somebody.\"\nrate = 150\nlength = \"{length_s}s\"\n[[fault]]\n{fault}\n"
+    )
+}
+
+fn run(directory: &Path, flags: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lanebench"));
+    command.args(["run", "mine.toml", "--no-warm-up", "--out", "report"]).args(flags);
+    command.current_dir(directory).env("TMPDIR", directory.join("tmp")).output().unwrap()
+}
+
+/// Runs it on these configurations, checks that all of it held and that nothing is left; its record, and what was printed.
+#[track_caller]
+fn held(scenario: &str, configs: &str, nodes: &str) -> (ScenarioRecord, String) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("tmp")).unwrap();
+    std::fs::write(directory.path().join("mine.toml"), scenario).unwrap();
+    let output = run(directory.path(), &["--configs", configs, "--nodes", nodes]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}\n{printed}");
+    let left = std::fs::read_dir(directory.path().join("tmp")).unwrap().count();
+    assert_eq!(left, 0, "something is left behind");
+    let record = load_scenarios(&directory.path().join("report").join(SCENARIO_FILE)).unwrap();
+    assert!(record.complete && record.passed);
+    for wide in printed.lines().filter(|line| !line.starts_with("repeat: ") && !line.starts_with("report: "))
+    {
+        assert!(wide.chars().count() <= 80, "wider than a terminal: {wide}");
+    }
+    (record, printed)
+}
+
+fn trials(record: &ScenarioRecord) -> impl Iterator<Item = &Trial> {
+    record.scenarios[0].configurations.iter().flat_map(|configuration| &configuration.trials)
+}
+
+fn phase(trial: &Trial) -> &Phase {
+    trial.phase(PhaseKind::Scenario).unwrap()
+}
+
+fn span(trial: &Trial) -> FaultSpan {
+    phase(trial).faults[0].span.unwrap()
+}
+
+fn silences_ms(trial: &Trial) -> Vec<f64> {
+    let mut silences: Vec<f64> =
+        phase(trial).partitions.iter().map(|part| part.silence.unwrap().lasted_ms).collect();
+    silences.sort_by(f64::total_cmp);
+    silences
+}
+
+#[test]
+fn a_killed_consumer_silences_its_own_partition_until_its_session_runs_out() {
+    let fault = "at = \"2s\"\ntarget = \"consumer 0\"\naction = \"kill\"\nfor = \"9s\"";
+    let (record, printed) = held(&scenario(12, fault), "3p3c", "1");
+    let trial = trials(&record).next().unwrap();
+    let silences = silences_ms(trial);
+    // A session is 6 s; heartbeats come every 0.3 s.
+    assert!((5_000.0..9_000.0).contains(&silences[2]), "{silences:?}");
+    assert!(silences[1] < 2_500.0, "the others go on: {silences:?}");
+    let FaultSpan { began_ms, reassigned_ms, drained_ms, .. } = span(trial);
+    let reassigned_ms = reassigned_ms.unwrap();
+    assert!((began_ms + 5_000.0..began_ms + 9_000.0).contains(&reassigned_ms), "{began_ms} {reassigned_ms}");
+    assert!(drained_ms.unwrap() >= reassigned_ms);
+    assert!(trial.verification.lost == 0 && trial.verification.acked == trial.verification.applied);
+    assert!(printed.contains("3p3c: 1 of 3 partitions") && printed.contains("was silent"), "{printed}");
+    assert!(printed.contains("DEMONSTRATION"), "{printed}");
+}
+
+#[test]
+fn a_stopped_consumer_hands_its_partition_over() {
+    let fault = "at = \"2s\"\ntarget = \"consumer 1\"\naction = \"stop\"\nfor = \"3s\"";
+    let (record, _) = held(&scenario(7, fault), "3p3c", "1");
+    let trial = trials(&record).next().unwrap();
+    assert!(silences_ms(trial)[2] < 3_000.0, "{:?}", silences_ms(trial));
+    assert_eq!(trial.verification.redelivered, 0, "it commits before it goes");
+    assert!(span(trial).reassigned_ms.is_some());
+}
+
+#[test]
+fn a_frozen_broker_silences_every_partition_of_every_configuration() {
+    let fault = "at = \"1500ms\"\ntarget = \"broker 1\"\naction = \"pause\"\nfor = \"2s\"";
+    let (record, printed) = held(&scenario(6, fault), "1p1c,3p3c", "1");
+    assert_eq!(trials(&record).count(), 2);
+    for trial in trials(&record) {
+        assert!(silences_ms(trial).iter().all(|ms| *ms >= 1_500.0), "{:?}", silences_ms(trial));
+        assert_eq!(phase(trial).faults[0].what, "Kafka node 1");
+    }
+    assert!(printed.contains("3p3c: all 3 partitions, 100 % of the events, were silent"), "{printed}");
+}
