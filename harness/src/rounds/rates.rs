@@ -19,8 +19,9 @@ pub const STEADY_PART: f64 = 0.6;
 const BASE_PART: f64 = 0.4;
 /// Below this ratio of largest to smallest sustained capacity no peak rate overloads one and not the other.
 pub const SEPARATION: f64 = 1.4;
-/// Where the warm-up finds this ratio or more, the rounds may find one of [`SEPARATION`]: time is kept for it.
-const MAY_SEPARATE: f64 = 1.3;
+/// Where the warm-up finds this ratio or more, the rounds may find one of [`SEPARATION`]: time is kept for it. One of ten default runs went from
+/// 1.30 to 1.47, and was 15 s too long for want of that time.
+const MAY_SEPARATE: f64 = 1.2;
 /// A closed loop holds in flight what the drain worked off in this time.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
 /// A closed loop has events enough for a configuration that is this much faster than its drain was.
@@ -322,7 +323,7 @@ mod tests {
         assert!(!separated(&[1000.0, 1399.0]) && !separated(&[1000.0]) && !separated(&[]));
         let kept =
             |sustained: &[f64], requested| possible_surge(&capacities(sustained), requested, sizes).is_some();
-        assert!(kept(&[1000.0, 1300.0], REQUESTED) && !kept(&[1000.0, 1299.0], REQUESTED));
+        assert!(kept(&[1000.0, 1200.0], REQUESTED) && !kept(&[1000.0, 1199.0], REQUESTED));
         let unwanted = Requested { surge: false, ..REQUESTED };
         assert!(!kept(&[1000.0, 3000.0], unwanted));
     }
