@@ -94,6 +94,21 @@ pub enum RunError {
         /// The first finding.
         what: String,
     },
+    /// What was asked for can't be seen to be kept.
+    #[error(
+        "an objective of {objective:?} is below what can be seen of {who}: its worker is seen by its {seen_by}, and of 99 in 100 events up to \
+         {floor:?} late"
+    )]
+    Unseen {
+        /// Whose worker.
+        who: String,
+        /// What was asked for.
+        objective: std::time::Duration,
+        /// By what it is seen.
+        seen_by: &'static str,
+        /// How late.
+        floor: std::time::Duration,
+    },
     /// Something of the run's name is there already, and is somebody's.
     #[error("there is a {what} already, which this run did not make")]
     Taken {
@@ -121,6 +136,9 @@ impl RunError {
     /// What to do next, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Unseen { .. } => {
+                "ask for more than that, or let it be seen sooner: docs/worker.md, \"When an event counts as done\""
+            }
             Self::Taken { .. } => "it was left as it is; run again, or choose another `--prefix`",
             Self::Admin(AdminError::Forbidden { .. }) => "grant it, as docs/external.md has it",
             Self::Admin(_) => {

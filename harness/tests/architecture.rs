@@ -57,7 +57,7 @@ fn check(room: &str, may_use: &[&str]) {
 
 #[test]
 fn arrows_point_one_way() {
-    check("stack", &["broker"]);
+    check("stack", &["broker", "scenario"]);
     check("benched", &["record", "stack"]);
     check("worker", &["measure"]);
     check("serve", &["stack", "worker"]);

@@ -53,6 +53,8 @@ impl Case {
 #[test]
 fn usage_errors_exit_with_2() {
     lanebench(&["compare", "--stack", "nativ"]).refused(2, &["nativ", "a similar value exists: 'native'"]);
+    lanebench(&["compare", "--objective", "0s"]).refused(2, &["can't be kept", "--objective 50ms"]);
+    lanebench(&["compare", "--objective", "5ms", "--quick"]).refused(2, &["cannot be used with"]);
     lanebench(&["compare", "--round", "3"]).refused(2, &["--round", "--rounds"]);
     lanebench(&["compare", "--configs", "0p1c"]).refused(2, &["no partitions"]);
     lanebench(&["compare", "--configs", "1p0c"]).refused(2, &["no consumers"]);
@@ -269,6 +271,10 @@ fn a_scenario_that_cannot_be_run_is_refused_before_anything_starts() {
     lanebench(&["run", "no/such.toml"]).refused(2, &["there is no file no/such.toml", "hint: "]);
     lanebench(&["run", "store-restarted"]).refused(2, &["store", "the embedded stack", "--stack native"]);
     lanebench(&["run", "broker-killed"]).refused(2, &["wants to kill leader 0", "hint: "]);
+    lanebench(&["run", "broker-cut-off", "--stack", "native", "--nodes", "3"])
+        .refused(2, &["wants to disconnect leader 0", "containers alone can be cut off"]);
+    lanebench(&["run", "store-used-up"]).refused(2, &["wants to use-up store", "the embedded stack"]);
+    lanebench(&["run", "view-full"]).refused(2, &["wants to fill view", "the embedded stack"]);
     lanebench(&["run", "consumer-killed", "--configs", "1p1c,1p1c"]).refused(2, &["named twice"]);
     lanebench(&["run", "consumer-killed", "--trials", "0"]).refused(2, &["--trials"]);
     let file = tempfile::tempdir().unwrap();

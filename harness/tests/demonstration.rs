@@ -209,6 +209,30 @@ fn without_a_modelled_call_there_is_no_control() {
     assert_eq!(result.stack.demonstration.len(), 2);
 }
 
+/// Here a worker that does not tell is seen by its committed offsets alone, a commit interval late.
+#[test]
+fn an_objective_below_what_can_be_seen_is_refused_by_name() {
+    let worker = format!("{} worker", env!("CARGO_BIN_EXE_lanebench"));
+    let newcomer = Newcomer::new();
+    let mut command = newcomer.command(SMALL);
+    command.args(["--rounds", "1", "--out", "report", "--configs", "1p1c", "--worker-cmd", &worker]);
+    // A command line is the shell's to read.
+    command
+        .args(["--worker-warm-up", "0", "--objective", "5ms"])
+        .env("PATH", std::env::var_os("PATH").unwrap());
+    let output = command.output().unwrap();
+    newcomer.ended(&output, 1);
+    let told = String::from_utf8_lossy(&output.stderr);
+    for said in
+        ["an objective of 5ms is below what can be seen of 1p1c", "committed offsets", "hint: ask for more"]
+    {
+        assert!(told.contains(said), "{said}: {told}");
+    }
+    // In this process consumers tell themselves.
+    let result = compare(&["--configs", "1p1c", "--objective", "5ms"], 0);
+    assert_eq!(result.workload.objective_ns, Some(5_000_000));
+}
+
 /// The findings' kinds of a run whose checks must fail.
 #[track_caller]
 fn kinds(flags: &[&str]) -> Vec<String> {

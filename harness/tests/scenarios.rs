@@ -14,6 +14,14 @@ fn scenario(length_s: u32, fault: &str) -> String {
     )
 }
 
+/// More than one lane can take, and partitions that are added while it has a backlog.
+fn grows(action: &str) -> String {
+    let fault = format!(
+        "at = \"4s\"\ntarget = \"topic\"\naction = \"{action}\"\npartitions = 2\nnoticed = \"300ms\""
+    );
+    scenario(7, &fault).replace("150", "600") // a call of 2 ms an event leaves one lane 500
+}
+
 fn run(directory: &Path, flags: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lanebench"));
     command.args(["run", "mine.toml", "--no-warm-up", "--out", "report"]).args(flags);
@@ -73,6 +81,11 @@ fn a_killed_consumer_silences_its_own_partition_until_its_session_runs_out() {
     let reassigned_ms = reassigned_ms.unwrap();
     assert!((began_ms + 5_000.0..began_ms + 9_000.0).contains(&reassigned_ms), "{began_ms} {reassigned_ms}");
     assert!(drained_ms.unwrap() >= reassigned_ms);
+    let noticed_ms = span(trial).noticed_ms.unwrap();
+    assert!(
+        (began_ms + 4_500.0..=reassigned_ms).contains(&noticed_ms),
+        "{began_ms} {noticed_ms} {reassigned_ms}"
+    );
     assert!(trial.verification.lost == 0 && trial.verification.acked == trial.verification.applied);
     assert!(printed.contains("3p3c: 1 of 3 partitions") && printed.contains("was silent"), "{printed}");
     assert!(printed.contains("DEMONSTRATION"), "{printed}");
@@ -98,4 +111,34 @@ fn a_frozen_broker_silences_every_partition_of_every_configuration() {
         assert_eq!(phase(trial).faults[0].what, "Kafka node 1");
     }
     assert!(printed.contains("3p3c: all 3 partitions, 100 % of the events, were silent"), "{printed}");
+}
+
+#[test]
+fn orders_that_move_to_a_new_partition_overtake_what_waits_in_the_old_one_and_rows_end_right() {
+    let (record, printed) = held(&grows("add"), "1p3c", "1");
+    let trial = trials(&record).next().unwrap();
+    let truth = &trial.verification;
+    assert!(truth.orders_moved > 0 && truth.order_checks["consumer"].violations > 0, "{truth:?}");
+    assert!(truth.parked_meanwhile > 0 && truth.parked == 0, "{truth:?}");
+    assert_eq!((truth.order_checks["row"].violations, truth.lost), (0, 0));
+    assert_eq!(
+        (phase(trial).partitions.len(), phase(trial).faults[0].what.as_str()),
+        (3, "1 to 3 partitions")
+    );
+    assert!(phase(trial).partitions.iter().all(|partition| partition.events > 0), "all of them are sent to");
+    let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(printed.contains("orders went on in another partition"), "{printed}");
+}
+
+#[test]
+fn orders_that_move_when_all_is_worked_off_overtake_nothing() {
+    let (record, printed) = held(&grows("drain-and-add"), "1p3c,3p3c", "1");
+    for trial in trials(&record) {
+        let truth = &trial.verification;
+        assert!(truth.orders_moved > 0, "{truth:?}");
+        assert_eq!((truth.order_violations, truth.parked_meanwhile, truth.lost), (0, 0, 0));
+    }
+    assert_eq!(trials(&record).map(|trial| phase(trial).partitions.len()).collect::<Vec<_>>(), [3, 5]);
+    let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(printed.contains("no event was taken in hand before what precedes it"), "{printed}");
 }

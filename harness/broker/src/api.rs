@@ -12,7 +12,7 @@ use super::shared::{Node, Shared};
 use super::{create_topics, fetch, group, list_offsets, metadata, offsets, produce};
 
 /// All that is served. The table in the documentation of [`super`] says the same; a test compares them.
-pub(super) const TABLE: [(ApiKey, RangeInclusive<i16>); 19] = [
+pub(super) const TABLE: [(ApiKey, RangeInclusive<i16>); 20] = [
     (ApiKey::Produce, 3..=9),
     (ApiKey::Fetch, 4..=12),
     (ApiKey::ListOffsets, 1..=7),
@@ -31,6 +31,7 @@ pub(super) const TABLE: [(ApiKey, RangeInclusive<i16>); 19] = [
     (ApiKey::DeleteTopics, 1..=6),
     (ApiKey::DeleteRecords, 0..=2),
     (ApiKey::DescribeConfigs, 1..=4),
+    (ApiKey::CreatePartitions, 0..=3),
     (ApiKey::DeleteGroups, 0..=2),
 ];
 
@@ -64,6 +65,7 @@ pub(super) async fn answer(
         ApiKey::ListOffsets => reply!(list_offsets::answer(shared, node, version, &body(incoming)?)),
         ApiKey::Metadata => reply!(metadata::answer(shared, version, body(incoming)?)),
         ApiKey::CreateTopics => reply!(create_topics::create(shared, body(incoming)?)),
+        ApiKey::CreatePartitions => reply!(create_topics::add_partitions(shared, body(incoming)?)),
         ApiKey::DeleteTopics => reply!(create_topics::delete(shared, version, body(incoming)?)),
         ApiKey::DeleteRecords => reply!(list_offsets::delete_records(shared, node, &body(incoming)?)),
         ApiKey::DescribeConfigs => reply!(create_topics::describe_configs(shared, &body(incoming)?)),

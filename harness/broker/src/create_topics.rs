@@ -1,9 +1,13 @@
-//! CreateTopics, DeleteTopics, and DescribeConfigs of what a topic was created with.
+//! CreateTopics, CreatePartitions, DeleteTopics, and DescribeConfigs of what a topic was created with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::TopicName;
+use kafka_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
+use kafka_protocol::messages::create_partitions_response::{
+    CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use kafka_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
@@ -24,16 +28,23 @@ const SOURCE_TOPIC: i8 = 1;
 /// The kind of resource that a topic is.
 const RESOURCE_TOPIC: i8 = 2;
 
+/// Names that come more than once.
+fn twice<'a>(names: impl Iterator<Item = &'a TopicName>) -> BTreeSet<TopicName> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| !seen.insert(*name)).cloned().collect()
+}
+
+fn named_twice() -> Refusal {
+    (ResponseError::InvalidRequest, "the topic is named twice".to_owned())
+}
+
 /// Creates each topic, or says why not. Any node does it, whoever is named the controller.
 pub(super) fn create(shared: &Shared, request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let mut named = BTreeMap::new();
-    for topic in &request.topics {
-        *named.entry(topic.name.clone()).or_insert(0) += 1;
-    }
+    let twice = twice(request.topics.iter().map(|topic| &topic.name));
     let topics = request.topics.into_iter().map(|topic| {
         let name = topic.name.clone();
-        let created = if named[&name] > 1 {
-            Err((ResponseError::InvalidRequest, "the topic is named twice".to_owned()))
+        let created = if twice.contains(&name) {
+            Err(named_twice())
         } else {
             create_one(shared, topic, request.validate_only)
         };
@@ -88,6 +99,37 @@ fn create_one(
         .with_num_partitions(created.partitions.len() as i32)
         .with_replication_factor(replication as i16)
         .with_configs(Some(configs.collect())))
+}
+
+/// Adds partitions to each topic, or says why not.
+pub(super) fn add_partitions(shared: &Shared, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+    let twice = twice(request.topics.iter().map(|topic| &topic.name));
+    let results = request.topics.into_iter().map(|topic| {
+        let name = topic.name.clone();
+        let added = if twice.contains(&name) {
+            Err(named_twice())
+        } else {
+            add_to_one(shared, topic, request.validate_only)
+        };
+        let (code, reason) = match added {
+            Ok(()) => (0, None),
+            Err((error, reason)) => (error.code(), Some(StrBytes::from_string(reason))),
+        };
+        CreatePartitionsTopicResult::default()
+            .with_name(name)
+            .with_error_code(code)
+            .with_error_message(reason)
+    });
+    CreatePartitionsResponse::default().with_results(results.collect())
+}
+
+fn add_to_one(shared: &Shared, topic: CreatePartitionsTopic, only_check: bool) -> Result<(), Refusal> {
+    let chosen = topic.assignments.unwrap_or_default().into_iter();
+    let chosen = chosen.map(|chosen| chosen.broker_ids.iter().map(|id| id.0).collect()).collect();
+    let mut topics = shared.topics();
+    // Under the lock, as above.
+    let live: Vec<i32> = shared.live().map(|node| node.id).collect();
+    topics.add_partitions(&topic.name, topic.count, chosen, &live, only_check)
 }
 
 /// Deletes each topic, with its logs and what groups have committed for it.

@@ -34,6 +34,7 @@
 //! | DeleteTopics | 1–6 | |
 //! | DeleteRecords | 0–2 | |
 //! | DescribeConfigs | 1–4 | what a topic was created with, no defaults |
+//! | CreatePartitions | 0–3 | |
 //! | DeleteGroups | 0–2 | |
 //!
 //! Produce is offered from version 0, as Kafka 4 does, since librdkafka takes that for the sign of a broker that knows

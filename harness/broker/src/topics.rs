@@ -65,7 +65,7 @@ pub(super) struct Topics {
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) id: Uuid,
-    pub(super) partitions: Vec<Partition>,
+    pub(super) partitions: Vec<Arc<Partition>>,
     pub(super) configs: BTreeMap<String, String>,
     /// In-sync replicas without which `acks=all` is refused (`min.insync.replicas`).
     pub(super) min_isr: usize,
@@ -146,7 +146,77 @@ impl Topics {
         }
         let min_isr = setting(&wanted.configs, "min.insync.replicas", 1)?.max(1);
         let max_message_bytes = setting(&wanted.configs, "max.message.bytes", MAX_MESSAGE_BYTES)?;
-        let partitions = (0..).zip(replicas).map(|(index, replicas)| {
+        let partitions = self.partitions(0, replicas);
+        let id = Uuid::from_u128(u128::from(rand::random::<u64>()) << 64 | u128::from(rand::random::<u64>()));
+        let topic = Arc::new(Topic { id, partitions, configs: wanted.configs, min_isr, max_message_bytes });
+        if !only_check {
+            self.created += 1;
+            self.by_name.insert(wanted.name, Arc::clone(&topic));
+        }
+        Ok(topic)
+    }
+
+    /// Adds partitions to the topic that is named until it has `count`, unless that is only to be checked.
+    pub(super) fn add_partitions(
+        &mut self,
+        name: &str,
+        count: i32,
+        assigned: Vec<Vec<i32>>,
+        live: &[i32],
+        only_check: bool,
+    ) -> Result<(), Refusal> {
+        let invalid = |reason| Err((ResponseError::InvalidPartitions, reason));
+        let Some(topic) = self.get(name) else {
+            let reason = "This server does not host this topic-partition.".to_owned();
+            return Err((ResponseError::UnknownTopicOrPartition, reason));
+        };
+        let there = topic.partitions.len() as i32;
+        match count.cmp(&there) {
+            std::cmp::Ordering::Equal => return invalid(format!("Topic already has {there} partition(s).")),
+            std::cmp::Ordering::Less => {
+                return invalid(format!(
+                    "The topic {name} currently has {there} partition(s); {count} would not be an increase."
+                ));
+            }
+            std::cmp::Ordering::Greater if count > PARTITIONS_MAX => {
+                return invalid(format!("Number of partitions must be from 1 to {PARTITIONS_MAX}."));
+            }
+            std::cmp::Ordering::Greater => {}
+        }
+        let (partitions, replication) = if assigned.is_empty() {
+            (count - there, topic.partitions[0].lock().replicas.len() as i16)
+        } else {
+            (-1, -1)
+        };
+        if !assigned.is_empty() && assigned.len() as i32 != count - there {
+            let reason = format!(
+                "Increasing the number of partitions by {} but {} assignments provided.",
+                count - there,
+                assigned.len()
+            );
+            return Err((ResponseError::InvalidReplicaAssignment, reason));
+        }
+        let wanted = Wanted {
+            name: name.to_owned(),
+            partitions,
+            replication,
+            assigned: (0..).zip(assigned).collect(),
+            configs: BTreeMap::new(),
+        };
+        let replicas = spread(&wanted, live, self.created)?;
+        if !only_check {
+            self.created += 1;
+            let added = self.partitions(there, replicas);
+            let partitions = topic.partitions.iter().cloned().chain(added).collect();
+            let grown = Topic { partitions, configs: topic.configs.clone(), ..*topic };
+            self.by_name.insert(name.to_owned(), Arc::new(grown));
+        }
+        Ok(())
+    }
+
+    /// New partitions from the number `first` on, with these replicas.
+    fn partitions(&self, first: i32, replicas: Vec<Vec<i32>>) -> Vec<Arc<Partition>> {
+        let partition = |(index, replicas): (i32, Vec<i32>)| {
             let state = State {
                 leader: replicas[0],
                 epoch: 0,
@@ -155,16 +225,9 @@ impl Topics {
                 log: Log::new(Arc::clone(&self.budget)),
                 deleted: false,
             };
-            Partition { index, state: Mutex::new(state), changed: Notify::new() }
-        });
-        let partitions = partitions.collect();
-        let id = Uuid::from_u128(u128::from(rand::random::<u64>()) << 64 | u128::from(rand::random::<u64>()));
-        let topic = Arc::new(Topic { id, partitions, configs: wanted.configs, min_isr, max_message_bytes });
-        if !only_check {
-            self.created += 1;
-            self.by_name.insert(wanted.name, Arc::clone(&topic));
-        }
-        Ok(topic)
+            Arc::new(Partition { index, state: Mutex::new(state), changed: Notify::new() })
+        };
+        (first..).zip(replicas).map(partition).collect()
     }
 
     /// Removes a topic and frees its logs; whether there was one.
@@ -215,7 +278,7 @@ impl Topics {
 
 impl Topic {
     pub(super) fn partition(&self, index: i32) -> Option<&Partition> {
-        usize::try_from(index).ok().and_then(|index| self.partitions.get(index))
+        usize::try_from(index).ok().and_then(|index| self.partitions.get(index).map(|partition| &**partition))
     }
 }
 

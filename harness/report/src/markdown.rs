@@ -40,7 +40,7 @@ pub fn summary(result: &RunResult) -> String {
         "\nIn brackets: {}; of response times, the range of the rounds.",
         words::range_note(result)
     );
-    if let Some(said) = words::catch_up(result) {
+    for said in [words::objective(result), words::catch_up(result)].into_iter().flatten() {
         let _ = writeln!(out, "{}", escape(&said));
     }
     out.push_str(&warnings(&result.warnings));

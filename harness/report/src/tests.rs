@@ -52,6 +52,29 @@ fn every_run_renders_and_no_picture_is_empty() {
 }
 
 #[test]
+fn an_objective_is_kept_round_by_round() {
+    let mut result = fixture::ordinary();
+    assert_eq!(words::objective(&result), None);
+    let p99s =
+        |c: &lanebench_result::Configuration| c.summary.response_time_ns_p99.as_ref().unwrap().values.clone();
+    let [one, three] = [0, 1].map(|i| p99s(&result.configurations[i]));
+    let between = one.iter().copied().fold(f64::INFINITY, f64::min);
+    result.workload.objective_ns = Some(between as u64);
+    let said = words::objective(&result).unwrap();
+    let kept = three.iter().filter(|ns| **ns <= between.floor()).count();
+    let second = format!("3p3c kept to it in {kept} of {} rounds", three.len());
+    assert!(said.starts_with("Objective, 99 of 100 events within "), "{said}");
+    assert!(said.contains("1p1c kept to it in ") && said.contains(&second), "{said}");
+    result.configurations[0].summary.grows = true;
+    assert!(words::objective(&result).unwrap().contains("its backlog grows"));
+    result.configurations[1].summary.response_time_ns_p99 = None;
+    assert!(words::objective(&result).unwrap().contains("nothing was measured of 3p3c"));
+    for form in [text::render(&result, None), markdown::summary(&result), html::page(&result).unwrap()] {
+        assert!(form.contains("99 of 100 events within"), "{form}");
+    }
+}
+
+#[test]
 fn red_is_for_violations() {
     let order = &chart::CHARTS[3];
     assert_eq!(order.file, "order.png");

@@ -19,6 +19,9 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
         out.push('\n');
     }
     out.push_str(&wrap(&words::headline(result).text, ""));
+    if let Some(said) = words::objective(result) {
+        out.push_str(&wrap(&said, ""));
+    }
     out.push('\n');
     out.push_str(&main_table(&table::rows(result)));
     out.push('\n');

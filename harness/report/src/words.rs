@@ -1,6 +1,6 @@
 //! What a run says in plain words: the verdict first, then why a speed-up is as large as it is, and what failed.
 
-use crate::units::{self, confidence, count, counted, number, ratio, spread};
+use crate::units::{self, confidence, count, counted, duration, number, ratio, spread};
 use lanebench_result::{
     Comparison, Configuration, Estimate, Finding, OrderCount, PhaseKind, RunResult, Trial, Verdict,
     Verification, Warning,
@@ -110,6 +110,30 @@ pub fn catch_up(result: &RunResult) -> Option<String> {
         "Catch-up (a waiting backlog worked off while nothing is sent), events/s: {measured}.{}",
         control.unwrap_or_default()
     ))
+}
+
+/// Which configurations kept to the objective, where one was given: in how many rounds 99 of 100 events took no longer.
+pub fn objective(result: &RunResult) -> Option<String> {
+    let objective_ns = result.workload.objective_ns?;
+    let of = |c: &lanebench_result::Configuration| {
+        let Some(p99) = &c.summary.response_time_ns_p99 else {
+            return format!("nothing was measured of {}", c.name);
+        };
+        let kept = p99.values.iter().filter(|ns| **ns <= objective_ns as f64).count();
+        let all = p99.values.len();
+        let grows =
+            if c.summary.grows { "; its backlog grows, so at this rate it keeps to none" } else { "" };
+        let merged = c.summary.response_time_ns.as_ref().map(|merged| merged.p99 as f64);
+        let merged = merged.map_or_else(String::new, |ns| format!(", over all of them {}", duration(ns)));
+        format!(
+            "{} kept to it in {kept} of {}{merged}{grows}",
+            c.name,
+            counted(all as u64, "round", "rounds")
+        )
+    };
+    let said: Vec<String> = result.configurations.iter().map(of).collect();
+    let (objective, rate) = (duration(objective_ns as f64), number(result.warm_up.rates.steady_per_s));
+    Some(format!("Objective, 99 of 100 events within {objective} at {rate} events/s: {}.", said.join("; ")))
 }
 
 /// `1p1c 2,542, 3p3c 4,101; 3p3c 1.61× (1.47–1.77)`; `None` without a rate.

@@ -55,5 +55,6 @@ pub fn workload() -> Workload {
         service_time_ms: 0.0,
         commit_interval_ms: 100,
         inject: None,
+        objective_ns: None,
     }
 }

@@ -152,6 +152,9 @@ pub struct Workload {
     pub service_time_ms: f64,
     /// Commit cadence of the consumers.
     pub commit_interval_ms: u64,
+    /// What 99 of 100 events of the steady phase were to take at most, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective_ns: Option<u64>,
     /// What was broken on purpose, if anything.
     pub inject: Option<String>,
 }

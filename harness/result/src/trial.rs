@@ -152,6 +152,10 @@ pub struct FaultSpan {
     pub mended_ms: f64,
     /// When it answered again.
     pub back_ms: f64,
+    /// When a consumer, other than what broke, first gave up its partitions after it began, since the group learnt that it has to share them anew;
+    /// null where none did, or consumers don't tell. Results from before this was seen say nothing.
+    #[serde(default)]
+    pub noticed_ms: Option<f64>,
     /// When a consumer was first given partitions after it began; null where none was, or consumers don't tell.
     pub reassigned_ms: Option<f64>,
     /// When a partition last had an event that was due for longer than a commit interval and 0.1 s; null where some never became visible.
@@ -418,6 +422,12 @@ pub struct Verification {
     /// The same two figures by place: `log`, `consumer`, `row`.
     #[serde(alias = "order_by_gate")]
     pub order_checks: BTreeMap<String, OrderCount>,
+    /// Orders that go on in another partition than they began in, since partitions were added.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub orders_moved: u64,
+    /// Events that came before what precedes them, and waited in the store until that had come. Those that still wait at the end are in `parked`, too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parked_meanwhile: u64,
     /// Orders whose view, row or expectation disagree.
     pub view_mismatches: u64,
     /// Orders whose view was compared.
@@ -443,6 +453,11 @@ pub struct Verification {
     /// The same by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub findings_by_kind: BTreeMap<String, u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What was asked of the REST API, and what of it was wrong.

@@ -65,12 +65,13 @@ impl ScenarioError {
             Self::Missing { key: "fault", such_as, .. } => format!("add what breaks: {such_as}"),
             Self::Missing { such_as, .. } => format!("add a line such as: {such_as}"),
             Self::Value { key: "target", .. } => {
-                "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\" or \"consumer 0\""
+                "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\", \"consumer 0\" or \"topic\""
                     .into()
             }
             Self::Value { key: "rate", .. } => {
                 "write \"30%\", or without quotes a number of events a second, such as 300".into()
             }
+            Self::Value { key: "partitions", .. } => "write partitions = 2, for one".into(),
             Self::Value { key, .. } => format!("write {key} = \"10s\", for one"),
             Self::Impossible { hint, .. } => (*hint).into(),
         }

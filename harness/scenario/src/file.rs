@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use lanebench_settings::{DeTable, DeValue, Location, Reader, Spanned};
+use lanebench_settings::{DeValue, Location, Reader, Spanned};
 
-use super::{Action, Fault, Rate, Scenario, ScenarioError, Target};
+use super::fault::fault;
+use super::{Fault, Rate, Scenario, ScenarioError};
 
 /// What the file may hold.
 const FILE_KEYS: &[&str] = &["why", "expect", "rate", "length", "fault"];
-/// What a fault may hold.
-const FAULT_KEYS: &[&str] = &["at", "target", "action", "for"];
-const ACTIONS: &[&str] = &[Action::Stop.as_str(), Action::Kill.as_str(), Action::Pause.as_str()];
 
 /// The longest load.
 const LENGTH_MAX: Duration = Duration::from_secs(600);
@@ -19,8 +17,8 @@ const LENGTH_MAX: Duration = Duration::from_secs(600);
 const EVENTS_MIN: f64 = 100.0;
 /// Between the end of a fault and the next one of the same target.
 const BETWEEN: Duration = Duration::from_secs(1);
-/// The longest fault.
-const LASTS_MAX: Duration = Duration::from_secs(120);
+/// The highest rate, as a percentage of what is sustained.
+const PERCENT_MAX: f64 = 300.0;
 /// The highest rate, events/s, as of any phase.
 const RATE_MAX: f64 = 1e6;
 
@@ -64,6 +62,7 @@ pub(super) fn scenario(text: &str, path: &Path) -> Result<Scenario, ScenarioErro
     }
     faults.sort_by_key(|(fault, _)| fault.at);
     apart(&faults)?;
+    added_once(&faults)?;
     let faults = faults.into_iter().map(|(fault, _)| fault).collect();
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Scenario { name, why, expect, rate, length, faults })
@@ -89,58 +88,45 @@ fn apart(faults: &[(Fault, Location)]) -> Result<(), ScenarioError> {
     Ok(())
 }
 
+/// Refuses what does not go with partitions that are added.
+fn added_once(faults: &[(Fault, Location)]) -> Result<(), ScenarioError> {
+    let adds = || faults.iter().filter_map(|(fault, location)| Some((fault.adds()?, location)));
+    let impossible = |location: &Location, what: &str, hint| {
+        Err(ScenarioError::Impossible { location: location.clone(), what: what.into(), hint })
+    };
+    if let Some((_, location)) = adds().nth(1) {
+        return impossible(location, "partitions are added twice", "add all of them at once");
+    }
+    let Some((added, location)) = adds().next() else { return Ok(()) };
+    if added.noticed.is_some() && faults.iter().any(|(fault, _)| fault.of_consumer()) {
+        return impossible(
+            location,
+            "`noticed` is for consumers in one process, and where one of them breaks each is a process of its own",
+            "leave `noticed` out, or the fault of a consumer",
+        );
+    }
+    Ok(())
+}
+
 /// As it is written in a file: `1.5s`.
-fn seconds(duration: Duration) -> String {
+pub(super) fn seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs_f64())
 }
 
-fn fault<'a>(
-    reader: &Reader<'a>,
-    table: &DeTable<'a>,
-    location: &Location,
-    length: Duration,
-) -> Result<Fault, ScenarioError> {
-    reader.only(table, FAULT_KEYS)?;
-    let value = |key: &'static str, such_as: &'static str| {
-        table.get(key).ok_or_else(|| missing(location.clone(), key, such_as))
-    };
-    let at = duration(reader, value("at", "at = \"10s\"")?, "at")?;
-    let target = target(reader, value("target", "target = \"consumer 0\"")?)?;
-    let action = value("action", "action = \"kill\"")?;
-    let action = Action::ALL[reader.word(action, "action", "action", ACTIONS)?];
-    let lasts = duration(reader, value("for", "for = \"8s\"")?, "for")?;
-    let impossible =
-        |what: String, hint| Err(ScenarioError::Impossible { location: location.clone(), what, hint });
-    if at >= length {
-        return impossible(
-            format!("this fault comes at {}, and the load ends after {}", seconds(at), seconds(length)),
-            "let it come earlier, or make `length` longer",
-        );
-    }
-    if lasts.is_zero() || lasts > LASTS_MAX {
-        return impossible(
-            format!("{target} can't be away for {}", seconds(lasts)),
-            "write up to two minutes, such as for = \"8s\"",
-        );
-    }
-    if action == Action::Stop && !matches!(target, Target::Consumer(_)) {
-        return impossible(
-            format!("only a consumer can be stopped; {target} can't"),
-            "write \"kill\" or \"pause\"",
-        );
-    }
-    Ok(Fault { at, target, action, lasts })
-}
-
-fn missing(location: Location, key: &'static str, such_as: &'static str) -> ScenarioError {
+pub(super) fn missing(location: Location, key: &'static str, such_as: &'static str) -> ScenarioError {
     ScenarioError::Missing { location, key, such_as }
 }
 
-fn wrong(location: Location, key: &'static str, found: &str, expected: &'static str) -> ScenarioError {
+pub(super) fn wrong(
+    location: Location,
+    key: &'static str,
+    found: &str,
+    expected: &'static str,
+) -> ScenarioError {
     ScenarioError::Value { location, key, found: found.into(), expected }
 }
 
-fn duration<'a>(
+pub(super) fn duration<'a>(
     reader: &Reader<'a>,
     value: &Spanned<DeValue<'a>>,
     key: &'static str,
@@ -166,27 +152,12 @@ fn rate<'a>(reader: &Reader<'a>, value: &Spanned<DeValue<'a>>) -> Result<Rate, S
     let found = reader.string(value, "rate", "a percentage in quotes or a number of events a second")?;
     let percent = found.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
     match percent {
-        Some(percent) if percent > 0.0 && percent <= 100.0 => Ok(Rate::OfCapacity(percent / 100.0)),
+        Some(percent) if percent > 0.0 && percent <= PERCENT_MAX => Ok(Rate::OfCapacity(percent / 100.0)),
         _ => Err(wrong(
             reader.at(value),
             "rate",
             found,
-            "a percentage above 0 % and up to 100 %, of what is sustained",
+            "a percentage above 0 % and up to 300 %, of what is sustained",
         )),
-    }
-}
-
-fn target<'a>(reader: &Reader<'a>, value: &Spanned<DeValue<'a>>) -> Result<Target, ScenarioError> {
-    let found = reader.string(value, "target", "a string")?;
-    let (word, number) = found.split_once(' ').unwrap_or((found, ""));
-    let number = if number.is_empty() { None } else { number.parse::<u32>().ok() };
-    match (word, number) {
-        ("broker", Some(node)) if node > 0 => Ok(Target::Broker(node)),
-        ("leader", Some(partition)) => Ok(Target::Leader(partition)),
-        ("consumer", Some(number)) => Ok(Target::Consumer(number)),
-        ("coordinator", None) if found == word => Ok(Target::Coordinator),
-        ("store", None) if found == word => Ok(Target::Store),
-        ("view", None) if found == word => Ok(Target::View),
-        _ => Err(wrong(reader.at(value), "target", found, "something that there is")),
     }
 }

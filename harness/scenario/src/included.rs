@@ -5,16 +5,22 @@ use std::path::Path;
 use super::{Scenario, ScenarioError, file};
 
 /// The files of `harness/scenarios/`, in the order in which they are listed.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 15] = [
     ("consumer-stopped", include_str!("../../scenarios/consumer-stopped.toml")),
     ("consumer-killed", include_str!("../../scenarios/consumer-killed.toml")),
     ("consumer-frozen", include_str!("../../scenarios/consumer-frozen.toml")),
     ("broker-killed", include_str!("../../scenarios/broker-killed.toml")),
     ("broker-frozen", include_str!("../../scenarios/broker-frozen.toml")),
+    ("broker-cut-off", include_str!("../../scenarios/broker-cut-off.toml")),
     ("coordinator-killed", include_str!("../../scenarios/coordinator-killed.toml")),
     ("store-restarted", include_str!("../../scenarios/store-restarted.toml")),
     ("store-frozen", include_str!("../../scenarios/store-frozen.toml")),
+    ("store-used-up", include_str!("../../scenarios/store-used-up.toml")),
     ("view-emptied", include_str!("../../scenarios/view-emptied.toml")),
+    ("view-demoted", include_str!("../../scenarios/view-demoted.toml")),
+    ("view-full", include_str!("../../scenarios/view-full.toml")),
+    ("partitions-added", include_str!("../../scenarios/partitions-added.toml")),
+    ("partitions-added-drained", include_str!("../../scenarios/partitions-added-drained.toml")),
 ];
 
 /// The scenarios that come with lanebench.

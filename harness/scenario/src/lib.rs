@@ -10,14 +10,22 @@
 //! [[fault]]
 //! at = "10s"              # from the load's start
 //! target = "consumer 0"   # broker 1, leader 0 (of that partition), coordinator (of the group), store, view, consumer 0
-//! action = "kill"         # stop: in good order (a consumer only); kill: at once; pause: frozen
+//! action = "kill"         # stop: in good order (a consumer only); kill: at once; pause: frozen; disconnect: cut off from the network (containers only)
 //! for = "20s"             # then it is started again, or goes on
+//!
+//! [[fault]]
+//! at = "30s"
+//! target = "topic"
+//! action = "add"          # partitions, while it is sent to; drain-and-add: when all that was sent is worked off
+//! partitions = 2          # so many more
+//! noticed = "2s"          # consumers look at the topic so often; 25 s unless told
 //! ```
 
 use std::fmt;
 use std::time::Duration;
 
 mod error;
+mod fault;
 mod file;
 mod included;
 
@@ -59,7 +67,7 @@ pub struct Fault {
     pub target: Target,
     /// How.
     pub action: Action,
-    /// After so long it is started again, or goes on.
+    /// After so long it is started again, or goes on; nothing of partitions that are added.
     pub lasts: Duration,
 }
 
@@ -78,6 +86,17 @@ pub enum Target {
     View,
     /// A consumer, by the number in its name.
     Consumer(u32),
+    /// The topic, which gets more partitions.
+    Topic(Added),
+}
+
+/// Partitions that are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// So many more.
+    pub partitions: u32,
+    /// Consumers look at the topic so often (`metadata.max.age.ms`); as they do unless told otherwise where it is `None`.
+    pub noticed: Option<Duration>,
 }
 
 impl Fault {
@@ -91,12 +110,21 @@ impl Fault {
         (self.target, self.action) == (Target::View, Action::Kill)
     }
 
+    /// What it adds to the topic, if that is what it does.
+    pub fn adds(&self) -> Option<Added> {
+        match self.target {
+            Target::Topic(added) => Some(added),
+            _ => None,
+        }
+    }
+
     /// Whether `other` may be what it breaks. Which broker leads or coordinates is known when it happens, so any broker may be.
     fn may_be_of(&self, other: Target) -> bool {
         let is_broker =
             |target| matches!(target, Target::Broker(_) | Target::Leader(_) | Target::Coordinator);
         match (self.target, other) {
             (Target::Broker(one), Target::Broker(other)) => one == other,
+            (Target::Topic(_), _) => false, // it stays
             (one, other) if is_broker(one) => is_broker(other),
             (one, other) => one == other,
         }
@@ -118,6 +146,7 @@ impl fmt::Display for Target {
             Self::Store => f.write_str("store"),
             Self::View => f.write_str("view"),
             Self::Consumer(number) => write!(f, "consumer {number}"),
+            Self::Topic(_) => f.write_str("topic"),
         }
     }
 }
@@ -131,18 +160,33 @@ pub enum Action {
     Kill,
     /// It is frozen.
     Pause,
+    /// It is cut off from the network, and goes on by itself.
+    Disconnect,
+    /// All connections to it are taken, of those that have one, too.
+    UseUp,
+    /// It becomes a replica, which takes no write.
+    Demote,
+    /// It has no room for anything more.
+    Fill,
+    /// Partitions are added to it, while it is sent to.
+    Add,
+    /// Nothing is sent until all that was is worked off; then partitions are added to it.
+    DrainAndAdd,
 }
 
 impl Action {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Stop, Self::Kill, Self::Pause];
-
     /// As it stands in a file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
             Self::Kill => "kill",
             Self::Pause => "pause",
+            Self::Disconnect => "disconnect",
+            Self::UseUp => "use-up",
+            Self::Demote => "demote",
+            Self::Fill => "fill",
+            Self::Add => "add",
+            Self::DrainAndAdd => "drain-and-add",
         }
     }
 }

@@ -85,12 +85,12 @@ fn what_is_missing_or_mistyped() {
     check(
         fault("at = \"1s\"\ntarget = \"store\"\naction = \"kil\"\nfor = \"3s\""),
         "scenarios/mine.toml, line 8, column 10: `action` is \"kil\", and there is no such action",
-        "did you mean \"kill\"? Allowed: \"stop\", \"kill\", \"pause\"",
+        "did you mean \"kill\"? Allowed: \"stop\", \"kill\", \"pause\", \"disconnect\", \"use-up\", \"demote\", \"fill\"",
     );
     check(
         fault("at = \"1s\"\ntarget = \"brokr 1\"\naction = \"kill\"\nfor = \"3s\""),
         "scenarios/mine.toml, line 7, column 10: `target` is \"brokr 1\", and has to be something that there is",
-        "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\" or \"consumer 0\"",
+        "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\", \"consumer 0\" or \"topic\"",
     );
     check(
         parse(&format!("{LOAD}[fault]\nat = \"1s\"")),
@@ -101,7 +101,7 @@ fn what_is_missing_or_mistyped() {
         let found = fault(&format!("at = \"1s\"\ntarget = \"{target}\"\naction = \"kill\"\nfor = \"3s\""));
         assert!(matches!(found, Err(ScenarioError::Value { key: "target", .. })), "{target}: {found:?}");
     }
-    for rate in ["\"0%\"", "\"101%\"", "\"30\"", "0", "-1", "2_000_000", "\"fast\""] {
+    for rate in ["\"0%\"", "\"301%\"", "\"30\"", "0", "-1", "2_000_000", "\"fast\""] {
         let found = parse(&LOAD.replace("\"30%\"", rate));
         assert!(matches!(found, Err(ScenarioError::Value { key: "rate", .. })), "{rate}: {found:?}");
     }
@@ -125,6 +125,23 @@ fn faults_that_cannot_be() {
         "write \"kill\" or \"pause\"",
     );
     check(
+        of("consumer 0", "disconnect", "for = \"8s\""),
+        "scenarios/mine.toml, line 5, column 1: consumer 0 is a process of this machine, and can't be cut off",
+        "write \"stop\", \"kill\" or \"pause\"",
+    );
+    check(
+        of("view", "use-up", "for = \"8s\""),
+        "scenarios/mine.toml, line 5, column 1: only connections of the store can be used up; view has none",
+        "write target = \"store\"",
+    );
+    for (action, done) in [("demote", "demoted"), ("fill", "filled")] {
+        check(
+            of("leader 0", action, "for = \"8s\""),
+            &format!("scenarios/mine.toml, line 5, column 1: only the view can be {done}; leader 0 can't"),
+            "write target = \"view\"",
+        );
+    }
+    check(
         of("consumer 0", "kill", "for = \"3m\""),
         "scenarios/mine.toml, line 5, column 1: consumer 0 can't be away for 180s",
         "write up to two minutes, such as for = \"8s\"",
@@ -138,6 +155,53 @@ fn faults_that_cannot_be() {
         let found = parse(&LOAD.replace("40s", length));
         assert!(matches!(found, Err(ScenarioError::Impossible { .. })), "{length}: {found:?}");
     }
+}
+
+#[test]
+fn partitions_are_added_to_the_topic_once() {
+    const ADD: &str = "at = \"1s\"\ntarget = \"topic\"\naction = \"add\"\npartitions = 2\n";
+    let added = |noticed| Target::Topic(Added { partitions: 2, noticed });
+    let found = fault(&format!("{ADD}noticed = \"500ms\"")).unwrap().faults[0];
+    assert_eq!((found.target, found.action), (added(Some(Duration::from_millis(500))), Action::Add));
+    assert_eq!((found.target.to_string(), found.lasts), ("topic".into(), Duration::ZERO));
+    let found = fault(&ADD.replace("\"add\"", "\"drain-and-add\"")).unwrap().faults[0];
+    assert_eq!((found.target, found.action), (added(None), Action::DrainAndAdd));
+    check(
+        fault(&ADD.replace("\"add\"", "\"kill\"")),
+        "scenarios/mine.toml, line 8, column 10: `action` is \"kill\", and there is no such action",
+        "allowed: \"add\", \"drain-and-add\"",
+    );
+    check(
+        fault(&ADD.replace("topic", "store")),
+        "scenarios/mine.toml, line 8, column 10: `action` is \"add\", and there is no such action",
+        "allowed: \"stop\", \"kill\", \"pause\", \"disconnect\", \"use-up\", \"demote\", \"fill\"",
+    );
+    check(
+        fault(&format!("{ADD}for = \"3s\"")),
+        "scenarios/mine.toml, line 10, column 1: unknown key `for`",
+        "allowed: \"at\", \"target\", \"action\", \"partitions\", \"noticed\"",
+    );
+    check(
+        fault(&ADD.replace("= 2", "= 51")),
+        "scenarios/mine.toml, line 9, column 14: `partitions` is \"51\", and has to be from 1 to 50",
+        "write partitions = 2, for one",
+    );
+    check(
+        fault(&format!("{ADD}noticed = \"3m\"")),
+        "scenarios/mine.toml, line 5, column 1: consumers can't look at the topic every 180s",
+        "write up to two minutes, such as noticed = \"2s\"",
+    );
+    check(
+        fault(&format!("{ADD}[[fault]]\n{}", ADD.replace("1s", "9s"))),
+        "scenarios/mine.toml, line 10, column 1: partitions are added twice",
+        "add all of them at once",
+    );
+    check(
+        parse(&format!("{LOAD}[[fault]]\n{ADD}noticed = \"1s\"\n{}", FAULT.replace("store", "consumer 0"))),
+        "scenarios/mine.toml, line 5, column 1: `noticed` is for consumers in one process, and where one of them breaks each is a \
+         process of its own",
+        "leave `noticed` out, or the fault of a consumer",
+    );
 }
 
 #[test]

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{OUTPUT, OutputFlags, UsageError, keep_logs, print, tell};
+use super::out::{OUTPUT, OutputFlags, UsageError};
 use super::place::PlaceFlags;
+use super::shown::end;
 use super::values::{command_line, duration, foreign_worker, named_once};
 use super::vary::{self, Vary};
 use crate::job::compare::{self, Setup};
@@ -17,10 +18,7 @@ use crate::job::environment::environment;
 use crate::job::options::{
     Contender, Draw, Inject, Key, Lanes, Options, Rounds, Throttle, Through, TrialOptions,
 };
-use crate::progress::Progress as _;
 use crate::record::file::create_output_dir;
-use crate::report;
-use crate::rounds::Outcome;
 use crate::rounds::rates::{Requested, Sizes};
 use crate::stack::worker::WorkerCommand;
 use crate::stack::{BrokerJit, StackKind};
@@ -80,6 +78,9 @@ pub struct CompareArgs {
     /// Minimum length of the steady phase, such as 5s; longer where 3,000 events need it (embedded and --quick: 800)
     #[arg(long, default_value = "3s", value_parser = duration)]
     duration: Duration,
+    /// What 99 of 100 events of the steady phase shall take at most, such as 50ms; the report says which configuration keeps to it
+    #[arg(long, value_parser = duration, conflicts_with = "quick")]
+    objective: Option<Duration>,
     /// When events are due: constant or poisson
     #[arg(long, default_value_t = Arrivals::Poisson)]
     arrivals: Arrivals,
@@ -209,6 +210,12 @@ impl CompareArgs {
                 hint: "leave out `--through api`, or `--key none`".into(),
             });
         }
+        if self.objective.is_some_and(|objective| objective.is_zero()) {
+            return Err(UsageError {
+                what: "an objective of no time at all can't be kept".into(),
+                hint: "write it like `--objective 50ms`".into(),
+            });
+        }
         let varied_time = varies(|vary| matches!(vary, Vary::ServiceTime(_)));
         if foreign && (varied_time || !self.service_time.unwrap_or_default().is_zero()) {
             return Err(UsageError {
@@ -268,6 +275,7 @@ impl CompareArgs {
                 (false, false) => Sizes::MEASUREMENT,
             },
             percentiles: !self.quick,
+            objective: self.objective,
             inject: self.inject,
             worker_warm_up: self.worker_warm_up,
             one_pass: self.no_warm_up,
@@ -303,27 +311,7 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
         out: &out,
     };
     let ended = compare::run(setup, &console, &cancel).await;
-    if !matches!(&ended, Ok(Outcome { record: result, interrupted }) if *interrupted || result.as_ref().is_some_and(|r| r.passed))
-    {
-        keep_logs(&stack, &out).await;
-    }
-    console.phase("stopping");
-    stack.stop().await;
-    let Outcome { record: result, interrupted } = ended?;
-    let Some(result) = result else {
-        drop(console);
-        tell("interrupted before a trial was finished; everything is stopped");
-        return Ok(Exit::Interrupted);
-    };
-    console.phase("writing the report");
-    report::render(&result, out.path()).context("the report could not be written")?;
-    drop(console);
-    print(&args.output.format.run(&result, &out.file("index.html"))?)?;
-    if interrupted {
-        tell(&format!("interrupted; the finished trials are in {}", out.path().display()));
-        return Ok(Exit::Interrupted);
-    }
-    Ok(if result.passed { Exit::Held } else { Exit::TruthFailed })
+    end(ended, "trial", stack, &out, &args.output, console).await
 }
 
 impl CompareArgs {

@@ -23,6 +23,7 @@ pub mod secret;
 pub mod selftest;
 pub mod serve;
 mod servers;
+mod shown;
 pub mod stack;
 mod values;
 mod vary;

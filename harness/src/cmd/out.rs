@@ -3,18 +3,14 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::exit::Exit;
-use crate::record::RunResult;
 use crate::record::file::OutputDir;
-use crate::record::gate::GateRecord;
-use crate::record::scenario::ScenarioRecord;
-use crate::report;
 use crate::stack::Stack;
 
 /// An error of the command line's own making: what is wrong and, after a blank line, what to do next.
@@ -54,35 +50,6 @@ pub(super) enum Format {
     Json,
     /// The summary for a pull request.
     Markdown,
-}
-
-impl Format {
-    /// A run's result in this form; `page` is where its report was written.
-    pub(super) fn run(self, result: &RunResult, page: &Path) -> anyhow::Result<String> {
-        Ok(match self {
-            Self::Text => report::text::render(result, Some(page)),
-            Self::Json => serde_json::to_string_pretty(result).context("the result as JSON")?,
-            Self::Markdown => report::markdown::summary(result),
-        })
-    }
-
-    /// A record of scenarios in this form; `page` is where its report was written.
-    pub(super) fn scenarios(self, record: &ScenarioRecord, page: &Path) -> anyhow::Result<String> {
-        Ok(match self {
-            Self::Text => report::scenario::text::render(record, Some(page)),
-            Self::Json => serde_json::to_string_pretty(record).context("the record as JSON")?,
-            Self::Markdown => report::scenario::markdown::summary(record),
-        })
-    }
-
-    /// A gate's record in this form; `summary` is where it was written as Markdown.
-    pub(super) fn gate(self, record: &GateRecord, summary: &Path) -> anyhow::Result<String> {
-        Ok(match self {
-            Self::Text => report::gate::text::render(record, Some(summary)),
-            Self::Json => serde_json::to_string_pretty(record).context("the record as JSON")?,
-            Self::Markdown => report::gate::markdown::comment(record),
-        })
-    }
 }
 
 /// Data on stdout, ending in one newline. That nobody reads on, as behind `| head`, is no error.

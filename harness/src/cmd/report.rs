@@ -7,13 +7,11 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::out::{Format, UsageError, print};
+use super::shown::Shown;
 use crate::benched;
-use crate::record::RunResult;
 use crate::record::file::{
     FileError, GATE_FILE, RESULT_FILE, SCENARIO_FILE, create_output_dir, load, load_gate, load_scenarios,
 };
-use crate::record::gate::GateRecord;
-use crate::record::scenario::ScenarioRecord;
 use crate::report::pair::Pair;
 use crate::report::{self, ReportError};
 
@@ -76,73 +74,37 @@ fn saved_in(path: &Path) -> Result<PathBuf, UsageError> {
     })
 }
 
-/// Renders one result again.
+/// Renders one record again, whatever it is of.
 fn again(file: &Path, args: &ReportArgs) -> anyhow::Result<String> {
-    let result = match load(file) {
+    match load(file) {
         // It may be a gate's or that of scenarios, under whatever name.
         Err(error @ (FileError::Invalid { .. } | FileError::UnknownVersion { .. })) => {
             if let Ok(record) = load_gate(file) {
-                return gate_again(file, &record, args);
+                return rendered(file, &record, args);
             }
-            return load_scenarios(file)
-                .map_or(Err(error.into()), |record| scenarios_again(file, &record, args));
+            load_scenarios(file).map_or(Err(error.into()), |record| rendered(file, &record, args))
         }
-        loaded => loaded?,
-    };
-    let page = match &args.out {
-        None => rendered(&result, directory_of(file))?,
-        Some(out) => {
-            let out = create_output_dir(Some(out.clone()), "report")?;
-            // The page says that its result lies beside it.
-            out.save(&result)?;
-            rendered(&result, out.path())?
-        }
-    };
-    args.format.run(&result, &page)
+        loaded => rendered(file, &loaded?, args),
+    }
 }
 
-/// Renders one gate again.
-fn gate_again(file: &Path, record: &GateRecord, args: &ReportArgs) -> anyhow::Result<String> {
-    let render = |dir: &Path| {
-        report::gate::render(record, dir).map_err(|error| unrendered(error, dir))?;
-        Ok::<_, anyhow::Error>(dir.join(report::gate::MARKDOWN_FILE))
-    };
-    let summary = match &args.out {
-        None => render(directory_of(file))?,
-        Some(out) => {
-            let out = create_output_dir(Some(out.clone()), "report")?;
-            out.save_gate(record)?;
-            render(out.path())?
-        }
-    };
-    args.format.gate(record, &summary)
-}
-
-/// Renders scenarios again.
-fn scenarios_again(file: &Path, record: &ScenarioRecord, args: &ReportArgs) -> anyhow::Result<String> {
-    let render = |dir: &Path| {
-        report::scenario::render(record, dir).map_err(|error| unrendered(error, dir))?;
-        Ok::<_, anyhow::Error>(dir.join("index.html"))
-    };
+/// Beside its file, or into a directory where the record lies then as well.
+fn rendered(file: &Path, record: &impl Shown, args: &ReportArgs) -> anyhow::Result<String> {
+    let render = |dir: &Path| record.render(dir).map_err(|error| unrendered(error, dir));
     let page = match &args.out {
         None => render(directory_of(file))?,
         Some(out) => {
             let out = create_output_dir(Some(out.clone()), "report")?;
-            out.save_scenarios(record)?;
+            record.save(&out)?;
             render(out.path())?
         }
     };
-    args.format.scenarios(record, &page)
+    args.format.of(record, &page)
 }
 
 fn directory_of(file: &Path) -> &Path {
     let dir = file.parent().unwrap_or(Path::new(""));
     if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
-}
-
-fn rendered(result: &RunResult, dir: &Path) -> anyhow::Result<PathBuf> {
-    report::render(result, dir).map_err(|error| unrendered(error, dir))?;
-    Ok(dir.join("index.html"))
 }
 
 fn unrendered(error: ReportError, dir: &Path) -> anyhow::Error {

@@ -9,16 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{OutputFlags, UsageError, keep_logs, print, tell};
+use super::out::{OutputFlags, UsageError, print};
 use super::place::PlaceFlags;
+use super::shown::end;
 use super::values::{command_line, named_once};
 use crate::job::environment::environment;
 use crate::job::options::{Contender, Draw, Key, Lanes, Options, Rounds, Through, TrialOptions};
 use crate::job::scenario::{self, Setup, impossible};
-use crate::progress::Progress as _;
 use crate::record::file::create_output_dir;
-use crate::report;
-use crate::rounds::Outcome;
 use crate::rounds::rates::{Requested, Sizes};
 use crate::scenario::{Scenario, find, included};
 use crate::stack::worker::WorkerCommand;
@@ -95,6 +93,7 @@ impl RunArgs {
             requested: Requested::default(),
             sizes: if embedded { Sizes::DEMONSTRATION } else { Sizes::QUICK },
             percentiles: false,
+            objective: None,
             inject: None,
             worker_warm_up: 0,
             one_pass: self.no_warm_up,
@@ -160,27 +159,7 @@ pub async fn run(args: RunArgs, cancel: CancellationToken) -> anyhow::Result<Exi
         out: &out,
     };
     let ended = scenario::run(setup, &console, &cancel).await;
-    if !matches!(&ended, Ok(Outcome { record, interrupted }) if *interrupted || record.as_ref().is_some_and(|r| r.passed))
-    {
-        keep_logs(&stack, &out).await;
-    }
-    console.phase("stopping");
-    stack.stop().await;
-    let Outcome { record, interrupted } = ended?;
-    let Some(record) = record else {
-        drop(console);
-        tell("interrupted before a trial was finished; everything is stopped");
-        return Ok(Exit::Interrupted);
-    };
-    console.phase("writing the report");
-    report::scenario::render(&record, out.path()).context("the report could not be written")?;
-    drop(console);
-    print(&args.output.format.scenarios(&record, &out.file("index.html"))?)?;
-    if interrupted {
-        tell(&format!("interrupted; the finished trials are in {}", out.path().display()));
-        return Ok(Exit::Interrupted);
-    }
-    Ok(if record.passed { Exit::Held } else { Exit::TruthFailed })
+    end(ended, "trial", stack, &out, &args.output, console).await
 }
 
 /// Each scenario that comes with lanebench, with why one would run it.

@@ -53,6 +53,9 @@ pub(super) fn workload(options: &Options, rounds: u32) -> record::Workload {
         arrivals: options.draw.arrivals.to_string(),
         service_time_ms: modelled.as_secs_f64() * 1e3,
         commit_interval_ms: COMMIT_INTERVAL.as_millis() as u64,
+        objective_ns: options
+            .objective
+            .map(|objective| u64::try_from(objective.as_nanos()).unwrap_or(u64::MAX)),
         inject: options.inject.map(|kind| kebab(&kind)),
     }
 }

@@ -28,6 +28,8 @@ pub struct Options {
     pub sizes: Sizes,
     /// Whether percentiles may be compared, if the phases allow it.
     pub percentiles: bool,
+    /// What 99 of 100 events of the steady phase shall take at most.
+    pub objective: Option<Duration>,
     /// What is broken on purpose, after the steady phase.
     pub inject: Option<Inject>,
     /// Events that a worker which can't be held works through in each trial before anything is measured.

@@ -16,9 +16,9 @@ use crate::record::{Environment, PhaseKind, Trial};
 use crate::rounds::rates;
 use crate::rounds::warm_up::{WarmUpSpec, WarmedUp, warm_up};
 use crate::rounds::{self, Job, Outcome, TrialPlace, Turn, in_session};
-use crate::scenario::{Action, Fault, Rate, Scenario, Target};
+use crate::scenario::{Fault, Rate, Scenario, Target};
 use crate::stack::worker::WorkerCommand;
-use crate::stack::{Component, FaultKind, Stack, StackKind};
+use crate::stack::{Component, Stack, StackKind};
 use crate::trial::TrialRunner;
 use crate::trial::phase::{Offer, PhaseSpec, plan};
 use crate::workload::Segment;
@@ -54,11 +54,10 @@ pub fn impossible(
 ) -> Option<(String, &'static str)> {
     const CONFIGS: &str = "name configurations that have it with `--configs`";
     const NODES: &str = "start three brokers with `--stack native --nodes 3`";
-    const STACK: &str =
-        "`--stack native` has brokers, a store and a view that can break; on every stack a consumer can";
+    const STACK: &str = "`--stack native` and `--stack containers` have brokers, a store and a view that can break, and containers alone can be \
+                         cut off; on every stack a consumer can break";
     let name = &scenario.name;
     let one = |fault: &Fault| {
-        let how = if fault.action == Action::Pause { FaultKind::Freeze } else { FaultKind::Kill };
         let lacks = |has: fn(&Contender) -> u32, number: u32| contenders.iter().find(|c| has(c) <= number);
         let component = match fault.target {
             Target::Consumer(number) => {
@@ -81,11 +80,12 @@ pub fn impossible(
             Target::Broker(_) | Target::Leader(_) | Target::Coordinator => Component::Kafka { node: 1 },
             Target::Store => Component::Postgres,
             Target::View => Component::Redis,
+            Target::Topic(_) => return None,
         };
         let (action, target) = (fault.action.as_str(), fault.target);
         let what =
             || format!("`{name}` wants to {action} {target}, and the {stack} stack has none that it could");
-        (!stack.breaks(component, how)).then(|| (what(), STACK))
+        (!stack.breaks(component, fault.action)).then(|| (what(), STACK))
     };
     scenario.faults.iter().find_map(one)
 }

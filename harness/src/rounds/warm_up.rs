@@ -10,7 +10,7 @@ use super::settled::{Next, Settling, proven};
 use super::{TrialPlace, warmed_by_itself};
 use crate::contender::Contender;
 use crate::error::RunError;
-use crate::record::{GrowthVerdict, Pass, PassTrial, PhaseKind, Rates, Surge, Trial, WarmUp};
+use crate::record::{GrowthVerdict, Pass, PassTrial, PhaseKind, Rates, SeenBy, Surge, Trial, WarmUp};
 use crate::trial::phase::{Draw, Offer, PhaseSpec, plan};
 use crate::trial::{TrialRunner, TrialSpec};
 use crate::workload::Segment;
@@ -74,6 +74,24 @@ pub(crate) struct WarmedUp {
     pub(crate) around: Duration,
     /// How long a round of all contenders will last.
     pub(crate) round: RoundLength,
+    /// By how much later than it was done 99 of 100 events are seen to be, by contender; none of those that tell themselves.
+    pub(crate) seen_late: Vec<Option<SeenLate>>,
+}
+
+/// How late a worker that is watched from outside is seen to have done something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeenLate {
+    pub(crate) by: SeenBy,
+    /// Of 99 in 100 events, at most.
+    pub(crate) p99: Duration,
+}
+
+impl SeenLate {
+    fn of(trial: &Trial) -> Option<Self> {
+        let worker = trial.worker.as_ref()?;
+        let p99 = Duration::from_nanos(worker.late_by_ns.as_ref()?.p99);
+        Some(Self { by: worker.seen_by?, p99 })
+    }
 }
 
 /// Runs passes until all have settled, or the limit is reached.
@@ -90,6 +108,7 @@ pub(crate) async fn warm_up(runner: &TrialRunner<'_>, spec: &WarmUpSpec<'_>) -> 
         let known: Vec<Capacity> = capacities.iter().flatten().copied().collect();
         let open_loop_per_s = open_loop(spec, &known, settling.lowered());
         let mut pass = Pass::default();
+        let mut seen_late = Vec::new();
         for (capacity, contender) in capacities.iter_mut().zip(spec.contenders) {
             let phases = phases(spec, contender, *capacity, open_loop_per_s);
             let done = Box::pin(one(runner, spec, contender, number, phases)).await?;
@@ -101,6 +120,7 @@ pub(crate) async fn warm_up(runner: &TrialRunner<'_>, spec: &WarmUpSpec<'_>) -> 
                 runner.progress.provisional(&contender.name, done.found.drain_per_s);
             }
             pass.configurations.insert(contender.name.clone(), done.found);
+            seen_late.push(done.seen_late);
             around = around.max(done.around);
         }
         let proven_per_s = proven(&pass);
@@ -117,7 +137,7 @@ pub(crate) async fn warm_up(runner: &TrialRunner<'_>, spec: &WarmUpSpec<'_>) -> 
         if next == Next::Rounds || spec.limit.forbids(begun.elapsed(), pass_begun.elapsed(), hoped) {
             let round = round_length(spec, &rates, &capacities, around);
             let record = record(settling, spec, &capacities, rates, begun.elapsed());
-            return Ok(WarmedUp { record, capacities, around, round });
+            return Ok(WarmedUp { record, capacities, around, round, seen_late });
         }
     }
 }
@@ -209,6 +229,7 @@ fn first_events(contender: &Contender) -> u64 {
 struct Done {
     found: PassTrial,
     around: Duration,
+    seen_late: Option<SeenLate>,
 }
 
 async fn one(
@@ -236,7 +257,8 @@ async fn one(
         return Err(RunError::Load(format!("the warm-up of {} made no event visible", contender.name)));
     }
     let measured = trial.phases.iter().map(|phase| phase.lasted_ms / 1e3).sum();
-    Ok(Done { found, around: took.saturating_sub(Duration::from_secs_f64(measured)) })
+    let seen_late = SeenLate::of(&trial);
+    Ok(Done { found, seen_late, around: took.saturating_sub(Duration::from_secs_f64(measured)) })
 }
 
 /// What a pass keeps of a trial.

@@ -113,6 +113,14 @@ pub enum StackError {
         /// Of which stack.
         stack: StackKind,
     },
+    /// Something was to be taken from a part, and could not be.
+    #[error("what was to be taken from {component} can't be: {reason}")]
+    Starving {
+        /// Which.
+        component: Component,
+        /// What stood in the way.
+        reason: String,
+    },
     /// A part of an external stack does not answer.
     #[error("{} within {} s: {reason}", missed(part, address, *answered), limit.as_secs())]
     Unreachable {
@@ -239,6 +247,7 @@ impl StackError {
             }
             Self::Spawn { .. } => "`lanebench stack check` says what is installed".to_owned(),
             Self::Exited { .. } => "its log above says why; `lanebench stack check` says what is installed".to_owned(),
+            Self::Starving { .. } => "see the component's log; is it answering at all?".to_owned(),
             Self::Unbreakable { .. } => "`--stack native` starts parts of its own; on three nodes with `--nodes 3`".to_owned(),
             Self::NotReady { .. } => "see its log above; is the machine busy, or short of memory?".to_owned(),
             Self::Unreachable { hint: Some(hint), .. } => hint.to_string(),

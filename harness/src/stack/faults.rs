@@ -6,52 +6,60 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::process::{Deadline, Process, until_ready};
-use super::{Component, NativeStack, Stack, StackError, StackKind, checks};
+use super::starved::{self, HeldConnections};
+use super::{Component, Endpoints, NativeStack, Stack, StackError, StackKind, checks};
+use crate::scenario::Action;
 
 /// How long a part that is started again may take until it answers.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
-
-/// What can happen to a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// It is gone at once.
-    Kill,
-    /// It is frozen.
-    Freeze,
-}
+pub(super) const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 impl StackKind {
     /// Whether a stack of this kind has parts that can break so.
-    pub fn breaks(self, component: Component, how: FaultKind) -> bool {
-        match self {
-            Self::Native => true,
-            // A broker that lives in this process: its answers are held back.
-            Self::Embedded => matches!((component, how), (Component::Kafka { .. }, FaultKind::Freeze)),
-            Self::Containers | Self::External => false,
-        }
+    pub fn breaks(self, component: Component, how: Action) -> bool {
+        let of_it = match how {
+            Action::Kill | Action::Pause | Action::Disconnect => true,
+            Action::UseUp => component == Component::Postgres,
+            Action::Demote | Action::Fill => component == Component::Redis,
+            Action::Stop | Action::Add | Action::DrainAndAdd => false,
+        };
+        of_it
+            && match self {
+                Self::Native => how != Action::Disconnect,
+                Self::Containers => true,
+                // A broker that lives in this process: its answers are held back.
+                Self::Embedded => matches!((component, how), (Component::Kafka { .. }, Action::Pause)),
+                Self::External => false,
+            }
     }
 }
 
 impl Stack {
-    /// Breaks a part. What is killed has ended when this returns.
+    /// Breaks a part. What is killed has ended when this returns. What is used up is so until what comes back is dropped.
     ///
     /// # Errors
     /// [`StackError::Unbreakable`] where this stack has no such part, or it has ended already.
-    pub async fn break_component(&self, component: Component, how: FaultKind) -> Result<(), StackError> {
+    pub async fn break_component(
+        &self,
+        component: Component,
+        how: Action,
+    ) -> Result<HeldConnections, StackError> {
         let unbreakable = || StackError::Unbreakable { component, stack: self.kind() };
-        match (self, component, how) {
-            (Self::Native(native), _, _) => native
-                .process(component)
-                .ok_or_else(unbreakable)?
-                .break_down(how)
-                .await
-                .ok_or_else(unbreakable),
-            (Self::Embedded(embedded), Component::Kafka { node }, FaultKind::Freeze) => {
-                embedded.freeze(node, FOREVER);
-                Ok(())
-            }
-            (Self::Embedded(_) | Self::Containers(_) | Self::External(_), _, _) => Err(unbreakable()),
+        if !self.kind().breaks(component, how) {
+            return Err(unbreakable());
         }
+        if let (Action::UseUp | Action::Demote | Action::Fill, Some(endpoints)) = (how, self.started()) {
+            return starved::begin(endpoints, how).await;
+        }
+        match (self, component) {
+            (Self::Native(native), _) => {
+                let process = native.process(component).ok_or_else(unbreakable)?;
+                process.break_down(how).await.ok_or_else(unbreakable)?;
+            }
+            (Self::Embedded(embedded), Component::Kafka { node }) => embedded.freeze(node, FOREVER),
+            (Self::Containers(containers), _) => containers.break_down(component, how).await?,
+            (Self::Embedded(_) | Self::External(_), _) => return Err(unbreakable()),
+        }
+        Ok(HeldConnections::default())
     }
 
     /// Lets what was frozen go on.
@@ -64,18 +72,33 @@ impl Stack {
                     .for_each(|process| _ = signal_all(process, Signal::SIGCONT));
             }
             (Self::Embedded(embedded), Component::Kafka { node }) => embedded.freeze(node, Duration::ZERO),
-            (Self::Embedded(_) | Self::Containers(_) | Self::External(_), _) => {}
+            (Self::Containers(containers), _) => containers.thaw(component),
+            (Self::Embedded(_) | Self::External(_), _) => {}
         }
     }
 
-    /// Starts what was killed again, and waits until it answers.
+    /// Starts what was killed again, puts back into the network what was cut off, or gives back what was taken, and waits until it answers. What
+    /// was frozen goes on by [`Stack::thaw`].
     ///
     /// # Errors
     /// [`StackError::Exited`] where it ends again, [`StackError::NotReady`] where it does not answer within a minute.
-    pub async fn start_again(&self, component: Component) -> Result<(), StackError> {
+    pub async fn mend(&self, component: Component, how: Action) -> Result<(), StackError> {
+        match (self, how, self.started()) {
+            (_, Action::Demote | Action::Fill, Some(endpoints)) => starved::end(endpoints, how).await,
+            (Self::Native(native), Action::Kill, _) => native.start_again(component).await,
+            (Self::Containers(containers), Action::Kill | Action::Disconnect, _) => {
+                containers.mend(component, how).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where parts answer that this stack has started, each in a process or a container of its own.
+    fn started(&self) -> Option<&Endpoints> {
         match self {
-            Self::Native(native) => native.start_again(component).await,
-            Self::Embedded(_) | Self::Containers(_) | Self::External(_) => Ok(()), // there nothing is killed
+            Self::Native(native) => Some(native.endpoints()),
+            Self::Containers(containers) => Some(containers.endpoints()),
+            Self::Embedded(_) | Self::External(_) => None,
         }
     }
 }
@@ -113,13 +136,13 @@ impl NativeStack {
 
 impl Process {
     /// `None` if it has ended already.
-    async fn break_down(&self, how: FaultKind) -> Option<()> {
+    async fn break_down(&self, how: Action) -> Option<()> {
         let signal = match (how, self.component()) {
-            (FaultKind::Freeze, _) => return signal_all(self, Signal::SIGSTOP).then_some(()),
+            (Action::Pause, _) => return signal_all(self, Signal::SIGSTOP).then_some(()),
             // PostgreSQL's "immediate shutdown": no checkpoint and no goodbye, so that it has to recover as after a crash. SIGKILL would leave
             // its children, and their shared memory, in the way of the next start.
-            (FaultKind::Kill, Component::Postgres) => Signal::SIGQUIT,
-            (FaultKind::Kill, _) => Signal::SIGKILL,
+            (_, Component::Postgres) => Signal::SIGQUIT,
+            _ => Signal::SIGKILL,
         };
         let ended = self.signal(signal).then(|| self.exited())?;
         ended.await;

@@ -43,6 +43,7 @@ mod redis;
 mod refusal;
 mod rights;
 mod scratch;
+mod starved;
 
 pub(crate) use crate::broker::Answers;
 pub use brokers::NativeBrokers;
@@ -50,7 +51,6 @@ pub use containers::{ContainerOptions, ContainerStack, Images};
 pub use embedded::EmbeddedStack;
 pub use error::StackError;
 pub use external::External;
-pub use faults::FaultKind;
 pub use kafka::BrokerJit;
 pub(crate) use kafka::{C1_ALONE, C1_BIAS};
 pub use lanebench_redis_stub::StatusServer;
@@ -59,6 +59,7 @@ pub use payment_delivery::redact::redact;
 pub use prefix::{Prefix, PrefixError};
 pub use requirements::{Presence, Requirement, requirements};
 pub use rights::Replicas;
+pub use starved::HeldConnections;
 
 /// Which stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

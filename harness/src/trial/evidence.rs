@@ -19,7 +19,8 @@ use crate::measure::timeline::{Event, PhaseId, Taken, Timeline};
 use crate::record::{SeenBy, Verification};
 use crate::stats::Durations;
 use crate::verify::{
-    Checker, ContentDigest, DeadLetter, Logged, ParkWrite, PartitionEnd, RowWrite, Rules, Seen, Sent,
+    Checker, ContentDigest, DeadLetter, Logged, ParkWrite, PartitionEnd, PartitionsAdded, RowWrite, Rules,
+    Seen, Sent,
 };
 use crate::workspace::{Counted, CountedPark, CountedWrite, RunWorkspace, TrialWorkspace};
 
@@ -43,6 +44,8 @@ pub(super) struct Known<'a> {
     pub(super) keyed: bool,
     /// Whether the view was killed on purpose: it comes back empty, and is filled again from the rows where it is asked.
     pub(super) view_emptied: bool,
+    /// When the topic got more partitions.
+    pub(super) partitions_added: Option<PartitionsAdded>,
 }
 
 /// What the evidence comes to.
@@ -66,8 +69,8 @@ pub(super) async fn check(
 ) -> Result<Checked, RunError> {
     let outside = known.reports.is_some_and(|reports| reports.taken.is_none());
     let view_evicted = trial.evicted().await?;
-    let (keyed, view_emptied) = (known.keyed, known.view_emptied);
-    let rules = Rules { keyed, outside, view_evicted, view_emptied, ..Rules::default() };
+    let Known { keyed, view_emptied, partitions_added, .. } = known;
+    let rules = Rules { keyed, outside, view_evicted, view_emptied, partitions_added, ..Rules::default() };
     let mut checker = sent(rules, timeline, &known).await?;
     known
         .extra

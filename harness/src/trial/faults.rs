@@ -1,17 +1,29 @@
-//! What breaks during a phase, by its timeline: broken when it is due, mended when it has lasted long enough.
+//! What breaks during a phase, by its timeline: broken when it is due, mended when it has lasted long enough. And partitions that are added.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use payment_delivery::kafka::admin::Admin;
+use payment_delivery::kafka::producer::ProducerConfig;
 
+use super::observe::Observer;
 use super::process::Workers;
+use crate::contender::Lanes;
 use crate::error::RunError;
+use crate::load::feed::{self, SharedProducer};
 use crate::measure::timeline::Timeline;
 use crate::record::{FaultRecord, FaultSpan};
-use crate::scenario::{Action, Fault, Target};
-use crate::stack::{Component, FaultKind, Stack};
+use crate::scenario::{Action, Added, Fault, Target};
+use crate::stack::{Component, HeldConnections, Stack};
 use crate::workspace::TrialWorkspace;
+
+/// Consumers have so long to find partitions that were added, and to share them: as long as they may go without a look at the topic, and some.
+const SHARED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether all that was sent is worked off.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long that may go on without one event less.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
 
 /// What can be broken.
 pub(super) struct FaultInjector<'a> {
@@ -21,11 +33,16 @@ pub(super) struct FaultInjector<'a> {
     pub(super) timeline: &'a Arc<Timeline>,
     /// Consumers that are processes of their own.
     pub(super) workers: Option<Arc<Workers>>,
+    pub(super) lanes: Lanes,
+    /// What sends, and has to learn of partitions that are added.
+    pub(super) producer: &'a SharedProducer,
+    /// What samples lag, and has to learn of them, too.
+    pub(super) observer: &'a Observer,
 }
 
 /// One thing that can be broken, and is mended again.
 enum FaultTarget {
-    OfStack(Component, FaultKind),
+    OfStack(Component, Action),
     Consumer(u16, Action),
 }
 
@@ -41,31 +58,106 @@ impl FaultInjector<'_> {
     async fn one(&self, fault: &Fault, start_ns: u64) -> Result<FaultRecord, RunError> {
         let Fault { at, target, action, lasts } = *fault;
         self.wait_until(start_ns, at).await;
-        let (part, what) = self.part(target, action).await?;
+        if let Target::Topic(added) = target {
+            return self.add_partitions(fault, added, start_ns).await;
+        }
+        let (broken, what) = self.target(target, action).await?;
         tracing::info!(%what, action = action.as_str(), "breaking");
         let began_ms = self.since(start_ns);
-        let broken = self.timeline.clock().now_ns();
-        let frozen = FreezeGuard { of: self, part: &part, is_frozen: action == Action::Pause };
-        self.break_down(&part).await?;
-        self.wait_until(broken, lasts).await;
+        let broken_ns = self.timeline.clock().now_ns();
+        let frozen = FreezeGuard { of: self, broken: &broken, is_frozen: action == Action::Pause };
+        let held = self.break_down(&broken).await?;
+        self.wait_until(broken_ns, lasts).await;
         let mended_ms = self.since(start_ns);
-        drop(frozen);
-        self.start_again(&part).await?;
+        drop((frozen, held));
+        self.start_again(&broken).await?;
         tracing::info!(%what, "mended");
+        Ok(self.record(fault, what, start_ns, began_ms, mended_ms))
+    }
+
+    /// What was done when; it is over now.
+    fn record(
+        &self,
+        fault: &Fault,
+        what: String,
+        start_ns: u64,
+        began_ms: f64,
+        mended_ms: f64,
+    ) -> FaultRecord {
         let span = FaultSpan {
-            planned_ms: at.as_secs_f64() * 1e3,
+            planned_ms: fault.at.as_secs_f64() * 1e3,
             began_ms,
             mended_ms,
             back_ms: self.since(start_ns),
-            reassigned_ms: None, // seen when the phase is over
+            // Seen when the phase is over.
+            noticed_ms: None,
+            reassigned_ms: None,
             drained_ms: None,
         };
-        Ok(FaultRecord { target: target.to_string(), action: action.as_str().into(), what, span: Some(span) })
+        let (target, action) = (fault.target.to_string(), fault.action.as_str().into());
+        FaultRecord { target, action, what, span: Some(span) }
+    }
+
+    /// Partitions are added, and whoever sends learns of them. Over when each has an owner.
+    async fn add_partitions(
+        &self,
+        fault: &Fault,
+        added: Added,
+        start_ns: u64,
+    ) -> Result<FaultRecord, RunError> {
+        let failed = |error: &dyn std::fmt::Display| RunError::Load(error.to_string());
+        let (before, topic) = (self.place.partitions, &self.place.topic);
+        let partitions = before + added.partitions.cast_signed();
+        let what = format!("{before} to {partitions} partitions");
+        tracing::info!(%what, action = fault.action.as_str(), "adding");
+        let began_ms = self.since(start_ns);
+        let mut held = None;
+        if fault.action == Action::DrainAndAdd {
+            held = Some(self.producer.hold().await.map_err(|error| failed(&error))?);
+            self.drained().await?;
+        }
+        self.admin.add_partitions(topic, partitions).await?;
+        self.observer.topic_grew();
+        let (bootstrap, topic) = (self.place.bootstrap.clone(), topic.clone());
+        let grown = feed::producer(bootstrap, topic, partitions, ProducerConfig::default()).await?;
+        let mut held = match held {
+            Some(held) => held,
+            None => self.producer.hold().await.map_err(|error| failed(&error))?,
+        };
+        held.replace(grown);
+        drop(held);
+        let mended_ms = self.since(start_ns);
+        let consumers = self.lanes.consumers as usize;
+        self.timeline.all_assigned(consumers, partitions, SHARED_WITHIN).await?;
+        Ok(self.record(fault, what, start_ns, began_ms, mended_ms))
+    }
+
+    /// Waits until all that was acknowledged is visible, while nothing more is sent.
+    async fn drained(&self) -> Result<(), RunError> {
+        let waiting = || -> usize {
+            let of =
+                |phase| self.timeline.acked_count(phase).saturating_sub(self.timeline.visible_count(phase));
+            self.timeline.phases().map(of).sum()
+        };
+        let (mut left, mut last_fewer) = (waiting(), Instant::now());
+        while left > 0 {
+            if last_fewer.elapsed() > STUCK_AFTER {
+                return Err(RunError::Fault(format!(
+                    "{left} events were not worked off, and partitions were to be added then"
+                )));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = waiting();
+            if now < left {
+                last_fewer = Instant::now();
+            }
+            left = now;
+        }
+        Ok(())
     }
 
     /// What a target is at this moment.
-    async fn part(&self, target: Target, action: Action) -> Result<(FaultTarget, String), RunError> {
-        let how = if action == Action::Pause { FaultKind::Freeze } else { FaultKind::Kill };
+    async fn target(&self, target: Target, action: Action) -> Result<(FaultTarget, String), RunError> {
         let component = match target {
             Target::Consumer(number) => {
                 let number = u16::try_from(number).unwrap_or(u16::MAX);
@@ -86,27 +178,29 @@ impl FaultInjector<'_> {
             }
             Target::Store => Component::Postgres,
             Target::View => Component::Redis,
+            Target::Topic(_) => return Err(RunError::Fault("a topic does not break".into())),
         };
-        Ok((FaultTarget::OfStack(component, how), component.to_string()))
+        Ok((FaultTarget::OfStack(component, action), component.to_string()))
     }
 
-    async fn break_down(&self, part: &FaultTarget) -> Result<(), RunError> {
-        match part {
+    async fn break_down(&self, target: &FaultTarget) -> Result<HeldConnections, RunError> {
+        match target {
             FaultTarget::OfStack(component, how) => Ok(self.stack.break_component(*component, *how).await?),
-            FaultTarget::Consumer(number, action) => self.workers()?.break_down(*number, *action).await,
+            FaultTarget::Consumer(number, action) => {
+                self.workers()?.break_down(*number, *action).await?;
+                Ok(HeldConnections::default())
+            }
         }
     }
 
-    /// Starts what was stopped or killed; nothing happens to what was frozen.
-    async fn start_again(&self, part: &FaultTarget) -> Result<(), RunError> {
-        match part {
-            FaultTarget::OfStack(component, FaultKind::Kill) => {
-                Ok(self.stack.start_again(*component).await?)
-            }
+    /// Brings back what was stopped, killed or cut off; nothing happens to what was frozen.
+    async fn start_again(&self, target: &FaultTarget) -> Result<(), RunError> {
+        match target {
+            FaultTarget::OfStack(component, how) => Ok(self.stack.mend(*component, *how).await?),
             FaultTarget::Consumer(number, Action::Stop | Action::Kill) => {
                 self.workers()?.start_again(*number)
             }
-            FaultTarget::OfStack(_, FaultKind::Freeze) | FaultTarget::Consumer(_, Action::Pause) => Ok(()),
+            FaultTarget::Consumer(..) => Ok(()),
         }
     }
 
@@ -128,13 +222,13 @@ impl FaultInjector<'_> {
 /// Something that may be frozen: dropped, it goes on. So nothing stays frozen when a run is interrupted.
 struct FreezeGuard<'a> {
     of: &'a FaultInjector<'a>,
-    part: &'a FaultTarget,
+    broken: &'a FaultTarget,
     is_frozen: bool,
 }
 
 impl Drop for FreezeGuard<'_> {
     fn drop(&mut self) {
-        match self.part {
+        match self.broken {
             _ if !self.is_frozen => {}
             FaultTarget::OfStack(component, _) => self.of.stack.thaw(*component),
             FaultTarget::Consumer(number, _) => {

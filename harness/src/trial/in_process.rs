@@ -43,6 +43,8 @@ pub(super) struct ConsumerSettings {
     pub(super) service_time: Duration,
     /// Commit cadence.
     pub(super) commit_interval: Duration,
+    /// They look at the topic so often; as they do by themselves where it is `None`.
+    pub(super) looks_at_topic: Option<Duration>,
 }
 
 /// What is put around each consumer's store and view.
@@ -76,11 +78,12 @@ impl InProcessConsumers {
             let (store, view) = ((around.store)(store), (around.view)(view));
             let parts = ProcessorDeps { store, view, probe: Arc::clone(probe) };
             let name = format!("consumer-{index}");
-            let config = ConsumerConfig {
+            let mut config = ConsumerConfig {
                 service_time: settings.service_time,
                 commit_interval: settings.commit_interval,
                 ..ConsumerConfig::new(name, place.bootstrap.clone(), place.topic.clone(), place.group.clone())
             };
+            config.group.metadata_max_age = settings.looks_at_topic.unwrap_or(config.group.metadata_max_age);
             consumers.start(runtime.handle(), config, parts, released.clone());
         }
         Ok(Self { fetch_start, stop, consumers })

@@ -2,13 +2,13 @@
 //! checker's input.
 
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
-use payment_delivery::kafka::producer::{Ack, Producer};
+use payment_delivery::kafka::producer::Ack;
 use payment_delivery::kafka::{Message, Origin};
 use tokio::sync::oneshot;
 
 use super::options::Inject;
 use crate::error::RunError;
-use crate::load::feed::Ticket;
+use crate::load::feed::{SharedProducer, Ticket};
 use crate::measure::timeline::{PhaseId, Timeline};
 use crate::verify::ContentDigest;
 use crate::workspace::TrialWorkspace;
@@ -31,7 +31,7 @@ pub(super) async fn inject(
     place: &TrialWorkspace,
     timeline: &Timeline,
     phase: PhaseId,
-    producer: &Producer<Ticket>,
+    producer: &SharedProducer,
 ) -> Result<Vec<Extra>, RunError> {
     let plan = timeline.plan(phase);
     let victim = plan.events.iter().rposition(|event| event.revision > 1);
@@ -64,7 +64,7 @@ pub(super) async fn inject(
 
 /// Produces a copy of an event with a change and waits for its acknowledgement.
 async fn extra(
-    producer: &Producer<Ticket>,
+    producer: &SharedProducer,
     value: &[u8],
     change: impl FnOnce(&mut PaymentEvent),
 ) -> Result<Extra, RunError> {

@@ -48,8 +48,9 @@ use crate::measure::resources::{API_THREAD_PREFIX, JitTime};
 use crate::measure::{Clock, Timeline};
 use crate::progress::Progress;
 use crate::record::Trial;
-use crate::scenario::Fault;
+use crate::scenario::{Action, Fault};
 use crate::stack::{Pids, Stack};
+use crate::verify::PartitionsAdded;
 use crate::worker::ConsumerRuntime;
 use crate::workspace::{RunWorkspace, TrialWorkspace};
 
@@ -226,6 +227,7 @@ impl<'a> TrialRunner<'a> {
             api,
             keyed: self.options.key == Key::OrderId,
             view_emptied,
+            partitions_added: partitions_added(spec),
         };
         let checked = Box::pin(evidence::check(self.workspace, place, &timeline, known)).await?;
         if let Some(service) = service {
@@ -251,8 +253,12 @@ impl<'a> TrialRunner<'a> {
             Some(Throttle::Worker) => Arc::new(Both(timeline.clone(), Arc::new(throttle::Busy))),
             _ => timeline.clone(),
         };
-        let settings =
-            ConsumerSettings { service_time: contender.service_time, commit_interval: COMMIT_INTERVAL };
+        let mut faults = spec.phases.iter().flat_map(|phase| &phase.spec.faults);
+        let settings = ConsumerSettings {
+            service_time: contender.service_time,
+            commit_interval: COMMIT_INTERVAL,
+            looks_at_topic: faults.find_map(|fault| fault.adds()?.noticed),
+        };
         let rig = spec.rig;
         let store = |store| match rig.and_then(|rig| rig.store) {
             Some(around) => around(store, timeline),
@@ -275,4 +281,14 @@ impl<'a> TrialRunner<'a> {
             keyed.then(|| partition_for_key(id.as_str().as_bytes(), partitions))
         })
     }
+}
+
+/// When the topic gets more partitions in a trial, if it does.
+fn partitions_added(spec: &TrialSpec<'_>) -> Option<PartitionsAdded> {
+    let added =
+        spec.phases.iter().flat_map(|phase| &phase.spec.faults).find(|fault| fault.adds().is_some())?;
+    Some(match added.action {
+        Action::DrainAndAdd => PartitionsAdded::Drained,
+        _ => PartitionsAdded::UnderLoad,
+    })
 }

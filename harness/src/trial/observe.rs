@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use payment_delivery::kafka::admin::{Admin, AdminError};
@@ -27,6 +28,7 @@ pub(super) struct Observer {
     workers: Vec<u32>,
     gc_logs: GcLogs,
     rows: Arc<Rows>,
+    topic_grew: Arc<AtomicBool>,
 }
 
 /// What they saw over the whole trial.
@@ -76,12 +78,19 @@ impl Observer {
     ) -> Result<Self, RunError> {
         // A connection of its own: a sample must not wait behind the harness's other questions.
         let admin = Admin::connect(&place.bootstrap, CONNECT_TIMEOUT).await?;
-        let source = BrokerOffsets { admin, topic: place.topic.clone(), group: place.group.clone() };
+        let topic_grew = Arc::new(AtomicBool::new(false));
+        let (topic, group) = (place.topic.clone(), place.group.clone());
+        let source = BrokerOffsets { admin, topic, group, topic_grew: Arc::clone(&topic_grew) };
         let oldest = OldestNotVisible::new(Arc::clone(timeline));
         let meter = Meter::start(components(runner, workers), resources::TICK_DEFAULT)?;
         let sampler = LagSampler::start(source, oldest, runner.lag.clone(), lag::TICK_DEFAULT, cancel);
         let (gc_logs, rows, workers) = (runner.gc_logs.clone(), Arc::clone(&place.rows), workers.to_vec());
-        Ok(Self { timeline: Arc::clone(timeline), meter, sampler, workers, gc_logs, rows })
+        Ok(Self { timeline: Arc::clone(timeline), meter, sampler, workers, gc_logs, rows, topic_grew })
+    }
+
+    /// The topic has got more partitions: from here on they are looked at, too.
+    pub(super) fn topic_grew(&self) {
+        self.topic_grew.store(true, Ordering::Relaxed);
     }
 
     /// A phase begins.
@@ -174,12 +183,18 @@ struct BrokerOffsets {
     admin: Admin,
     topic: String,
     group: String,
+    /// Set when its partitions are to be asked for anew.
+    topic_grew: Arc<AtomicBool>,
 }
 
 impl OffsetSource for BrokerOffsets {
     type Error = AdminError;
 
     async fn end_offsets(&mut self) -> Result<BTreeMap<i32, i64>, AdminError> {
+        if self.topic_grew.load(Ordering::Relaxed) {
+            self.admin.describe_topic(&self.topic).await?;
+            self.topic_grew.store(false, Ordering::Relaxed);
+        }
         self.admin.end_offsets(&self.topic).await
     }
 

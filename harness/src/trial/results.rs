@@ -211,7 +211,9 @@ impl OfTrial<'_> {
             }
         }
         let all: u64 = events.values().sum();
-        (0..self.spec.contender.lanes.partitions)
+        // Some may have been added.
+        let last = events.last_key_value().map_or(0, |(partition, _)| partition + 1);
+        (0..self.spec.contender.lanes.partitions.max(last))
             .map(|id| {
                 let events = events.get(&id).copied().unwrap_or(0);
                 let response_time_ns = times.get(&id).map(Durations::to_distribution);
@@ -235,11 +237,20 @@ impl OfTrial<'_> {
         };
         let all_visible = self.timeline.visible_count(run.id) >= self.timeline.offered_count(run.id);
         let mut broken = run.broken.clone();
-        for span in broken.iter_mut().filter_map(|broken| broken.span.as_mut()) {
+        let names = self.timeline.consumer_names();
+        for FaultRecord { target, span, .. } in &mut broken {
+            let Some(span) = span else { continue };
             let began_ns = started_ns + (span.began_ms * 1e6) as u64;
-            span.reassigned_ms = self.timeline.read_journal(|journal| {
-                let given = |given: &&Ownership| given.at_ns >= began_ns && !given.partitions.is_empty();
-                journal.ownership.iter().find(given).map(|given| ms(given.at_ns - started_ns))
+            let of_target = |change: &Ownership| {
+                names.get(change.consumer as usize).is_some_and(|name| *name == target.replace(' ', "-"))
+            };
+            (span.noticed_ms, span.reassigned_ms) = self.timeline.read_journal(|journal| {
+                let since = || journal.ownership.iter().filter(|change| change.at_ns >= began_ns);
+                let given_up =
+                    |change: &&Ownership| change.partitions.is_empty() && !change.lost && !of_target(change);
+                let after = |change: &Ownership| ms(change.at_ns - started_ns);
+                let given = since().find(|change| !change.partitions.is_empty()).map(after);
+                (since().find(given_up).map(after), given)
             });
             span.drained_ms = all_visible.then(|| last_late_ms(span.began_ms).unwrap_or(span.began_ms));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use payment_delivery::kafka::admin::Admin;
-use payment_delivery::kafka::producer::{Producer, ProducerConfig};
+use payment_delivery::kafka::producer::ProducerConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::faults::FaultInjector;
@@ -17,7 +17,7 @@ use super::process::Workers;
 use super::service::Client;
 use super::{SenderRig, TrialRunner, TrialSpec, throttle};
 use crate::error::RunError;
-use crate::load::feed::{self, Failures, Feed, HttpSink, ProducerSink, Ticket};
+use crate::load::feed::{self, Failures, Feed, HttpSink, ProducerSink, SharedProducer};
 use crate::load::{Load, LoadReport, SendFailed, Sink};
 use crate::measure::Clock;
 use crate::measure::timeline::{Due, PhaseId, Timeline, WaitError};
@@ -46,7 +46,7 @@ pub(super) struct PhaseRunner<'a> {
     spec: &'a TrialSpec<'a>,
     place: &'a TrialWorkspace,
     timeline: Arc<Timeline>,
-    producer: Arc<Producer<Ticket>>,
+    producer: SharedProducer,
     /// Events that were not acknowledged.
     failures: Failures,
     feed: Feed,
@@ -123,12 +123,13 @@ impl<'a> PhaseRunner<'a> {
         if let Some(rig) = spec.rig {
             config.linger = rig.linger;
         }
-        let producer = Arc::new(feed::producer(bootstrap, topic, place.partitions, config).await?);
+        let producer = feed::producer(bootstrap, topic, place.partitions, config).await?;
+        let producer = SharedProducer::new(producer);
         let (timeline, failures) = (Arc::clone(timeline), Failures::default());
         let feed = match api {
             Some(client) => Feed::Api(HttpSink::start(client, &timeline, &failures, cancel)),
             None => Feed::Kafka(ProducerSink {
-                producer: Arc::clone(&producer),
+                producer: producer.clone(),
                 timeline: Arc::clone(&timeline),
                 key: runner.options.key,
                 failures: failures.clone(),
@@ -227,7 +228,7 @@ impl<'a> PhaseRunner<'a> {
                         Load::open_loop(timeline, id, start_ns, feed, &self.cancel)?
                     }
                 };
-                let breakables = self.breakables();
+                let breakables = self.breakables(observer);
                 let (sent, faults) =
                     tokio::try_join!(self.all_sent(load), breakables.play(&spec.faults, start_ns))?;
                 broken = faults;
@@ -244,10 +245,11 @@ impl<'a> PhaseRunner<'a> {
     }
 
     /// What a scenario can break here.
-    fn breakables(&self) -> FaultInjector<'_> {
+    fn breakables<'s>(&'s self, observer: &'s Observer) -> FaultInjector<'s> {
         let TrialRunner { stack, workspace, .. } = self.runner;
         let (admin, timeline, workers) = (&workspace.admin, &self.timeline, self.workers.clone());
-        FaultInjector { stack, admin, place: self.place, timeline, workers }
+        let (lanes, producer) = (self.spec.contender.lanes, &self.producer);
+        FaultInjector { stack, admin, place: self.place, timeline, workers, lanes, producer, observer }
     }
 
     /// Lets the consumers fetch; a backlog that waits for it is due from now on.

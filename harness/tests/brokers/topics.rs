@@ -1,5 +1,7 @@
 //! Topics: making, finding, deleting; and what is answered for those that are not there.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -20,9 +22,46 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a topic with a setting that can't be is refused", bad_setting),
     Case::new("a deleted topic is gone, and one made anew is empty", deleted),
     Case::new("more replicas in sync than there can be are not asked for", min_isr),
+    Case::new("partitions are added, and what was there stays", added),
     Case::new("topics are listed", listed),
     Case::new("rights are told, and a topic that could be made is not made", rights),
 ];
+
+/// From one partition to three: records stay where they are, each node knows the new partitions, and there is no way back.
+fn added(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        let (admin, topic) = (bed.admin().await?, bed.name("growing"));
+        let absent = admin.add_partitions(&topic, 3).await;
+        check(
+            matches!(&absent, Err(AdminError::Refused { code, .. })
+                if code.code() == ResponseError::UnknownTopicOrPartition.code()),
+            format!("a topic that is not there: {absent:?}"),
+        )?;
+        admin.create_topic(&topic, 1, 1, &[]).await?;
+        let mut wire = bed.leader(&topic, 0).await?;
+        answers(wire.produce(&topic, 0, &batch_of(&[b"v"], 1)).await?.0, None, "produce")?;
+        admin.add_partitions(&topic, 3).await?;
+        same(&admin.end_offsets(&topic).await?, &BTreeMap::from([(0, 1), (1, 0), (2, 0)]), "ends")?;
+        for mut wire in bed.everyone().await? {
+            let metadata = wire.metadata(&[&topic], false).await?;
+            same(&metadata.topics[0].partitions.len(), &3, "partitions")?;
+        }
+        for partition in 1..3 {
+            let mut wire = bed.leader(&topic, partition).await?;
+            let (code, _) = wire.produce(&topic, partition, &batch_of(&[b"v"], 1)).await?;
+            answers(code, None, "produce to a new partition")?;
+        }
+        for count in [3, 2, 0] {
+            let refused = admin.add_partitions(&topic, count).await;
+            check(
+                matches!(&refused, Err(AdminError::Refused { code, .. })
+                    if code.code() == ResponseError::InvalidPartitions.code()),
+                format!("{count} of 3: {refused:?}"),
+            )?;
+        }
+        Ok(admin.delete_topic(&topic).await?)
+    })
+}
 
 /// Where nobody has set rules, all is allowed, of topics and groups that are not there as well.
 fn rights(bed: &Bed) -> Result<(), Failed> {

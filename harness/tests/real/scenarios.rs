@@ -13,8 +13,13 @@ use crate::tools::shown;
 pub(crate) const CASES: &[Case] =
     &[("store, view and a consumer break under load, one after another, and nothing is lost", parts_break)];
 
-pub(crate) const NIGHTLY: &[Case] =
-    &[("a broker of three is killed under load and comes back, and nothing is lost", a_broker_dies)];
+pub(crate) const NIGHTLY: &[Case] = &[
+    ("a broker of three is killed under load and comes back, and nothing is lost", a_broker_dies),
+    (
+        "partitions are added under load: orders that move overtake, and not where all is worked off first",
+        the_topic_grows,
+    ),
+];
 
 const PARTS: &str = r#"
 why = "What if the store, the view and a consumer break, one after another?"
@@ -107,6 +112,25 @@ fn a_broker_dies(bed: &Bed) -> Result<(), Failed> {
             // Kafka's default: a broker counts as dead after 9 s.
             let all = silences.iter().all(|ms| (3_000.0..14_000.0).contains(ms));
             check(all, format!("{}: every partition waits for it: {silences:?}", configuration.name))?;
+        }
+        Ok(())
+    })
+}
+
+fn the_topic_grows(bed: &Bed) -> Result<(), Failed> {
+    bed.run(async {
+        for (name, overtake) in [("partitions-added", true), ("partitions-added-drained", false)] {
+            let path = format!("{}/scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+            // Lag has to grow; without a warm-up what is sustained is taken for less than it is.
+            let scenario = std::fs::read_to_string(path)?.replace("200%", "300%");
+            let record = ran(&scenario, &["--configs", "1p3c"]).await?;
+            let truth = &record.scenarios[0].configurations[0].trials[0].verification;
+            check(truth.orders_moved > 0 && truth.parked == 0, format!("{truth:?}"))?;
+            let overtaken = truth.order_checks.get("consumer").map_or(0, |count| count.violations);
+            check(
+                (overtaken > 0) == overtake && (truth.parked_meanwhile > 0) == overtake,
+                format!("{name}: {truth:?}"),
+            )?;
         }
         Ok(())
     })

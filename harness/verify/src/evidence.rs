@@ -8,6 +8,15 @@ use payment_delivery::kafka::Origin;
 
 use crate::ContentDigest;
 
+/// When a topic got more partitions, so that an order may go on in another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionsAdded {
+    /// While events of the order may have waited in the old one: consumers may take them in hand later than what follows.
+    UnderLoad,
+    /// When all that had been sent was worked off: nothing may overtake.
+    Drained,
+}
+
 /// What a trial may leave behind, and what can be seen of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -25,6 +34,8 @@ pub struct Rules {
     /// Whether the view lost all that it had meanwhile, as the scenario says: what it shows must be right, and what it lacks is filled from the row
     /// by whoever asks the service.
     pub view_emptied: bool,
+    /// Whether the topic got more partitions meanwhile, as the scenario says.
+    pub partitions_added: Option<PartitionsAdded>,
 }
 
 /// An event handed to the producer.

@@ -43,7 +43,9 @@ mod tests;
 mod writes;
 
 pub use content::ContentDigest;
-pub use evidence::{ApiAnswers, DeadLetter, Logged, ParkWrite, PartitionEnd, RowWrite, Rules, Seen, Sent};
+pub use evidence::{
+    ApiAnswers, DeadLetter, Logged, ParkWrite, PartitionEnd, PartitionsAdded, RowWrite, Rules, Seen, Sent,
+};
 pub use findings::{FINDINGS_PER_KIND, Kind};
 
 use findings::{Findings, Subject};

@@ -5,13 +5,17 @@
 //! with two repeats, and B,A,B is not.
 
 use super::Known;
+use super::evidence::PartitionsAdded;
 use super::findings::{Findings, Kind, Subject};
 use super::ledger::{Event, Flag, OrderNumber};
 use lanebench_result::{OrderCount, Verification};
 use payment_delivery::event::Revision;
 
 pub(super) fn check(known: &Known, findings: &mut Findings, verification: &mut Verification) {
-    let mut places = vec![("log", log(known, findings)), ("row", rows(known, findings))];
+    let (log, moved) = log(known, findings);
+    verification.orders_moved = moved;
+    verification.parked_meanwhile = known.parks.len() as u64;
+    let mut places = vec![("log", log), ("row", rows(known, findings))];
     if !known.rules.outside {
         places.push(("consumer", consumer(known, findings)));
     }
@@ -56,16 +60,22 @@ fn pairs<'k, P: Copy + 'k>(
         .filter_map(move |later| earlier.replace(later).map(|earlier| (earlier, later)))
 }
 
-/// By offset within a partition. Between partitions there is no order at all, so a pair that lies on two is violated.
-fn log(known: &Known, findings: &mut Findings) -> OrderCount {
-    let mut count = OrderCount::default();
+/// By offset within a partition. Between partitions there is no order at all, so a pair that lies on two is violated; but for one of an order
+/// that goes on elsewhere since partitions were added. How many orders did is told beside it.
+fn log(known: &Known, findings: &mut Findings) -> (OrderCount, u64) {
+    let (mut count, mut all_moved) = (OrderCount::default(), 0);
     for number in known.orders() {
         let order = &known.ledger.orders[number as usize];
-        let mut split = false;
+        let (mut split, mut moved) = (false, false);
         for ((earlier, _, before), (later, _, after)) in pairs(known, number, Event::logged) {
             count.pairs += 1;
             let subject = Subject::event(&order.id, later, Some(after));
-            if before.partition != after.partition {
+            let elsewhere = before.partition != after.partition;
+            // Once: nobody adds partitions twice.
+            if elsewhere && !moved && known.rules.partitions_added.is_some() {
+                moved = true;
+                all_moved += 1;
+            } else if elsewhere {
                 split = true;
                 count.violations += 1;
                 findings.add(Kind::SplitOrder, subject, || {
@@ -87,7 +97,7 @@ fn log(known: &Known, findings: &mut Findings) -> OrderCount {
             }
         }
         // Repeats alone can lie elsewhere: no pair is violated, and still the order has left its partition.
-        if order.split && !split {
+        if order.split && !split && !moved {
             let logged = |(revision, event): (Revision, u32)| {
                 Some((revision, known.ledger.events[event as usize].logged()?))
             };
@@ -98,7 +108,7 @@ fn log(known: &Known, findings: &mut Findings) -> OrderCount {
             });
         }
     }
-    count
+    (count, all_moved)
 }
 
 fn advice(known: &Known) -> &'static str {
@@ -118,6 +128,11 @@ fn consumer(known: &Known, findings: &mut Findings) -> OrderCount {
             count.pairs += 1;
             if after < before {
                 count.violations += 1;
+                let lies_in = |event: &Event| event.logged().map(|at| at.partition);
+                let moved = lies_in(&ahead) != lies_in(&behind);
+                if moved && known.rules.partitions_added == Some(PartitionsAdded::UnderLoad) {
+                    continue; // what the scenario shows: counted, and no finding
+                }
                 findings.add(Kind::Order, Subject::event(id, later, ahead.place()), || {
                     let by = |event: &Event| &known.ledger.consumers[event.taken_by()];
                     let at = |event: &Event| event.place().map(|at| format!(" ({at})")).unwrap_or_default();

@@ -1,24 +1,39 @@
-//! Creating, describing and deleting topics.
+//! Creating, describing and deleting topics, and giving them more partitions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
 use kafka_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use kafka_protocol::messages::metadata_request::MetadataRequest;
 use kafka_protocol::messages::metadata_response::{MetadataResponse, MetadataResponseTopic};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{CreatePartitionsResponse, CreateTopicsResponse};
+use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::time::Instant;
 
 use super::{Admin, AdminError, Fault, KafkaCode, PartitionInfo, fault};
 use crate::kafka::conn::cluster::{METADATA, metadata_request, topic_name};
 
 pub(super) const CREATE_TOPICS: i16 = 7;
+const CREATE_PARTITIONS: i16 = 3;
 const DELETE_TOPICS: i16 = 6;
+
+/// How a topic is asked to change.
+struct Change<'a> {
+    /// In words.
+    what: &'a str,
+    /// The right that it takes.
+    right: &'a str,
+    /// Of the request.
+    version: i16,
+    /// After an attempt without an answer, this refusal is that attempt's doing: the change is made.
+    done: ResponseError,
+}
 
 impl Admin {
     /// Creates a topic and waits until every live broker knows it and every partition's leader serves it.
@@ -38,37 +53,92 @@ impl Admin {
         let topic = topic_to_create(name, partitions, replication, configs);
         let request =
             CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(self.timeout_ms());
-        // After an attempt without an answer, "already exists" is that attempt's doing.
-        let unanswered = &AtomicBool::new(false);
-        let (request, what_ref, right) = (&request, what.as_str(), right.as_str());
-        self.retry(&what, |until| async move {
+        let change = Change {
+            what: &what,
+            right: &right,
+            version: CREATE_TOPICS,
+            done: ResponseError::TopicAlreadyExists,
+        };
+        let said = |response: CreateTopicsResponse| {
+            response.topics.into_iter().map(|topic| (topic.error_code, topic.error_message)).collect()
+        };
+        self.change(change, &request, said).await?;
+        self.served(&what, name, partitions).await
+    }
+
+    /// Adds partitions to a topic until it has `partitions`, and waits until every live broker knows them and their leaders serve them. Keys
+    /// keep no place: of an order whose key now belongs elsewhere, later events lie in another partition.
+    ///
+    /// # Errors
+    /// [`AdminError::Refused`] with `UNKNOWN_TOPIC_OR_PARTITION`, or with `INVALID_PARTITIONS` where it has as many or more;
+    /// [`AdminError::Forbidden`]; [`AdminError::TimedOut`].
+    pub async fn add_partitions(&self, name: &str, partitions: i32) -> Result<(), AdminError> {
+        let what = format!("give topic `{name}` {partitions} partitions");
+        let right = format!("ALTER on topic `{name}`");
+        let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(partitions);
+        let topic = topic.with_assignments(None);
+        let request =
+            CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(self.timeout_ms());
+        let change = Change {
+            what: &what,
+            right: &right,
+            version: CREATE_PARTITIONS,
+            done: ResponseError::InvalidPartitions,
+        };
+        let said = |response: CreatePartitionsResponse| {
+            response.results.into_iter().map(|topic| (topic.error_code, topic.error_message)).collect()
+        };
+        self.change(change, &request, said).await?;
+        self.served(&what, name, partitions).await
+    }
+
+    /// Asks for a change of a topic until it is made or refused; `said` takes codes and messages out of an answer.
+    async fn change<R: Request>(
+        &self,
+        change: Change<'_>,
+        request: &R,
+        said: impl Fn(R::Response) -> Vec<(i16, Option<StrBytes>)>,
+    ) -> Result<(), AdminError> {
+        let Change { what, right, version, done } = change;
+        let (unanswered, said) = (&AtomicBool::new(false), &said);
+        self.retry(what, |until| async move {
             let address = self.any_address(until).await?;
-            let response = match self.pool.call(&address, CREATE_TOPICS, request, until).await {
+            let response = match self.pool.call(&address, version, request, until).await {
                 Ok(response) => response,
                 Err(error) => {
                     unanswered.store(true, Ordering::Relaxed);
                     return Err(error.into());
                 }
             };
-            for result in &response.topics {
-                match KafkaCode::of(result.error_code) {
+            for (code, message) in said(response) {
+                match KafkaCode::of(code) {
                     None => {}
-                    Some(code)
-                        if code.kind() == ResponseError::TopicAlreadyExists
-                            && unanswered.load(Ordering::Relaxed) => {}
+                    Some(code) if code.kind() == done && unanswered.load(Ordering::Relaxed) => {}
+                    // Retriable for Kafka's clients, but who names a topic that is not there wants to hear so.
+                    Some(code) if code.kind() == ResponseError::UnknownTopicOrPartition => {
+                        return Err(Fault::Fail(AdminError::Refused {
+                            what: what.to_owned(),
+                            code,
+                            message: None,
+                        }));
+                    }
                     Some(code) => {
                         if code.kind() == ResponseError::RequestTimedOut {
                             unanswered.store(true, Ordering::Relaxed);
                         }
-                        return Err(fault(what_ref, right, code, result.error_message.as_deref()));
+                        return Err(fault(what, right, code, message.as_deref()));
                     }
                 }
             }
             Ok(())
         })
-        .await?;
+        .await
+    }
+
+    /// Waits until every live broker knows a topic with so many partitions (−1: any number), and each leader serves its own.
+    async fn served(&self, what: &str, name: &str, partitions: i32) -> Result<(), AdminError> {
         let wanted = usize::try_from(partitions).ok();
-        self.everywhere(&what, name, move |topic| {
+        self.everywhere(what, name, move |topic| {
             let led = topic.partitions.iter().all(|p| p.error_code == 0 && p.leader_id.0 >= 0);
             topic.error_code == 0 && led && wanted.is_none_or(|n| n == topic.partitions.len())
         })

@@ -1,6 +1,7 @@
 //! The table, and that every version in it is really spoken, over a socket as a client would.
 
 use bytes::{Buf, BufMut, Bytes};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -129,6 +130,11 @@ async fn every_version_of_the_table_is_answered() {
             let resource =
                 DescribeConfigsResource::default().with_resource_type(2).with_resource_name(name().0);
             DescribeConfigsRequest::default().with_resources(vec![resource])
+        })
+        .await;
+        speak(address, |version| {
+            let topic = CreatePartitionsTopic::default().with_name(name()).with_count(2 + i32::from(version));
+            CreatePartitionsRequest::default().with_topics(vec![topic.with_assignments(None)])
         })
         .await;
         speak(address, |_| {

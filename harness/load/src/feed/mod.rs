@@ -8,7 +8,7 @@ mod http;
 mod producer;
 
 pub use http::HttpSink;
-pub use producer::{ProducerSink, Ticket, producer};
+pub use producer::{HeldProducer, ProducerSink, SharedProducer, Ticket, producer};
 
 use payment_delivery::kafka::producer::ProduceError;
 

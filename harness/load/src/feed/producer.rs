@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use payment_delivery::kafka::Message;
 use payment_delivery::kafka::producer::{
-    Ack, Completion, ProduceError, Producer, ProducerConfig, ProducerError,
+    Ack, Completion, ProduceError, Producer, ProducerConfig, ProducerError, SendError,
 };
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Failures;
@@ -62,11 +62,67 @@ pub fn producer(
     Box::pin(async move { Producer::connect(&bootstrap, &topic, partitions, config).await })
 }
 
+/// The producer that a trial's events go through. Another takes its place when the topic has more partitions.
+#[derive(Clone)]
+pub struct SharedProducer(Arc<RwLock<Producer<Ticket>>>);
+
+impl SharedProducer {
+    /// Begins with this one.
+    pub fn new(producer: Producer<Ticket>) -> Self {
+        Self(Arc::new(RwLock::new(producer)))
+    }
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// As [`Producer::send`].
+    pub async fn send(&self, message: Message, ticket: Ticket) -> Result<i32, SendError> {
+        self.0.read().await.send(message, ticket).await
+    }
+
+    /// Sends one message to a partition of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Producer::send_to`].
+    pub async fn send_to(&self, partition: i32, message: Message, ticket: Ticket) -> Result<i32, SendError> {
+        self.0.read().await.send_to(partition, message, ticket).await
+    }
+
+    /// Waits until all that was sent has its outcome.
+    ///
+    /// # Errors
+    /// As [`Producer::flush`].
+    pub async fn flush(&self) -> Result<(), ProduceError> {
+        self.0.read().await.flush().await
+    }
+
+    /// Lets nobody send from now on, and waits until all that was sent has its outcome. Who sends waits until what comes back is dropped.
+    ///
+    /// # Errors
+    /// As [`Producer::flush`].
+    pub async fn hold(&self) -> Result<HeldProducer, ProduceError> {
+        let held = Arc::clone(&self.0).write_owned().await;
+        held.flush().await?;
+        Ok(HeldProducer(held))
+    }
+}
+
+/// A producer through which nobody sends until this is dropped.
+#[must_use = "once dropped, events are sent again"]
+pub struct HeldProducer(OwnedRwLockWriteGuard<Producer<Ticket>>);
+
+impl HeldProducer {
+    /// From now on events go through this one.
+    pub fn replace(&mut self, producer: Producer<Ticket>) {
+        *self.0 = producer;
+    }
+}
+
 /// Hands planned events to the producer from the sender's own thread.
 #[derive(Clone)]
 pub struct ProducerSink {
     /// Where they go.
-    pub producer: Arc<Producer<Ticket>>,
+    pub producer: SharedProducer,
     /// What hears of their acknowledgements.
     pub timeline: Arc<Timeline>,
     /// Whether they have one.

@@ -48,7 +48,14 @@ impl OldestNotVisible {
             for index in from.saturating_sub(phase.range.start)..offered {
                 let event = &phase.events[index];
                 let elsewhere = event.partition().is_some_and(|lies_in| lies_in != partition);
-                if elsewhere || event.visible.get().is_some() {
+                let visible = event.visible.get().is_some();
+                if elsewhere || visible {
+                    // Where an event lies is certain once it is acknowledged: partitions may be added.
+                    let certain = visible || event.acked.get().is_some();
+                    if !certain && phase.due_ns(index).is_none_or(|due| due > now_ns) {
+                        return None; // nor is what comes after it due
+                    }
+                    settled &= certain;
                     if settled {
                         *mark = phase.range.start + index + 1;
                     }

@@ -264,6 +264,23 @@ fn lag_in_time_follows_the_oldest_event_of_each_partition() {
     assert!(lags.contains(&SEC) && lags.contains(&0), "{lags:?}");
 }
 
+#[test]
+fn an_event_is_missed_where_it_lies_and_not_where_it_was_to_go() {
+    let plan = plan("s", 1, &[0, SEC, 2 * SEC]);
+    let timeline = Arc::new(Timeline::new(Clock::start(), |_| Some(0)));
+    let phase = timeline.add_phase("steady", Due::Planned, Arc::clone(&plan)).unwrap();
+    timeline.start_phase(phase, 0);
+    let mut oldest = OldestNotVisible::new(timeline.clone());
+    // Partition 1 is there, and nothing is known to lie in it.
+    assert_eq!(oldest.lag_ns(1, 10 * SEC), 0);
+    timeline.acked(0, Origin { partition: 0, offset: 0 });
+    timeline.acked(1, Origin { partition: 1, offset: 0 });
+    assert_eq!([0, 1].map(|partition| oldest.lag_ns(partition, 10 * SEC)), [10 * SEC, 9 * SEC]);
+    timeline.visible(seen(plan.order_id(1), 1), 1);
+    timeline.acked(2, Origin { partition: 1, offset: 1 });
+    assert_eq!([0, 1].map(|partition| oldest.lag_ns(partition, 10 * SEC)), [10 * SEC, 8 * SEC]);
+}
+
 #[tokio::test]
 async fn waiting_ends_when_all_is_visible_or_says_how_far_it_came() {
     let (timeline, order) = one_order(2);

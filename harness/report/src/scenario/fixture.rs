@@ -87,6 +87,7 @@ pub fn crowded() -> ScenarioRecord {
             began_ms: 36_002.0,
             mended_ms: 39_003.0,
             back_ms: 39_400.0,
+            noticed_ms: None,
             reassigned_ms: None,
             drained_ms: None,
         };
@@ -123,6 +124,7 @@ fn consumer_killed(run: &RunResult) -> ScenarioRun {
         began_ms: 10_004.0,
         mended_ms: 30_006.0,
         back_ms: 31_180.0,
+        noticed_ms: (silent_ms < 10_000.0).then_some(10_020.0 + silent_ms - 410.0),
         reassigned_ms: Some(10_020.0 + silent_ms - 45.0),
         drained_ms: Some(10_020.0 + silent_ms + drained_s * 1e3),
     };
@@ -165,6 +167,7 @@ fn broker_killed(run: &RunResult) -> ScenarioRun {
             began_ms: 10_011.0,
             mended_ms: 30_012.0,
             back_ms: 34_260.0,
+            noticed_ms: None,
             reassigned_ms: None,
             drained_ms: Some(10_050.0 + ms + 3_400.0),
         };

@@ -215,8 +215,10 @@ fn shown(configuration: &ScenarioConfiguration) -> Option<(&Trial, &Phase)> {
     configuration.trials.iter().find_map(|trial| Some((trial, trial.phase(PhaseKind::Scenario)?)))
 }
 
+/// As many as the topic had in the end.
 fn partitions(configuration: &ScenarioConfiguration) -> usize {
-    usize::try_from(configuration.partitions).unwrap_or(0)
+    let first = usize::try_from(configuration.partitions).unwrap_or(0);
+    shown(configuration).map_or(first, |(_, phase)| phase.partitions.len().max(first))
 }
 
 /// The longest silence of each partition, by its number.

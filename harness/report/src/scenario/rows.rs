@@ -47,7 +47,7 @@ fn row(configuration: &str, trial: &Trial) -> Row {
         values: [
             plain(phase.map_or_else(|| NONE.into(), silences)),
             plain(after(phase, |span| Some(span.back_ms), NONE)),
-            plain(after(phase, |span| span.reassigned_ms, NONE)),
+            Cell::new(after(phase, |span| span.reassigned_ms, NONE), noticed(phase)),
             plain(after(phase, |span| span.drained_ms, "not by the end")),
             plain(count(v.redelivered)),
             plain(count(v.resent)),
@@ -84,17 +84,38 @@ fn after(phase: Option<&Phase>, of: fn(&FaultSpan) -> Option<f64>, missing: &str
     if said.is_empty() { NONE.into() } else { said.join("; ") }
 }
 
+/// How long it took until the group knew that it had to; nothing where none told.
+fn noticed(phase: Option<&Phase>) -> String {
+    let told = phase.into_iter().flat_map(spans).any(|(_, span)| span.noticed_ms.is_some());
+    if told { format!("noticed after {}", after(phase, |span| span.noticed_ms, NONE)) } else { String::new() }
+}
+
 /// What was broken in a phase, and when.
 pub(super) fn spans(phase: &Phase) -> impl Iterator<Item = (&FaultRecord, &FaultSpan)> {
     phase.faults.iter().filter_map(|fault| Some((fault, fault.span.as_ref()?)))
 }
 
-/// `kill consumer 0`; `kill leader 0 (Kafka node 2)` where a target is known by what it was at the moment.
+/// Whether partitions were added, rather than something broken.
+pub(super) fn adds(fault: &FaultRecord) -> bool {
+    fault.target == "topic"
+}
+
+/// `kill consumer 0`; `add partitions`.
+pub(super) fn named(fault: &FaultRecord) -> String {
+    match fault.action.as_str() {
+        "add" if adds(fault) => "add partitions".into(),
+        "drain-and-add" if adds(fault) => "drain, then add partitions".into(),
+        "use-up" => format!("use up the connections of {}", fault.target),
+        action => format!("{action} {}", fault.target),
+    }
+}
+
+/// As [`named`], and what that was at the moment: `kill leader 0 (Kafka node 2)`, `add partitions (1 to 3 partitions)`.
 pub(super) fn fault(fault: &FaultRecord) -> String {
     let what = if fault.what.is_empty() || fault.what == fault.target {
         String::new()
     } else {
         format!(" ({})", fault.what)
     };
-    format!("{} {}{what}", fault.action, fault.target)
+    named(fault) + &what
 }

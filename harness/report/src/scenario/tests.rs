@@ -100,6 +100,32 @@ fn a_verdict_says_how_much_was_silent_and_for_how_long() {
 }
 
 #[test]
+fn a_verdict_says_what_became_of_orders_that_moved() {
+    let mut configuration = fixture::ordinary().scenarios.remove(0).configurations.remove(0);
+    for trial in &mut configuration.trials {
+        let fault = &mut trial.phases[0].faults[0];
+        (fault.target, fault.action, fault.what) = ("topic".into(), "add".into(), "1 to 3 partitions".into());
+        assert_eq!(super::rows::fault(fault), "add partitions (1 to 3 partitions)");
+        trial.verification.orders_moved = 600;
+    }
+    let said = |configuration: &lanebench_result::scenario::ScenarioConfiguration| {
+        words::verdict(configuration).split_once("at most. ").unwrap().1.to_owned()
+    };
+    assert_eq!(
+        said(&configuration),
+        "1,200 orders went on in another partition; no event was taken in hand before what precedes it."
+    );
+    let truth = &mut configuration.trials[0].verification;
+    truth.parked_meanwhile = 1;
+    truth.order_checks.get_mut("consumer").unwrap().violations = 40;
+    assert_eq!(
+        said(&configuration),
+        "1,200 orders went on in another partition; 40 events were taken in hand before what precedes them, and 1 waited in the store \
+         until it had come."
+    );
+}
+
+#[test]
 fn as_text_and_as_markdown() {
     for (name, record) in fixture::all() {
         let text = super::text::render(&record, None);

@@ -53,7 +53,7 @@ fn table(scenario: &ScenarioRun) -> String {
     table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
     table.set_header(["", ""].into_iter().chain(COLUMNS.map(|(_, name)| name)));
     for row in rows(scenario) {
-        let values = COLUMNS.map(|(at, _)| row.values[at].value.replace('\u{a0}', " "));
+        let values = COLUMNS.map(|(at, _)| row.values[at].value.clone());
         table.add_row([row.configuration, row.trial].into_iter().chain(values));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
@@ -62,6 +62,6 @@ fn table(scenario: &ScenarioRun) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let lines: Vec<String> = table.lines().map(|l| l.trim_end().to_owned()).collect();
+    let lines: Vec<String> = table.lines().map(|l| l.trim_end().replace('\u{a0}', " ")).collect();
     lines.join("\n") + "\n"
 }

@@ -3,8 +3,8 @@
 use lanebench_result::scenario::{ScenarioConfiguration, ScenarioRecord, ScenarioRun};
 use lanebench_result::{PartitionShare, Phase, PhaseKind, Trial};
 
-use super::rows::spans;
-use crate::units::{duration, number, percent, range, tick};
+use super::rows::{adds, named, spans};
+use crate::units::{count, counted, duration, number, percent, range, tick};
 use crate::words::finding;
 
 /// A partition that was silent for less than this, in ms, went on: a busy machine comes to that, too.
@@ -21,12 +21,36 @@ pub const NOTE: &str = "Silent: the longest stretch of the whole load in which a
 pub fn verdict(configuration: &ScenarioConfiguration) -> String {
     let behind = configuration.trials.iter().filter_map(phase).filter_map(behind_ns).max();
     let said = silence(configuration);
+    if let Some(moved) = moved(configuration) {
+        return format!("{said} {moved}"); // it is to be behind
+    }
     match behind {
         Some(ns) if ns >= BEHIND_FROM_NS => {
             format!("{said} It was {} behind before anything broke: offer less.", duration(ns as f64))
         }
         _ => said,
     }
+}
+
+/// Where partitions were added, what became of the orders that moved.
+fn moved(configuration: &ScenarioConfiguration) -> Option<String> {
+    let is_of = |trial: &&Trial| phase(trial).is_some_and(|phase| spans(phase).any(|(fault, _)| adds(fault)));
+    let trials: Vec<&Trial> = configuration.trials.iter().filter(is_of).collect();
+    trials.first()?;
+    let sum = |of: fn(&Trial) -> u64| trials.iter().map(|trial| of(trial)).sum::<u64>();
+    let moved = counted(sum(|trial| trial.verification.orders_moved), "order", "orders");
+    let overtook = sum(|trial| trial.verification.order_checks.get("consumer").map_or(0, |c| c.violations));
+    let parked = sum(|trial| trial.verification.parked_meanwhile);
+    Some(if overtook == 0 && parked == 0 {
+        format!("{moved} went on in another partition; no event was taken in hand before what precedes it.")
+    } else {
+        format!(
+            "{moved} went on in another partition; {} taken in hand before what precedes {}, and {} in the store until it had come.",
+            if overtook == 1 { "1 event was".into() } else { format!("{} events were", count(overtook)) },
+            if overtook == 1 { "it" } else { "them" },
+            if parked == 1 { "1 waited".into() } else { format!("{} waited", count(parked)) },
+        )
+    })
 }
 
 /// Before anything broke, how long the oldest event of any partition had been due at the last look.
@@ -38,19 +62,20 @@ fn behind_ns(phase: &Phase) -> Option<u64> {
 }
 
 fn silence(configuration: &ScenarioConfiguration) -> String {
-    let ScenarioConfiguration { name, partitions, trials, .. } = configuration;
+    let ScenarioConfiguration { name, trials, .. } = configuration;
     let phases: Vec<&Phase> = trials.iter().filter_map(phase).collect();
     if phases.is_empty() {
         return format!("{name}: no trial was finished.");
     }
+    let partitions = phases.iter().map(|phase| phase.partitions.len()).max().unwrap_or(0);
     let longest = over(phases.iter().map(|phase| longest_ms(phase)));
     let counts = over(phases.iter().map(|phase| silent(phase).count() as f64));
     if counts.1 == 0.0 {
         return format!("{name}: no partition was silent for a second; the longest {}.", in_words(longest));
     }
     let share = over(phases.iter().map(|phase| silent(phase).map(|part| part.share).sum()));
-    let all = *partitions > 1 && counts.0 == f64::from(*partitions);
-    let of = match (all, *partitions) {
+    let all = partitions > 1 && counts.0 == partitions as f64;
+    let of = match (all, partitions) {
         (true, partitions) => format!("all {partitions} partitions"),
         (false, 1) => "its only partition".into(),
         (false, partitions) => format!("{} of {partitions} partitions", range(counts.0, counts.1, tick)),
@@ -84,7 +109,7 @@ fn in_words((low, high): (f64, f64)) -> String {
     range(low * 1e6, high * 1e6, duration)
 }
 
-/// What was offered, and what was broken when: `Offered: 316 events/s for 40 s. Broken: at 10.0 s for 20.0 s, kill consumer 0.`
+/// What was offered, and what was done when: `Offered: 316 events/s for 40 s. Meanwhile: at 10.0 s for 20.0 s, kill consumer 0.`
 pub fn offered(scenario: &ScenarioRun) -> String {
     let trial = scenario.configurations.iter().flat_map(|configuration| &configuration.trials).next();
     let broken: Vec<String> = trial
@@ -93,10 +118,12 @@ pub fn offered(scenario: &ScenarioRun) -> String {
         .flat_map(spans)
         .map(|(fault, span)| {
             let lasted = duration((span.mended_ms - span.began_ms) * 1e6);
-            format!("at {} for {lasted}, {} {}", duration(span.began_ms * 1e6), fault.action, fault.target)
+            let lasted = if adds(fault) { String::new() } else { format!(" for {lasted}") };
+            format!("at {}{lasted}, {}", duration(span.began_ms * 1e6), named(fault))
         })
         .collect();
-    let broken = if broken.is_empty() { String::new() } else { format!(" Broken: {}.", broken.join("; ")) };
+    let broken =
+        if broken.is_empty() { String::new() } else { format!(" Meanwhile: {}.", broken.join("; ")) };
     format!("Offered: {} events/s for {} s.{broken}", number(scenario.rate_per_s), tick(scenario.length_s))
 }
 

@@ -10,18 +10,15 @@ use tokio_util::sync::CancellationToken;
 use super::compare::WORKER_WARM_UP;
 use super::console::Console;
 use super::exit::Exit;
-use super::out::{OutputFlags, UsageError, keep_logs, print, tell};
+use super::out::{OutputFlags, UsageError, tell};
 use super::place::PlaceFlags;
+use super::shown::end;
 use super::values::{command_line, duration};
 use crate::gate::Rules;
 use crate::job::environment::environment;
 use crate::job::gate::{self, Setup};
 use crate::job::options::{Contender, Draw, Key, Lanes, Options, Rounds, Through, TrialOptions};
-use crate::progress::Progress as _;
 use crate::record::file::create_output_dir;
-use crate::record::gate::GateRecord;
-use crate::report;
-use crate::rounds::Outcome;
 use crate::rounds::rates::{Requested, Sizes};
 use crate::stack::{BrokerJit, StackKind};
 use crate::workload::{Arrivals, Keys};
@@ -134,6 +131,7 @@ impl GateArgs {
             },
             sizes: Sizes::GATE,
             percentiles: false,
+            objective: None,
             inject: None,
             worker_warm_up: self.worker_warm_up,
             one_pass: false,
@@ -185,31 +183,5 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
         out: &out,
     };
     let ended = gate::run(setup, &console, &cancel).await;
-    if ended.is_err() {
-        keep_logs(&stack, &out).await;
-    }
-    console.phase("stopping");
-    stack.stop().await;
-    let Outcome { record, interrupted: cut } = ended?;
-    drop(console);
-    if args.pool.is_some() {
-        return Ok(if cut { Exit::Interrupted } else { Exit::Held });
-    }
-    let Some(record) = record else { return interrupted() };
-    report::gate::render(&record, out.path()).context("the report could not be written")?;
-    print(&args.output.format.gate(&record, &out.file(report::gate::MARKDOWN_FILE))?)?;
-    if cut {
-        tell(&format!("interrupted; the finished rounds are in {}", out.path().display()));
-        return Ok(Exit::Interrupted);
-    }
-    Ok(exit(&record))
-}
-
-fn exit(record: &GateRecord) -> Exit {
-    match record.exit_code {
-        0 => Exit::Held,
-        3 => Exit::TruthFailed,
-        4 => Exit::Regressed,
-        _ => Exit::Undecided,
-    }
+    end(ended, "round", stack, &out, &args.output, console).await
 }

@@ -1,20 +1,21 @@
 //! `compare`: warm-up, rounds in random order, summary. Truth before speed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::environment::load_average;
-use super::options::{Options, Rounds};
+use super::options::{Contender, Options, Rounds};
 use super::{describe, summary, warnings};
 use crate::error::RunError;
 use crate::progress::Progress;
 use crate::record::file::OutputDir;
 use crate::record::{
-    Configuration, Environment, PhaseKind, RunResult, SCHEMA_VERSION, Summary, Surge, Trial, counting_rounds,
+    Configuration, Environment, PhaseKind, RunResult, SCHEMA_VERSION, SeenBy, Summary, Surge, Trial,
+    counting_rounds,
 };
 use crate::rounds::rates;
-use crate::rounds::warm_up::{WarmUpSpec, WarmedUp, warm_up};
+use crate::rounds::warm_up::{SeenLate, WarmUpSpec, WarmedUp, warm_up};
 use crate::rounds::{self, Job, Outcome, TrialPlace, Turn, in_session, warmed_by_itself};
 use crate::stack::Stack;
 use crate::stats::median;
@@ -77,6 +78,9 @@ async fn all<'a>(
         worker_warm_up: options.worker_warm_up,
     };
     let warmed = Box::pin(warm_up(runner, &spec)).await?;
+    if let Some(objective) = options.objective {
+        can_be_seen(objective, &options.contenders, &warmed.seen_late)?;
+    }
     let control = match options.control {
         true => Some(Box::pin(ControlDrains::size(runner, options)).await?),
         false => None,
@@ -85,6 +89,27 @@ async fn all<'a>(
     Box::pin(rounds::run(runner, options.seed, comparison)).await?;
     comparison.result.complete = true;
     comparison.save()
+}
+
+/// Refuses an objective that is below what can be seen of a worker.
+fn can_be_seen(
+    objective: Duration,
+    contenders: &[Contender],
+    seen_late: &[Option<SeenLate>],
+) -> Result<(), RunError> {
+    let late = contenders.iter().zip(seen_late).filter_map(|(contender, late)| Some((contender, (*late)?)));
+    match late.max_by_key(|(_, late)| late.p99).filter(|(_, late)| late.p99 >= objective) {
+        None => Ok(()),
+        Some((contender, SeenLate { by, p99 })) => {
+            let floor = Duration::from_micros(p99.as_micros() as u64);
+            let seen_by = match by {
+                SeenBy::View => "statuses",
+                SeenBy::Rows => "rows",
+                SeenBy::Offsets => "committed offsets",
+            };
+            Err(RunError::Unseen { who: contender.name.clone(), objective, seen_by, floor })
+        }
+    }
 }
 
 /// A comparison at work.

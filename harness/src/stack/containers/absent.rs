@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use tokio_util::sync::CancellationToken;
 
 use super::ContainerOptions;
+use crate::scenario::Action;
 use crate::stack::requirements::{Presence, Requirement};
 use crate::stack::{Component, Endpoints, Facts, Pids, Progress, StackError};
 
@@ -45,6 +46,27 @@ impl ContainerStack {
 
     /// The parts that have ended.
     pub async fn ended(&self) -> Vec<(Component, ExitStatus)> {
+        match self.0 {}
+    }
+
+    /// Breaks a part.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn break_down(&self, _component: Component, _how: Action) -> Result<(), StackError> {
+        match self.0 {}
+    }
+
+    /// Lets what was frozen go on.
+    pub fn thaw(&self, _component: Component) {
+        match self.0 {}
+    }
+
+    /// Brings a part back.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn mend(&self, _component: Component, _how: Action) -> Result<(), StackError> {
         match self.0 {}
     }
 

@@ -7,6 +7,7 @@
 //! owner.rs     who made it, and whether that process still lives
 //! sweep.rs     removal by label: of one project, and of all whose owner was killed
 //! kafka.rs, postgres.rs, redis.rs   one part each: its environment, its start, its facts
+//! faults.rs    breaks a container, and mends it
 //! pids.rs      the processes behind all that, for measuring resources
 //! started.rs   the stack; absent.rs is what stands there without the cargo feature `containers`
 //! ```
@@ -24,6 +25,8 @@ mod images;
 
 #[cfg(feature = "containers")]
 mod daemon;
+#[cfg(feature = "containers")]
+mod faults;
 #[cfg(feature = "containers")]
 mod kafka;
 #[cfg(feature = "containers")]

@@ -31,8 +31,8 @@ const LOOK: Duration = Duration::from_millis(300);
 /// Containers and their network. Dropping it removes both, blocking the thread for as long as that takes.
 #[derive(Debug)]
 pub(super) struct Project {
-    daemon: Arc<Daemon>,
-    name: String,
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) name: String,
     labels: Vec<(&'static str, String)>,
     running: Arc<Mutex<Vec<Running>>>,
     under_way: TaskTracker,

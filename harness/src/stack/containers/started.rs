@@ -14,10 +14,12 @@ use super::daemon::Daemon;
 use super::project::Project;
 use super::sweep::Swept;
 use super::{ContainerOptions, Images, images, kafka, pids, postgres, redis, sweep};
+use crate::scenario::Action;
+use crate::stack::faults::BACK_WITHIN;
 use crate::stack::ports::{Ports, Wanted};
 use crate::stack::process::Deadline;
 use crate::stack::requirements::{Presence, Requirement};
-use crate::stack::{Component, Endpoints, Facts, Pids, Progress, StackError};
+use crate::stack::{Component, Endpoints, Facts, Pids, Progress, StackError, checks};
 
 /// For an image to be pulled, from wherever it comes.
 const PULL_LIMIT: Duration = Duration::from_secs(900);
@@ -154,6 +156,44 @@ impl ContainerStack {
             tracing::warn!(%error, "can't tell which containers run");
             Vec::new()
         })
+    }
+
+    /// Breaks a part.
+    ///
+    /// # Errors
+    /// [`StackError::Docker`].
+    pub async fn break_down(&self, component: Component, how: Action) -> Result<(), StackError> {
+        self.project.break_down(component, how).await
+    }
+
+    /// Lets what was frozen go on.
+    pub fn thaw(&self, component: Component) {
+        self.project.thaw(component);
+    }
+
+    /// Brings a part back, and waits until it answers.
+    ///
+    /// # Errors
+    /// [`StackError::Exited`] where it ends again, [`StackError::NotReady`] where it does not answer within a minute, [`StackError::Docker`].
+    pub async fn mend(&self, component: Component, how: Action) -> Result<(), StackError> {
+        self.project.mend(component, how).await?;
+        let (deadline, endpoints) = (Deadline::after(BACK_WITHIN), &self.endpoints);
+        match component {
+            Component::Kafka { .. } => {
+                let ask = || checks::kafka_cluster(&endpoints.bootstrap);
+                self.project.until_ready(component, deadline, ask).await
+            }
+            Component::Postgres => {
+                let ask = || checks::postgres(&endpoints.database_url);
+                self.project.until_ready(component, deadline, ask).await.map(drop)
+            }
+            Component::Redis => self
+                .project
+                .until_ready(component, deadline, || checks::redis(&endpoints.redis_url))
+                .await
+                .map(drop),
+            Component::Worker => Ok(()), // no part of a stack
+        }
     }
 
     /// Writes the logs of all containers to `directory`, which it makes.

@@ -3,9 +3,27 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::world::{Logged, SendOutcome, acked_at, at, committed, end, healthy, id, places, verify};
+use payment_delivery::event::OrderId;
+
+use super::world::{
+    Evidence, Logged, SendOutcome, acked_at, at, committed, end, healthy, id, places, verify,
+};
 use super::{named, only, passes};
-use crate::Kind;
+use crate::{Kind, PartitionsAdded};
+
+/// Moves all records of an event to a partition of their own, and everything that names them with them.
+fn moved(evidence: &mut Evidence, order: &OrderId, revision: u32) {
+    let places = places(evidence, order, revision);
+    let moved = |origin| places.iter().position(|&p| p == origin).map_or(origin, |i| at(9, i as i64));
+    evidence.log.iter_mut().for_each(|l| l.origin = moved(l.origin));
+    evidence.deliveries.iter_mut().for_each(|d| d.origin = moved(d.origin));
+    evidence.rows.iter_mut().for_each(|r| r.origin = moved(r.origin));
+    for sent in &mut evidence.sent {
+        if let SendOutcome::Acked(origin) = &mut sent.outcome {
+            *origin = moved(*origin);
+        }
+    }
+}
 
 proptest! {
     #[test]
@@ -112,24 +130,42 @@ proptest! {
     fn an_order_split(world in healthy(), order in 0..2usize) {
         let (mut evidence, order) = (world.evidence, id(order));
         let last = evidence.rows.iter().find(|r| r.order_id == order).unwrap().revision;
-        // All records of the last event move to a partition of their own, and everything that names them with them.
-        let moved = |origin| {
-            let places = places(&evidence, &order, last);
-            places.iter().position(|&p| p == origin).map_or(origin, |i| at(9, i as i64))
-        };
-        let mut split = evidence.clone();
-        split.log.iter_mut().for_each(|l| l.origin = moved(l.origin));
-        split.deliveries.iter_mut().for_each(|d| d.origin = moved(d.origin));
-        split.rows.iter_mut().for_each(|r| r.origin = moved(r.origin));
-        for sent in &mut split.sent {
-            if let SendOutcome::Acked(origin) = &mut sent.outcome {
-                *origin = moved(*origin);
-            }
-        }
-        evidence = split;
+        moved(&mut evidence, &order, last);
         let v = only(&evidence, Kind::SplitOrder);
         named(&v, &order, last, at(9, 0));
         prop_assert_eq!((v.order_checks["log"].violations, v.order_violations, v.findings_total), (1, 1, 1));
+    }
+
+    #[test]
+    fn an_order_that_moves_since_partitions_were_added(world in healthy(), order in 0..2usize) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        let last = evidence.rows.iter().find(|r| r.order_id == order).unwrap().revision;
+        moved(&mut evidence, &order, last);
+        for added in [PartitionsAdded::Drained, PartitionsAdded::UnderLoad] {
+            evidence.partitions_added = Some(added);
+            prop_assert_eq!(passes(&evidence).orders_moved, 1);
+        }
+        // What comes from the new partition is taken in hand before what waits in the old one.
+        let [a, b] = [last - 1, last].map(|revision| {
+            evidence.deliveries.iter().position(|d| d.order_id.as_ref() == Some(&order) && d.revision == revision).unwrap()
+        });
+        evidence.deliveries.swap(a, b);
+        let v = passes(&evidence);
+        prop_assert_eq!((v.order_checks["consumer"].violations, v.order_violations), (1, 1), "counted, and no finding");
+        evidence.partitions_added = Some(PartitionsAdded::Drained);
+        let v = only(&evidence, Kind::Order);
+        named(&v, &order, last, at(9, 0));
+    }
+
+    #[test]
+    fn an_order_moves_once(world in healthy(), order in 0..2usize) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        evidence.partitions_added = Some(PartitionsAdded::UnderLoad);
+        // There and back again.
+        moved(&mut evidence, &order, 2);
+        prop_assert!(evidence.rows.iter().find(|r| r.order_id == order).unwrap().revision > 2);
+        let v = only(&evidence, Kind::SplitOrder);
+        prop_assert_eq!((v.orders_moved, v.order_checks["log"].violations), (1, 1));
     }
 
     #[test]

@@ -10,7 +10,9 @@ use payment_delivery::kafka::Origin;
 use payment_delivery::store::Parked;
 use proptest::prelude::*;
 
-use crate::{ApiAnswers, Checker, ContentDigest, DeadLetter, ParkWrite, PartitionEnd, RowWrite, Rules};
+use crate::{
+    ApiAnswers, Checker, ContentDigest, DeadLetter, ParkWrite, PartitionEnd, PartitionsAdded, RowWrite, Rules,
+};
 
 /// All that is known of a trial, whole, so that it can be spoilt in one way.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +35,7 @@ pub(super) struct Evidence {
     pub(super) allow_parked: bool,
     pub(super) view_emptied: bool,
     pub(super) allow_dead_letters: bool,
+    pub(super) partitions_added: Option<PartitionsAdded>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,8 +109,17 @@ impl Evidence {
 
 /// Checks evidence, piece by piece as a trial does.
 pub(super) fn verify(evidence: &Evidence) -> Verification {
-    let Evidence { keyed, outside, allow_parked, allow_dead_letters, view_emptied, .. } = *evidence;
-    let rules = Rules { keyed, outside, allow_parked, allow_dead_letters, view_evicted: 0, view_emptied };
+    let Evidence { keyed, outside, allow_parked, allow_dead_letters, view_emptied, partitions_added, .. } =
+        *evidence;
+    let rules = Rules {
+        keyed,
+        outside,
+        allow_parked,
+        allow_dead_letters,
+        view_evicted: 0,
+        view_emptied,
+        partitions_added,
+    };
     let mut checker = Checker::new(rules, evidence.sent.iter().map(|sent| (&sent.order_id, sent.revision)));
     for Sent { order_id, revision, outcome } in &evidence.sent {
         let acked = match outcome {
