@@ -74,7 +74,7 @@ fn a_killed_consumer_silences_its_own_partition_until_its_session_runs_out() {
     let (record, printed) = held(&scenario(12, fault), "3p3c", "1");
     let trial = trials(&record).next().unwrap();
     let silences = silences_ms(trial);
-    // A session is 6 s; heartbeats come every 0.3 s.
+    // A session is 6 s; heartbeats come every 0.2 s.
     assert!((5_000.0..9_000.0).contains(&silences[2]), "{silences:?}");
     assert!(silences[1] < 2_500.0, "the others go on: {silences:?}");
     let FaultSpan { began_ms, reassigned_ms, drained_ms, .. } = span(trial);
