@@ -270,10 +270,11 @@ fn a_scenario_that_cannot_be_run_is_refused_before_anything_starts() {
     lanebench(&["run", "consumer-kiled"]).refused(2, &["did you mean `consumer-killed`?"]);
     lanebench(&["run", "no/such.toml"]).refused(2, &["there is no file no/such.toml", "hint: "]);
     lanebench(&["run", "store-restarted"]).refused(2, &["store", "the embedded stack", "--stack native"]);
-    lanebench(&["run", "broker-killed"]).refused(2, &["wants to kill leader 0", "hint: "]);
+    lanebench(&["run", "broker-cut-off"]).refused(2, &["wants to disconnect leader 0", "hint: "]);
     lanebench(&["run", "broker-cut-off", "--stack", "native", "--nodes", "3"])
         .refused(2, &["wants to disconnect leader 0", "containers alone can be cut off"]);
-    lanebench(&["run", "store-used-up"]).refused(2, &["wants to use-up store", "the embedded stack"]);
+    lanebench(&["run", "store-used-up"])
+        .refused(2, &["wants to use-up store", "the embedded stack can't do"]);
     lanebench(&["run", "view-full"]).refused(2, &["wants to fill view", "the embedded stack"]);
     lanebench(&["run", "consumer-killed", "--configs", "1p1c,1p1c"]).refused(2, &["named twice"]);
     lanebench(&["run", "consumer-killed", "--trials", "0"]).refused(2, &["--trials"]);

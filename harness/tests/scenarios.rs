@@ -140,5 +140,16 @@ fn orders_that_move_when_all_is_worked_off_overtake_nothing() {
     }
     assert_eq!(trials(&record).map(|trial| phase(trial).partitions.len()).collect::<Vec<_>>(), [3, 5]);
     let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(printed.contains("no event was taken in hand before what precedes it"), "{printed}");
+    assert!(printed.contains("no event was taken in hand before its predecessor"), "{printed}");
+}
+
+#[test]
+fn a_stopped_broker_of_three_is_replaced_and_one_alone_is_waited_for() {
+    let fault = "at = \"1500ms\"\ntarget = \"leader 0\"\naction = \"kill\"\nfor = \"2s\"";
+    for (nodes, waited) in [("3", false), ("1", true)] {
+        let (record, _) = held(&scenario(6, fault), "3p3c", nodes);
+        let trial = trials(&record).next().unwrap();
+        let silences = silences_ms(trial);
+        assert_eq!(silences[0] >= 1_500.0, waited, "{nodes} brokers: {silences:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Committed offsets over time, as the broker tells them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use payment_delivery::kafka::Origin;
 
@@ -19,12 +20,16 @@ impl CommitSamples {
         }
     }
 
-    /// The pauses between two moments at which a partition's committed offset had moved on, in ns.
-    pub fn pauses_ns(&self) -> impl Iterator<Item = i64> {
+    /// The pauses between two moments at which a partition's committed offset had moved on, in ns; of those that lie within one of these
+    /// stretches, in ns since the run's epoch. What lies between two stretches is no pause of the worker's: nothing was offered.
+    pub fn pauses_ns(&self, stretches: &[Range<u64>]) -> Vec<i64> {
+        let lies_within =
+            |from: u64, to: u64| stretches.iter().any(|stretch| stretch.start <= from && to <= stretch.end);
         let pauses = |seen: &Vec<(u64, i64)>| -> Vec<i64> {
-            seen.windows(2).map(|two| two[1].0.saturating_sub(two[0].0) as i64).collect()
+            let pauses = seen.windows(2).map(|two| (two[0].0, two[1].0));
+            pauses.filter(|(from, to)| lies_within(*from, *to)).map(|(from, to)| (to - from) as i64).collect()
         };
-        self.0.values().flat_map(pauses)
+        self.0.values().flat_map(pauses).collect()
     }
 
     /// When the committed offset was first seen beyond `origin`; `None` if it never was.
@@ -54,7 +59,8 @@ mod tests {
         assert_eq!(samples.passed_ns(at(0, 8)), Some(400));
         assert_eq!(samples.passed_ns(at(0, 9)), None);
         assert_eq!(samples.passed_ns(at(1, 0)), None, "a partition without a commit");
-        assert_eq!(samples.pauses_ns().collect::<Vec<_>>(), [100, 200], "it moved at 100, 200 and 400");
+        assert_eq!(samples.pauses_ns(&[0..150, 100..500]), [100, 200], "it moved at 100, 200 and 400");
+        assert_eq!(samples.pauses_ns(&[0..200, 300..500]), [100], "between two stretches");
     }
 
     #[test]

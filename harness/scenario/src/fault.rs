@@ -108,7 +108,7 @@ fn unfit(target: Target, action: Action) -> Option<(String, &'static str)> {
             Some((format!("only a consumer can be stopped; {target} can't"), "write \"kill\" or \"pause\""))
         }
         Action::Disconnect if of_consumer => Some((
-            format!("{target} is a process of this machine, and can't be cut off"),
+            format!("{target} is no container, and can't be cut off"),
             "write \"stop\", \"kill\" or \"pause\"",
         )),
         Action::UseUp if target != Target::Store => Some((

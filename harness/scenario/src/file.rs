@@ -98,6 +98,16 @@ fn added_once(faults: &[(Fault, Location)]) -> Result<(), ScenarioError> {
         return impossible(location, "partitions are added twice", "add all of them at once");
     }
     let Some((added, location)) = adds().next() else { return Ok(()) };
+    let at =
+        faults.iter().find(|(fault, _)| fault.adds().is_some()).map_or(Duration::ZERO, |(fault, _)| fault.at);
+    let is_away = |fault: &Fault| {
+        fault.of_broker() && fault.at <= at + BETWEEN && at < fault.at + fault.lasts + BETWEEN
+    };
+    if let Some((away, _)) = faults.iter().find(|(fault, _)| is_away(fault)) {
+        let what = format!("partitions are added at {}, and {} is away then", seconds(at), away.target);
+        let hint = "let them be added a second before a broker goes, or a second after it is back";
+        return impossible(location, &what, hint);
+    }
     if added.noticed.is_some() && faults.iter().any(|(fault, _)| fault.of_consumer()) {
         return impossible(
             location,

@@ -130,6 +130,11 @@ impl Fault {
         }
     }
 
+    /// Whether it breaks a broker.
+    pub fn of_broker(&self) -> bool {
+        matches!(self.target, Target::Broker(_) | Target::Leader(_) | Target::Coordinator)
+    }
+
     /// Whether it breaks a consumer.
     pub fn of_consumer(&self) -> bool {
         matches!(self.target, Target::Consumer(_))

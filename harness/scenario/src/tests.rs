@@ -126,7 +126,7 @@ fn faults_that_cannot_be() {
     );
     check(
         of("consumer 0", "disconnect", "for = \"8s\""),
-        "scenarios/mine.toml, line 5, column 1: consumer 0 is a process of this machine, and can't be cut off",
+        "scenarios/mine.toml, line 5, column 1: consumer 0 is no container, and can't be cut off",
         "write \"stop\", \"kill\" or \"pause\"",
     );
     check(
@@ -196,6 +196,13 @@ fn partitions_are_added_to_the_topic_once() {
         "scenarios/mine.toml, line 10, column 1: partitions are added twice",
         "add all of them at once",
     );
+    let beside = |target: &str| parse(&format!("{LOAD}[[fault]]\n{ADD}{}", FAULT.replace("store", target)));
+    check(
+        beside("leader 0"),
+        "scenarios/mine.toml, line 5, column 1: partitions are added at 1s, and leader 0 is away then",
+        "let them be added a second before a broker goes, or a second after it is back",
+    );
+    assert!(beside("store").is_ok());
     check(
         parse(&format!("{LOAD}[[fault]]\n{ADD}noticed = \"1s\"\n{}", FAULT.replace("store", "consumer 0"))),
         "scenarios/mine.toml, line 5, column 1: `noticed` is for consumers in one process, and where one of them breaks each is a \

@@ -55,7 +55,7 @@ pub fn impossible(
     const CONFIGS: &str = "name configurations that have it with `--configs`";
     const NODES: &str = "start three brokers with `--stack native --nodes 3`";
     const STACK: &str = "`--stack native` and `--stack containers` have brokers, a store and a view that can break, and containers alone can be \
-                         cut off; on every stack a consumer can break";
+                         cut off; on the embedded stack consumers and brokers can be stopped";
     let name = &scenario.name;
     let one = |fault: &Fault| {
         let lacks = |has: fn(&Contender) -> u32, number: u32| contenders.iter().find(|c| has(c) <= number);
@@ -83,8 +83,7 @@ pub fn impossible(
             Target::Topic(_) => return None,
         };
         let (action, target) = (fault.action.as_str(), fault.target);
-        let what =
-            || format!("`{name}` wants to {action} {target}, and the {stack} stack has none that it could");
+        let what = || format!("`{name}` wants to {action} {target}, which the {stack} stack can't do");
         (!stack.breaks(component, fault.action)).then(|| (what(), STACK))
     };
     scenario.faults.iter().find_map(one)

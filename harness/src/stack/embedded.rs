@@ -34,7 +34,7 @@ pub struct EmbeddedStack {
     place: StackTarget,
     facts: Facts,
     // In this order: the cluster before what it runs on.
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
     statuses: Option<StatusServer>,
     runtime: BrokerRuntime,
     _scratch: Scratch,
@@ -74,6 +74,7 @@ impl EmbeddedStack {
         let runtime = BrokerRuntime::start().map_err(failed)?;
         let options = ClusterOptions { nodes, ..ClusterOptions::default() };
         let cluster = runtime.run(Cluster::start(options)).await.map_err(failed)?.map_err(failed)?;
+        let cluster = Arc::new(cluster);
         let database = scratch.path().join("deliveries.sqlite");
         let store = SqliteStore::open(&database, SqliteOptions::default()).await.map_err(failed)?;
         let mut settings = store.settings().await.map_err(failed)?;
@@ -107,7 +108,15 @@ impl EmbeddedStack {
 
     /// From now on a broker holds all answers back for so long; zero ends it.
     pub(super) fn freeze(&self, node: usize, by: Duration) {
-        self.cluster.delay(i32::try_from(node).unwrap_or(i32::MAX), by);
+        self.cluster.delay(node_id(node), by);
+    }
+
+    /// Stops a broker, or starts it again.
+    pub(super) async fn run_node(&self, node: usize, runs: bool) -> Result<(), StackError> {
+        let (cluster, node) = (Arc::clone(&self.cluster), node_id(node));
+        let change =
+            async move { if runs { cluster.start_node(node).await } else { cluster.stop_node(node).await } };
+        self.runtime.run(change).await.map_err(failed)?.map_err(failed)
     }
 
     /// From now on all brokers hold these answers back for so long; zero ends it.
@@ -128,9 +137,15 @@ impl EmbeddedStack {
         if let Some(statuses) = self.statuses {
             statuses.stop().await;
         }
-        self.cluster.stop().await;
+        if let Some(cluster) = Arc::into_inner(self.cluster) {
+            cluster.stop().await;
+        }
         self.runtime.stop().await;
     }
+}
+
+fn node_id(node: usize) -> i32 {
+    i32::try_from(node).unwrap_or(i32::MAX)
 }
 
 fn failed(cause: impl std::fmt::Display) -> StackError {

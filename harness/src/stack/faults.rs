@@ -26,8 +26,10 @@ impl StackKind {
             && match self {
                 Self::Native => how != Action::Disconnect,
                 Self::Containers => true,
-                // A broker that lives in this process: its answers are held back.
-                Self::Embedded => matches!((component, how), (Component::Kafka { .. }, Action::Pause)),
+                // A broker that lives in this process: it is stopped, or its answers are held back.
+                Self::Embedded => {
+                    matches!((component, how), (Component::Kafka { .. }, Action::Kill | Action::Pause))
+                }
                 Self::External => false,
             }
     }
@@ -54,6 +56,9 @@ impl Stack {
             (Self::Native(native), _) => {
                 let process = native.process(component).ok_or_else(unbreakable)?;
                 process.break_down(how).await.ok_or_else(unbreakable)?;
+            }
+            (Self::Embedded(embedded), Component::Kafka { node }) if how == Action::Kill => {
+                embedded.run_node(node, false).await?;
             }
             (Self::Embedded(embedded), Component::Kafka { node }) => embedded.freeze(node, FOREVER),
             (Self::Containers(containers), _) => containers.break_down(component, how).await?,
@@ -83,10 +88,15 @@ impl Stack {
     /// # Errors
     /// [`StackError::Exited`] where it ends again, [`StackError::NotReady`] where it does not answer within a minute.
     pub async fn mend(&self, component: Component, how: Action) -> Result<(), StackError> {
-        match (self, how, self.started()) {
-            (_, Action::Demote | Action::Fill, Some(endpoints)) => starved::end(endpoints, how).await,
-            (Self::Native(native), Action::Kill, _) => native.start_again(component).await,
-            (Self::Containers(containers), Action::Kill | Action::Disconnect, _) => {
+        if let (Action::Demote | Action::Fill, Some(endpoints)) = (how, self.started()) {
+            return starved::end(endpoints, how).await;
+        }
+        match (self, component, how) {
+            (Self::Native(native), _, Action::Kill) => native.start_again(component).await,
+            (Self::Embedded(embedded), Component::Kafka { node }, Action::Kill) => {
+                embedded.run_node(node, true).await
+            }
+            (Self::Containers(containers), _, Action::Kill | Action::Pause | Action::Disconnect) => {
                 containers.mend(component, how).await
             }
             _ => Ok(()),

@@ -14,7 +14,9 @@ use crate::scenario::Action;
 const HOLDER: &str = "lanebench-holds-connections";
 
 /// Those that are cut connect again at once, so that it takes some turns to have all.
-const TURNS: usize = 100;
+const TURNS: usize = 300;
+/// Between two of them.
+const BETWEEN: Duration = Duration::from_millis(10);
 
 /// Each answers within this, or is taken to refuse.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -49,6 +51,9 @@ pub(super) async fn end(endpoints: &Endpoints, how: Action) -> Result<(), StackE
 async fn take_connections(url: &str) -> Result<HeldConnections, StackError> {
     const CUT: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                        where backend_type = 'client backend' and application_name <> $1";
+    // Those that are kept for superusers are only theirs to take.
+    const ALL: &str = "select current_setting('max_connections')::int - case current_setting('is_superuser') \
+                       when 'on' then 0 else current_setting('superuser_reserved_connections')::int end";
     let failed = |error: &dyn std::fmt::Display| StackError::Starving {
         component: Component::Postgres,
         reason: error.to_string(),
@@ -57,17 +62,20 @@ async fn take_connections(url: &str) -> Result<HeldConnections, StackError> {
     let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| failed(&error))?;
     let options = options.application_name(HOLDER);
     let mut held = vec![options.connect().await.map_err(|error| failed(&error))?];
+    let row = sqlx::query(ALL).fetch_one(&mut held[0]).await.map_err(|error| failed(&error))?;
+    let all: i32 = row.try_get(0).map_err(|error| failed(&error))?;
     for _ in 0..TURNS {
         while let Ok(Ok(more)) = tokio::time::timeout(ANSWER, options.connect()).await {
             held.push(more);
         }
-        let row =
-            sqlx::query(CUT).bind(HOLDER).fetch_one(&mut held[0]).await.map_err(|error| failed(&error))?;
-        if row.try_get::<i64, _>(0).map_err(|error| failed(&error))? == 0 {
+        // One that is being taken is not yet to be seen among the others, so that they can't be counted.
+        if held.len() >= all as usize {
             return Ok(HeldConnections(held));
         }
+        sqlx::query(CUT).bind(HOLDER).fetch_one(&mut held[0]).await.map_err(|error| failed(&error))?;
+        tokio::time::sleep(BETWEEN).await;
     }
-    Err(failed(&format!("others always had a connection, beside {} that are held", held.len())))
+    Err(failed(&format!("of {all} connections others always had some, beside {} that are held", held.len())))
 }
 
 /// Tells a Redis something.

@@ -1,6 +1,6 @@
 //! What breaks during a phase, by its timeline: broken when it is due, mended when it has lasted long enough. And partitions that are added.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use payment_delivery::kafka::admin::Admin;
@@ -8,7 +8,6 @@ use payment_delivery::kafka::producer::ProducerConfig;
 
 use super::observe::Observer;
 use super::process::Workers;
-use crate::contender::Lanes;
 use crate::error::RunError;
 use crate::load::feed::{self, SharedProducer};
 use crate::measure::timeline::Timeline;
@@ -22,6 +21,8 @@ const SHARED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether all that was sent is worked off.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// What a run that was interrupted has broken is back within this, or left to the end of its stack.
+const MENDED_WITHIN: Duration = Duration::from_secs(20);
 /// How long that may go on without one event less.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
 
@@ -33,11 +34,37 @@ pub(super) struct FaultInjector<'a> {
     pub(super) timeline: &'a Arc<Timeline>,
     /// Consumers that are processes of their own.
     pub(super) workers: Option<Arc<Workers>>,
-    pub(super) lanes: Lanes,
     /// What sends, and has to learn of partitions that are added.
     pub(super) producer: &'a SharedProducer,
+    /// What is broken at present.
+    pub(super) broken: &'a Broken,
     /// What samples lag, and has to learn of them, too.
     pub(super) observer: &'a Observer,
+}
+
+/// What of a stack is broken at present. A run that is interrupted in the middle leaves it so, and then it is mended here.
+#[derive(Default)]
+pub(super) struct Broken(Mutex<Vec<(Component, Action)>>);
+
+impl Broken {
+    fn add(&self, component: Component, action: Action) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((component, action));
+    }
+
+    fn is_mended(&self, component: Component) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(broken, _)| *broken != component);
+    }
+
+    /// Mends what is left, as far as that can be done soon.
+    pub(super) async fn mend_all(&self, stack: &Stack) {
+        let left = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for (component, action) in left {
+            let mended = tokio::time::timeout(MENDED_WITHIN, stack.mend(component, action)).await;
+            if !matches!(mended, Ok(Ok(()))) {
+                tracing::warn!(%component, "it was broken by the scenario, and is not back");
+            }
+        }
+    }
 }
 
 /// One thing that can be broken, and is mended again.
@@ -127,9 +154,26 @@ impl FaultInjector<'_> {
         held.replace(grown);
         drop(held);
         let mended_ms = self.since(start_ns);
-        let consumers = self.lanes.consumers as usize;
-        self.timeline.all_assigned(consumers, partitions, SHARED_WITHIN).await?;
+        self.shared(partitions, SHARED_WITHIN + added.noticed.unwrap_or_default()).await?;
         Ok(self.record(fault, what, start_ns, began_ms, mended_ms))
+    }
+
+    /// Waits until each partition has an owner, however many owners there are: one may be away.
+    async fn shared(&self, partitions: i32, within: Duration) -> Result<(), RunError> {
+        let begun = Instant::now();
+        loop {
+            let mut owned: Vec<i32> = self.timeline.owned().into_values().flatten().collect();
+            owned.sort_unstable();
+            if owned.into_iter().eq(0..partitions) {
+                return Ok(());
+            }
+            if begun.elapsed() > within {
+                let what =
+                    format!("of {partitions} partitions some had no consumer after {} s", within.as_secs());
+                return Err(RunError::Fault(what));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Waits until all that was acknowledged is visible, while nothing more is sent.
@@ -185,7 +229,10 @@ impl FaultInjector<'_> {
 
     async fn break_down(&self, target: &FaultTarget) -> Result<HeldConnections, RunError> {
         match target {
-            FaultTarget::OfStack(component, how) => Ok(self.stack.break_component(*component, *how).await?),
+            FaultTarget::OfStack(component, how) => {
+                self.broken.add(*component, *how);
+                Ok(self.stack.break_component(*component, *how).await?)
+            }
             FaultTarget::Consumer(number, action) => {
                 self.workers()?.break_down(*number, *action).await?;
                 Ok(HeldConnections::default())
@@ -196,7 +243,11 @@ impl FaultInjector<'_> {
     /// Brings back what was stopped, killed or cut off; nothing happens to what was frozen.
     async fn start_again(&self, target: &FaultTarget) -> Result<(), RunError> {
         match target {
-            FaultTarget::OfStack(component, how) => Ok(self.stack.mend(*component, *how).await?),
+            FaultTarget::OfStack(component, how) => {
+                self.stack.mend(*component, *how).await?;
+                self.broken.is_mended(*component);
+                Ok(())
+            }
             FaultTarget::Consumer(number, Action::Stop | Action::Kill) => {
                 self.workers()?.start_again(*number)
             }

@@ -33,6 +33,7 @@ mod service;
 mod throttle;
 
 use consumers::ConsumerHandle;
+use faults::Broken;
 use in_process::{Around, ConsumerSettings, InProcessConsumers};
 use options::{Key, Throttle, Through};
 use phase::PlannedPhase;
@@ -84,6 +85,8 @@ pub(crate) struct TrialRunner<'a> {
     threads: Vec<(&'static str, &'static str)>,
     /// The lag last sampled.
     lag: LagGauge,
+    /// What a scenario has broken and not yet mended.
+    broken: Broken,
 }
 
 /// Which trial.
@@ -154,8 +157,8 @@ impl<'a> TrialRunner<'a> {
         if options.through == Through::Api {
             threads.push(("api", API_THREAD_PREFIX));
         }
-        let (gc_logs, lag) = (GcLogs::new(stack.gc_logs()), LagGauge::default());
-        Self { workspace, progress, cancel, runtime, stack, options, pids, gc_logs, threads, lag }
+        let (gc_logs, lag, broken) = (GcLogs::new(stack.gc_logs()), LagGauge::default(), Broken::default());
+        Self { workspace, progress, cancel, runtime, stack, options, pids, gc_logs, threads, lag, broken }
     }
 
     /// Runs one trial and removes what it made, however it ends.
@@ -207,7 +210,9 @@ impl<'a> TrialRunner<'a> {
             () = self.cancel.cancelled() => Err(RunError::Interrupted),
             never = progress::watch(self.progress, &timeline, &self.lag) => match never {},
         };
-        // However that ended, the consumers leave the group: only then can it be removed.
+        // However that ended, what is broken is mended: what is removed next has to be reached.
+        self.broken.mend_all(self.stack).await;
+        // And the consumers leave the group: only then can it be removed.
         let log = consumers.log_tail();
         let stopped = Box::pin(consumers.stop()).await;
         let observed = worked.map_err(|error| match (error, log) {
@@ -283,12 +288,11 @@ impl<'a> TrialRunner<'a> {
     }
 }
 
-/// When the topic gets more partitions in a trial, if it does.
+/// From how many partitions to how many the topic grows in a trial, if it does.
 fn partitions_added(spec: &TrialSpec<'_>) -> Option<PartitionsAdded> {
-    let added =
-        spec.phases.iter().flat_map(|phase| &phase.spec.faults).find(|fault| fault.adds().is_some())?;
-    Some(match added.action {
-        Action::DrainAndAdd => PartitionsAdded::Drained,
-        _ => PartitionsAdded::UnderLoad,
-    })
+    let mut faults = spec.phases.iter().flat_map(|phase| &phase.spec.faults);
+    let (action, added) = faults.find_map(|fault| Some((fault.action, fault.adds()?)))?;
+    let before = NonZeroU32::new(spec.contender.lanes.partitions.unsigned_abs())?;
+    let after = before.checked_add(added.partitions)?;
+    Some(PartitionsAdded { before, after, drained: action == Action::DrainAndAdd })
 }

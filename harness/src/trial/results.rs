@@ -1,6 +1,7 @@
 //! From what was observed to a trial's record. Pure.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use payment_delivery::probe::Activity;
@@ -46,6 +47,8 @@ pub(super) fn trial(
     }
     let of = OfTrial { spec, timeline, lag: &trial.lag, reports, written };
     let services = timeline.services_ns();
+    let ran = |(_, run): &(PhaseSpec, PhaseRun)| Some(timeline.started_ns(run.id)?..run.ended_ns);
+    let ran: Vec<Range<u64>> = phases.iter().filter_map(ran).collect();
     Trial {
         round: spec.place.round,
         seed: spec.place.seed,
@@ -56,7 +59,7 @@ pub(super) fn trial(
         worker: reports.map(|reports| WorkerProcess {
             measured_from: if reports.taken.is_some() { "inside" } else { "outside" }.into(),
             seen_by,
-            late_by_ns: late_by(seen_by, reports, &trial.lag.commits),
+            late_by_ns: late_by(seen_by, reports, &trial.lag.commits, &ran),
             peak_memory_bytes: trial.worker_peak_bytes,
         }),
         verification,
@@ -250,7 +253,9 @@ impl OfTrial<'_> {
                     |change: &&Ownership| change.partitions.is_empty() && !change.lost && !of_target(change);
                 let after = |change: &Ownership| ms(change.at_ns - started_ns);
                 let given = since().find(|change| !change.partitions.is_empty()).map(after);
-                (since().find(given_up).map(after), given)
+                let noticed = since().find(given_up).map(after);
+                // Not one that gave up later: in the end all of them do, and where the coordinator dies members may come back one by one.
+                (noticed.filter(|noticed| given.is_some_and(|given| *noticed <= given)), given)
             });
             span.drained_ms = all_visible.then(|| last_late_ms(span.began_ms).unwrap_or(span.began_ms));
         }
@@ -369,13 +374,14 @@ fn late_by(
     seen_by: Option<SeenBy>,
     reports: &WorkerReports,
     commits: &CommitSamples,
+    ran: &[Range<u64>],
 ) -> Option<Distribution> {
     match seen_by? {
         SeenBy::View => {
             distribution(reports.view_late_by.iter().flatten().map(|late| late.as_nanos() as i64))
         }
         SeenBy::Rows => None,
-        SeenBy::Offsets => distribution(commits.pauses_ns()),
+        SeenBy::Offsets => distribution(commits.pauses_ns(ran)),
     }
 }
 

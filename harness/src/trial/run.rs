@@ -246,10 +246,10 @@ impl<'a> PhaseRunner<'a> {
 
     /// What a scenario can break here.
     fn breakables<'s>(&'s self, observer: &'s Observer) -> FaultInjector<'s> {
-        let TrialRunner { stack, workspace, .. } = self.runner;
+        let TrialRunner { stack, workspace, broken, .. } = self.runner;
         let (admin, timeline, workers) = (&workspace.admin, &self.timeline, self.workers.clone());
-        let (lanes, producer) = (self.spec.contender.lanes, &self.producer);
-        FaultInjector { stack, admin, place: self.place, timeline, workers, lanes, producer, observer }
+        let producer = &self.producer;
+        FaultInjector { stack, admin, place: self.place, timeline, workers, producer, broken, observer }
     }
 
     /// Lets the consumers fetch; a backlog that waits for it is due from now on.

@@ -1,20 +1,33 @@
 //! What the checks look at, one piece at a time: gathered from the running system by whoever ran it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use payment_delivery::delivery::StatusEntry;
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::Origin;
+use payment_delivery::kafka::partitioner::partition_for_key;
 
 use crate::ContentDigest;
 
-/// When a topic got more partitions, so that an order may go on in another one.
+/// A topic got more partitions, so that an order goes on in another one if its key belongs there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartitionsAdded {
-    /// While events of the order may have waited in the old one: consumers may take them in hand later than what follows.
-    UnderLoad,
-    /// When all that had been sent was worked off: nothing may overtake.
-    Drained,
+pub struct PartitionsAdded {
+    /// How many there were.
+    pub before: NonZeroU32,
+    /// How many there are.
+    pub after: NonZeroU32,
+    /// Whether all that had been sent was worked off by then: nothing may overtake. Otherwise events of an order may have waited in the old
+    /// partition, and consumers may take them in hand later than what follows.
+    pub drained: bool,
+}
+
+impl PartitionsAdded {
+    /// Whether an order had to go from the one partition to the other.
+    pub(crate) fn moves(&self, order: &OrderId, from: i32, to: i32) -> bool {
+        let belongs_to = |count| partition_for_key(order.as_str().as_bytes(), count);
+        (from, to) == (belongs_to(self.before), belongs_to(self.after))
+    }
 }
 
 /// What a trial may leave behind, and what can be seen of it.

@@ -23,6 +23,18 @@ pub(super) fn check(known: &Known, findings: &mut Findings, verification: &mut V
         let events = known.ledger.events_of(order);
         events.filter(|(_, event)| known.ledger.events[*event as usize].acked().is_some()).count()
     };
+    if let Some(added) = known.rules.partitions_added
+        && !known
+            .ledger
+            .events
+            .iter()
+            .filter_map(Event::logged)
+            .any(|at| at.partition >= added.before.get().cast_signed())
+    {
+        findings.add(Kind::NothingChecked, Subject::trial(), || {
+            "partitions were added, and nothing was sent to them".to_owned()
+        });
+    }
     let orderable = known.orders().any(|order| acked(order) > 1);
     for (place, count) in &places {
         if orderable && count.pairs == 0 {
@@ -71,8 +83,10 @@ fn log(known: &Known, findings: &mut Findings) -> (OrderCount, u64) {
             count.pairs += 1;
             let subject = Subject::event(&order.id, later, Some(after));
             let elsewhere = before.partition != after.partition;
+            let belongs_there =
+                |added: PartitionsAdded| added.moves(&order.id, before.partition, after.partition);
             // Once: nobody adds partitions twice.
-            if elsewhere && !moved && known.rules.partitions_added.is_some() {
+            if elsewhere && !moved && known.rules.partitions_added.is_some_and(belongs_there) {
                 moved = true;
                 all_moved += 1;
             } else if elsewhere {
@@ -130,7 +144,7 @@ fn consumer(known: &Known, findings: &mut Findings) -> OrderCount {
                 count.violations += 1;
                 let lies_in = |event: &Event| event.logged().map(|at| at.partition);
                 let moved = lies_in(&ahead) != lies_in(&behind);
-                if moved && known.rules.partitions_added == Some(PartitionsAdded::UnderLoad) {
+                if moved && known.rules.partitions_added.is_some_and(|added| !added.drained) {
                     continue; // what the scenario shows: counted, and no finding
                 }
                 findings.add(Kind::Order, Subject::event(id, later, ahead.place()), || {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use payment_delivery::event::{OrderId, Revision};
@@ -389,9 +389,13 @@ impl Timeline {
         let (Some(offset), Some(partition)) = (offset, small(origin.partition.into())) else { return };
         let (phase, number) = self.locate(index);
         let event = &phase.events[number];
-        if event.acked.pass(self.clock.now_ns()) {
+        if event.acked.get().is_none() {
+            // Whoever sees it acknowledged sees where it lies.
             event.partition.store(partition, Ordering::Relaxed);
             event.offset.store(offset, Ordering::Relaxed);
+            fence(Ordering::Release);
+        }
+        if event.acked.pass(self.clock.now_ns()) {
             if let Some(places) = self.places.get() {
                 places.note(origin, index);
             }

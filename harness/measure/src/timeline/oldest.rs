@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use super::Timeline;
 
@@ -47,11 +47,14 @@ impl OldestNotVisible {
             let offered = phase.offered.load(Ordering::Relaxed);
             for index in from.saturating_sub(phase.range.start)..offered {
                 let event = &phase.events[index];
+                // Before where it lies: that is right once it is acknowledged.
+                let acked = event.acked.get().is_some();
+                fence(Ordering::Acquire);
                 let elsewhere = event.partition().is_some_and(|lies_in| lies_in != partition);
                 let visible = event.visible.get().is_some();
                 if elsewhere || visible {
-                    // Where an event lies is certain once it is acknowledged: partitions may be added.
-                    let certain = visible || event.acked.get().is_some();
+                    // Until then it is expected there, and partitions may be added.
+                    let certain = visible || acked;
                     if !certain && phase.due_ns(index).is_none_or(|due| due > now_ns) {
                         return None; // nor is what comes after it due
                     }

@@ -113,15 +113,15 @@ fn a_verdict_says_what_became_of_orders_that_moved() {
     };
     assert_eq!(
         said(&configuration),
-        "1,200 orders went on in another partition; no event was taken in hand before what precedes it."
+        "In all trials: 1,200 orders went on in another partition; no event was taken in hand before its predecessor."
     );
     let truth = &mut configuration.trials[0].verification;
     truth.parked_meanwhile = 1;
     truth.order_checks.get_mut("consumer").unwrap().violations = 40;
     assert_eq!(
         said(&configuration),
-        "1,200 orders went on in another partition; 40 events were taken in hand before what precedes them, and 1 waited in the store \
-         until it had come."
+        "In all trials: 1,200 orders went on in another partition; 40 times an event was taken in hand before its predecessor, and 1 event was \
+         parked until its predecessor came."
     );
 }
 

@@ -22,7 +22,7 @@ pub fn verdict(configuration: &ScenarioConfiguration) -> String {
     let behind = configuration.trials.iter().filter_map(phase).filter_map(behind_ns).max();
     let said = silence(configuration);
     if let Some(moved) = moved(configuration) {
-        return format!("{said} {moved}"); // it is to be behind
+        return format!("{said} {moved}"); // it is meant to be behind
     }
     match behind {
         Some(ns) if ns >= BEHIND_FROM_NS => {
@@ -41,16 +41,18 @@ fn moved(configuration: &ScenarioConfiguration) -> Option<String> {
     let moved = counted(sum(|trial| trial.verification.orders_moved), "order", "orders");
     let overtook = sum(|trial| trial.verification.order_checks.get("consumer").map_or(0, |c| c.violations));
     let parked = sum(|trial| trial.verification.parked_meanwhile);
-    Some(if overtook == 0 && parked == 0 {
-        format!("{moved} went on in another partition; no event was taken in hand before what precedes it.")
-    } else {
-        format!(
-            "{moved} went on in another partition; {} taken in hand before what precedes {}, and {} in the store until it had come.",
-            if overtook == 1 { "1 event was".into() } else { format!("{} events were", count(overtook)) },
-            if overtook == 1 { "it" } else { "them" },
-            if parked == 1 { "1 waited".into() } else { format!("{} waited", count(parked)) },
-        )
-    })
+    let overtook = match overtook {
+        0 => "no event was taken in hand before its predecessor".to_owned(),
+        1 => "once an event was taken in hand before its predecessor".into(),
+        times => format!("{} times an event was taken in hand before its predecessor", count(times)),
+    };
+    let parked = match parked {
+        0 => String::new(),
+        1 => ", and 1 event was parked until its predecessor came".into(),
+        events => format!(", and {} events were parked until their predecessors came", count(events)),
+    };
+    let all = if trials.len() > 1 { "In all trials: " } else { "" };
+    Some(format!("{all}{moved} went on in another partition; {overtook}{parked}."))
 }
 
 /// Before anything broke, how long the oldest event of any partition had been due at the last look.

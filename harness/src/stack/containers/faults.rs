@@ -1,9 +1,8 @@
 //! What breaks a container, as `docker kill`, `docker pause` and `docker network disconnect` do, and what mends it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use testcontainers::bollard::errors::Error;
-use testcontainers::bollard::models::{NetworkConnectRequest, NetworkDisconnectRequest};
+use testcontainers::bollard::models::{ContainerState, NetworkConnectRequest, NetworkDisconnectRequest};
 use testcontainers::bollard::query_parameters::KillContainerOptions;
 
 use super::project::Project;
@@ -11,8 +10,8 @@ use crate::scenario::Action;
 use crate::stack::process::POLL;
 use crate::stack::{Component, StackError};
 
-/// A container that is killed is gone within this, or there is something wrong with the daemon.
-const GONE_WITHIN: Duration = Duration::from_secs(20);
+/// A container that is killed is gone within this, and one that is let go on goes on, or there is something wrong with the daemon.
+const CHANGED_WITHIN: Duration = Duration::from_secs(20);
 
 impl Project {
     /// Breaks a container. What is killed has ended when this returns.
@@ -24,24 +23,11 @@ impl Project {
             Action::Disconnect => "cut off",
             _ => return Ok(()), // by its own commands
         };
-        let broken = async move {
+        let acted = async move {
             match how {
                 Action::Kill => {
                     let options = KillContainerOptions { signal: "KILL".into() };
-                    docker.kill_container(&name, Some(options)).await?;
-                    let ended = async {
-                        while docker
-                            .inspect_container(&name, None)
-                            .await?
-                            .state
-                            .and_then(|state| state.running)
-                            == Some(true)
-                        {
-                            tokio::time::sleep(POLL).await;
-                        }
-                        Ok::<_, Error>(())
-                    };
-                    tokio::time::timeout(GONE_WITHIN, ended).await.unwrap_or(Ok(()))
+                    docker.kill_container(&name, Some(options)).await
                 }
                 Action::Pause => docker.pause_container(&name).await,
                 _ => {
@@ -50,16 +36,43 @@ impl Project {
                 }
             }
         };
-        self.daemon.ask(format!("{doing} the container of {component}"), broken).await
+        self.daemon.ask(format!("{doing} the container of {component}"), acted).await?;
+        if how == Action::Kill {
+            self.until_state(component, "it still runs", |state| state.running != Some(true)).await?;
+        }
+        Ok(())
     }
 
-    /// Lets a container that was paused go on. Nobody waits for it: whoever asks whether it answers does.
+    /// Waits until a container is as it should be; `lacks` says what it is if it never comes to that.
+    async fn until_state(
+        &self,
+        component: Component,
+        lacks: &str,
+        holds: impl Fn(&ContainerState) -> bool,
+    ) -> Result<(), StackError> {
+        let begun = Instant::now();
+        loop {
+            let (docker, name) = (self.daemon.docker(), self.host_of(component));
+            let look = async move { docker.inspect_container(&name, None).await };
+            let doing = format!("say how the container of {component} is");
+            let state = self.daemon.ask(doing.clone(), look).await?.state.unwrap_or_default();
+            if holds(&state) {
+                return Ok(());
+            }
+            if begun.elapsed() > CHANGED_WITHIN {
+                return Err(StackError::Docker { doing, reason: lacks.to_owned() });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Lets a container that was paused go on. Nobody waits for it here: [`Project::mend`] does.
     pub(super) fn thaw(&self, component: Component) {
         let (docker, name) = (self.daemon.docker(), self.host_of(component));
         self.daemon.handle().spawn(async move { docker.unpause_container(&name).await });
     }
 
-    /// Starts what was killed again, or puts back into the network what was cut off.
+    /// Starts what was killed again, puts back into the network what was cut off, and sees to it that what was paused goes on.
     pub(super) async fn mend(&self, component: Component, how: Action) -> Result<(), StackError> {
         let (docker, name, network) = (self.daemon.docker(), self.host_of(component), self.name.clone());
         let mended = async move {
@@ -73,6 +86,10 @@ impl Project {
                 _ => Ok(()),
             }
         };
-        self.daemon.ask(format!("bring the container of {component} back"), mended).await
+        self.daemon.ask(format!("bring the container of {component} back"), mended).await?;
+        if how == Action::Pause {
+            self.until_state(component, "it is still paused", |state| state.paused != Some(true)).await?;
+        }
+        Ok(())
     }
 }

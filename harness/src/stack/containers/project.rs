@@ -135,6 +135,20 @@ impl Project {
         &self,
         component: Component,
         deadline: Deadline,
+        ask: impl FnMut() -> Answer,
+    ) -> Result<T, StackError>
+    where
+        Answer: Future<Output = Result<T, String>>,
+    {
+        self.until_answers(component, deadline, |_| true, ask).await
+    }
+
+    /// The same while others may have ended, as where a scenario breaks several: only of `watched` parts an end is an error.
+    pub(super) async fn until_answers<T, Answer>(
+        &self,
+        component: Component,
+        deadline: Deadline,
+        watched: impl Fn(Component) -> bool,
         mut ask: impl FnMut() -> Answer,
     ) -> Result<T, StackError>
     where
@@ -145,7 +159,9 @@ impl Project {
             let answer = ask().await;
             // Also after a yes: it may have come from a stranger who took the port.
             if answer.is_ok() || looked.is_none_or(|at| at.elapsed() > LOOK) {
-                if let Some((component, status)) = self.ended().await?.into_iter().next() {
+                if let Some((component, status)) =
+                    self.ended().await?.into_iter().find(|(ended, _)| watched(*ended))
+                {
                     let log_tail = self.log_tail(component).await;
                     return Err(StackError::Exited { component, status, log_tail });
                 }

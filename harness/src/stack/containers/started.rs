@@ -178,20 +178,21 @@ impl ContainerStack {
     pub async fn mend(&self, component: Component, how: Action) -> Result<(), StackError> {
         self.project.mend(component, how).await?;
         let (deadline, endpoints) = (Deadline::after(BACK_WITHIN), &self.endpoints);
+        let (project, itself) = (&self.project, |other| other == component);
         match component {
-            Component::Kafka { .. } => {
-                let ask = || checks::kafka_cluster(&endpoints.bootstrap);
-                self.project.until_ready(component, deadline, ask).await
+            Component::Kafka { node } => {
+                // Itself alone: another broker may be away.
+                let own = [endpoints.bootstrap[node - 1].clone()];
+                project.until_answers(component, deadline, itself, || checks::kafka(&own)).await.map(drop)
             }
             Component::Postgres => {
                 let ask = || checks::postgres(&endpoints.database_url);
-                self.project.until_ready(component, deadline, ask).await.map(drop)
+                project.until_answers(component, deadline, itself, ask).await.map(drop)
             }
-            Component::Redis => self
-                .project
-                .until_ready(component, deadline, || checks::redis(&endpoints.redis_url))
-                .await
-                .map(drop),
+            Component::Redis => {
+                let ask = || checks::redis(&endpoints.redis_url);
+                project.until_answers(component, deadline, itself, ask).await.map(drop)
+            }
             Component::Worker => Ok(()), // no part of a stack
         }
     }

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use std::num::NonZeroU32;
+
 use payment_delivery::event::OrderId;
+use payment_delivery::kafka::partitioner::partition_for_key;
 
 use super::world::{
     Evidence, Logged, SendOutcome, acked_at, at, committed, end, healthy, id, places, verify,
@@ -12,9 +15,9 @@ use super::{named, only, passes};
 use crate::{Kind, PartitionsAdded};
 
 /// Moves all records of an event to a partition of their own, and everything that names them with them.
-fn moved(evidence: &mut Evidence, order: &OrderId, revision: u32) {
+fn moved(evidence: &mut Evidence, order: &OrderId, revision: u32, to: i32) {
     let places = places(evidence, order, revision);
-    let moved = |origin| places.iter().position(|&p| p == origin).map_or(origin, |i| at(9, i as i64));
+    let moved = |origin| places.iter().position(|&p| p == origin).map_or(origin, |i| at(to, i as i64));
     evidence.log.iter_mut().for_each(|l| l.origin = moved(l.origin));
     evidence.deliveries.iter_mut().for_each(|d| d.origin = moved(d.origin));
     evidence.rows.iter_mut().for_each(|r| r.origin = moved(r.origin));
@@ -23,6 +26,18 @@ fn moved(evidence: &mut Evidence, order: &OrderId, revision: u32) {
             *origin = moved(*origin);
         }
     }
+}
+
+/// Numbers of partitions by which the order had to go from where it lies to a partition that did not exist, and which that is.
+fn growth(evidence: &Evidence, order: &OrderId) -> (PartitionsAdded, i32) {
+    let lies_in = acked_at(evidence, order, 1).unwrap().partition;
+    let counts = || (1..500).filter_map(NonZeroU32::new);
+    let of = |count| partition_for_key(order.as_str().as_bytes(), count);
+    let before = counts().find(|count| of(*count) == lies_in).unwrap();
+    // Beyond those that the world has, and those that there were.
+    let is_new = |count: &NonZeroU32| *count > before && of(*count) >= before.get().cast_signed().max(3);
+    let after = counts().find(is_new).unwrap();
+    (PartitionsAdded { before, after, drained: false }, of(after))
 }
 
 proptest! {
@@ -130,7 +145,7 @@ proptest! {
     fn an_order_split(world in healthy(), order in 0..2usize) {
         let (mut evidence, order) = (world.evidence, id(order));
         let last = evidence.rows.iter().find(|r| r.order_id == order).unwrap().revision;
-        moved(&mut evidence, &order, last);
+        moved(&mut evidence, &order, last, 9);
         let v = only(&evidence, Kind::SplitOrder);
         named(&v, &order, last, at(9, 0));
         prop_assert_eq!((v.order_checks["log"].violations, v.order_violations, v.findings_total), (1, 1, 1));
@@ -140,9 +155,10 @@ proptest! {
     fn an_order_that_moves_since_partitions_were_added(world in healthy(), order in 0..2usize) {
         let (mut evidence, order) = (world.evidence, id(order));
         let last = evidence.rows.iter().find(|r| r.order_id == order).unwrap().revision;
-        moved(&mut evidence, &order, last);
-        for added in [PartitionsAdded::Drained, PartitionsAdded::UnderLoad] {
-            evidence.partitions_added = Some(added);
+        let (added, to) = growth(&evidence, &order);
+        moved(&mut evidence, &order, last, to);
+        for drained in [true, false] {
+            evidence.partitions_added = Some(PartitionsAdded { drained, ..added });
             prop_assert_eq!(passes(&evidence).orders_moved, 1);
         }
         // What comes from the new partition is taken in hand before what waits in the old one.
@@ -150,22 +166,41 @@ proptest! {
             evidence.deliveries.iter().position(|d| d.order_id.as_ref() == Some(&order) && d.revision == revision).unwrap()
         });
         evidence.deliveries.swap(a, b);
-        let v = passes(&evidence);
-        prop_assert_eq!((v.order_checks["consumer"].violations, v.order_violations), (1, 1), "counted, and no finding");
-        evidence.partitions_added = Some(PartitionsAdded::Drained);
+        let v = verify(&evidence);
+        prop_assert!(v.passed && v.findings_total == 0, "counted, and no finding: {:?}", v.findings);
+        prop_assert_eq!((v.order_checks["consumer"].violations, v.order_violations), (1, 1));
+        evidence.partitions_added = Some(PartitionsAdded { drained: true, ..added });
         let v = only(&evidence, Kind::Order);
-        named(&v, &order, last, at(9, 0));
+        named(&v, &order, last, at(to, 0));
+    }
+
+    #[test]
+    fn an_order_that_moves_where_its_key_does_not_belong(world in healthy(), order in 0..2usize) {
+        let (mut evidence, order) = (world.evidence, id(order));
+        let (added, to) = growth(&evidence, &order);
+        moved(&mut evidence, &order, 2, to + 1);
+        evidence.partitions_added = Some(added);
+        prop_assert_eq!(only(&evidence, Kind::SplitOrder).orders_moved, 0);
     }
 
     #[test]
     fn an_order_moves_once(world in healthy(), order in 0..2usize) {
         let (mut evidence, order) = (world.evidence, id(order));
-        evidence.partitions_added = Some(PartitionsAdded::UnderLoad);
+        let (added, to) = growth(&evidence, &order);
         // There and back again.
-        moved(&mut evidence, &order, 2);
+        moved(&mut evidence, &order, 2, to);
+        evidence.partitions_added = Some(added);
         prop_assert!(evidence.rows.iter().find(|r| r.order_id == order).unwrap().revision > 2);
         let v = only(&evidence, Kind::SplitOrder);
         prop_assert_eq!((v.orders_moved, v.order_checks["log"].violations), (1, 1));
+    }
+
+    #[test]
+    fn partitions_that_nobody_sends_to(world in healthy()) {
+        let mut evidence = world.evidence;
+        let [before, after] = [100, 101].map(|count| NonZeroU32::new(count).unwrap());
+        evidence.partitions_added = Some(PartitionsAdded { before, after, drained: true });
+        only(&evidence, Kind::NothingChecked);
     }
 
     #[test]
