@@ -35,10 +35,12 @@ pub enum ConsumerError {
         source: CommitError,
     },
     /// A partition cannot be read on.
-    #[error("consumer {consumer}: {source}")]
+    #[error("consumer {consumer}: topic {topic}, {source}")]
     Fetch {
         /// Its name.
         consumer: String,
+        /// Of which topic.
+        topic: String,
         /// What happened.
         source: FetchError,
     },

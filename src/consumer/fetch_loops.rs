@@ -32,6 +32,7 @@ pub(super) struct FetchLoops {
 }
 
 struct FetchedPartition {
+    topic: String,
     partition: i32,
     items: mpsc::Receiver<FetchItem>,
     records: VecDeque<Fetched>,
@@ -65,6 +66,7 @@ impl FetchLoops {
                 fetcher.run(sender).await;
             });
             self.partitions.push(FetchedPartition {
+                topic: config.topic.clone(),
                 partition,
                 items,
                 records: VecDeque::new(),
@@ -205,7 +207,8 @@ impl FetchedPartition {
                 probe.open_transaction(consumer, partition, since_offset);
             }
             FetchItem::Failed(source) => {
-                return Err(ConsumerError::Fetch { consumer: consumer.to_owned(), source });
+                let (consumer, topic) = (consumer.to_owned(), self.topic.clone());
+                return Err(ConsumerError::Fetch { consumer, topic, source });
             }
         }
         Ok(())
