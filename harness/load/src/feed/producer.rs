@@ -80,14 +80,6 @@ impl SharedProducer {
         self.0.read().await.send(message, ticket).await
     }
 
-    /// Sends one message to a partition of the caller's choice.
-    ///
-    /// # Errors
-    /// As [`Producer::send_to`].
-    pub async fn send_to(&self, partition: i32, message: Message, ticket: Ticket) -> Result<i32, SendError> {
-        self.0.read().await.send_to(partition, message, ticket).await
-    }
-
     /// Waits until all that was sent has its outcome.
     ///
     /// # Errors
