@@ -14,9 +14,12 @@ COPY harness/broker/Cargo.toml harness/broker/
 COPY harness/gate/Cargo.toml harness/gate/
 COPY harness/load/Cargo.toml harness/load/
 COPY harness/measure/Cargo.toml harness/measure/
+COPY harness/proxy/Cargo.toml harness/proxy/
 COPY harness/redis-stub/Cargo.toml harness/redis-stub/
 COPY harness/report/Cargo.toml harness/report/
 COPY harness/result/Cargo.toml harness/result/
+COPY harness/scenario/Cargo.toml harness/scenario/
+COPY harness/settings/Cargo.toml harness/settings/
 COPY harness/stats/Cargo.toml harness/stats/
 COPY harness/verify/Cargo.toml harness/verify/
 COPY harness/workload/Cargo.toml harness/workload/

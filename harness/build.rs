@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// The crates beside this one; a test compares them with the workspace's members.
-const CRATES: [&str; 13] = [
+const CRATES: [&str; 14] = [
     "broker",
     "gate",
     "load",
     "measure",
+    "proxy",
     "redis-stub",
     "report",
     "result",

@@ -22,6 +22,8 @@ pub struct Contender {
     pub service_time: Duration,
     /// Its worker, where that is a process of its own; `None` for consumers in this process.
     pub worker: Option<WorkerCommand>,
+    /// Whether each consumer of that worker is a process of its own, so that one can break.
+    pub each_a_process: bool,
     /// What was varied, by flag; empty where partitions and consumers alone tell contenders apart.
     pub settings: BTreeMap<String, String>,
 }

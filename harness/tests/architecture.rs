@@ -91,6 +91,7 @@ fn arrows_point_one_way() {
             "measure",
             "progress",
             "record",
+            "scenario",
             "stack",
             "trial",
             "worker",
@@ -122,8 +123,9 @@ fn arrows_point_one_way() {
 /// Between crates the compiler keeps the arrows; this keeps them from being drawn.
 #[test]
 fn crates_know_no_more_than_their_part() {
-    let beside: [(&str, &[&str]); 12] = [
+    let beside: [(&str, &[&str]); 13] = [
         ("broker", &[]),
+        ("proxy", &[]),
         ("result", &[]),
         ("stats", &["lanebench-result"]),
         ("settings", &[]),
@@ -138,8 +140,12 @@ fn crates_know_no_more_than_their_part() {
     ];
     let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs");
     let build = std::fs::read_to_string(build).unwrap();
+    let dockerfile = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Dockerfile");
+    let dockerfile = std::fs::read_to_string(dockerfile).unwrap();
     for (name, may_use) in beside {
         assert!(build.contains(&format!("\"{name}\"")), "build.rs does not look at {name}");
+        let copied = format!("COPY harness/{name}/Cargo.toml harness/{name}/\n");
+        assert!(dockerfile.contains(&copied), "the Dockerfile lacks {name}'s manifest");
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).join("Cargo.toml");
         let text = std::fs::read_to_string(&manifest).unwrap();
         let used: BTreeSet<&str> = text

@@ -272,7 +272,14 @@ fn a_scenario_that_cannot_be_run_is_refused_before_anything_starts() {
     lanebench(&["run", "store-restarted"]).refused(2, &["store", "the embedded stack", "--stack native"]);
     lanebench(&["run", "broker-cut-off"]).refused(2, &["wants to disconnect leader 0", "hint: "]);
     lanebench(&["run", "broker-cut-off", "--stack", "native", "--nodes", "3"])
-        .refused(2, &["wants to disconnect leader 0", "containers alone can be cut off"]);
+        .refused(2, &["wants to disconnect leader 0", "hint: choose `--stack containers`, which can"]);
+    lanebench(&["run", "connections-cut"]).refused(
+        2,
+        &["wants to cut store", "the embedded stack", "hint: choose `--stack native`, which can"],
+    );
+    lanebench(&["run", "leader-moved"]).refused(2, &["moves the leader of partition 0", "--nodes 3"]);
+    lanebench(&["run", "leader-moved", "--stack", "native", "--nodes", "3"])
+        .refused(2, &["wants to move leader 0", "hint: choose `--stack embedded`, which can"]);
     lanebench(&["run", "store-used-up"])
         .refused(2, &["wants to use-up store", "the embedded stack can't do"]);
     lanebench(&["run", "view-full"]).refused(2, &["wants to fill view", "the embedded stack"]);
@@ -287,6 +294,19 @@ fn a_scenario_that_cannot_be_run_is_refused_before_anything_starts() {
     };
     says("target = \"consumer 1\"\naction = \"stop\"\nfor = \"1s\"", &["breaks consumer 1", "1p1c"]);
     says("target = \"broker 2\"\naction = \"pause\"\nfor = \"1s\"", &["breaks broker 2", "has 1"]);
+    let compare = |flags: &[&str], says: &[&str]| {
+        lanebench(&[&["compare", "--scenario"], flags].concat()).refused(2, says);
+    };
+    compare(&["consumer-kiled"], &["did you mean `consumer-killed`?"]);
+    compare(
+        &["store-frozen"],
+        &["wants to pause store", "hint: choose `--stack native` or `--stack containers`"],
+    );
+    compare(&["consumer-killed", "--worker-cmd", "true"], &["breaks one of our consumers", "hint: "]);
+    compare(&["consumer-killed", "--throttle", "worker"], &["--throttle <THROTTLE>"]);
+    compare(&["broker-killed", "--stack", "native", "--nodes", "3"], &["are cold when", "lanebench run"]);
+    compare(&["poison-message", "--through", "api"], &["`--through api`", "hint: "]);
+    compare(&["partitions-added", "--worker", "process"], &["`noticed`", "hint: "]);
     says("target = \"leader 1\"\naction = \"pause\"\nfor = \"1s\"", &["partition 1"]);
     says(
         "target = \"brocker 1\"\naction = \"pause\"\nfor = \"1s\"",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use lanebench::record::file::{SCENARIO_FILE, load_scenarios};
+use lanebench::record::file::{RESULT_FILE, SCENARIO_FILE, load, load_scenarios};
 use lanebench::record::scenario::ScenarioRecord;
 use lanebench::record::{FaultSpan, Phase, PhaseKind, Trial};
 
@@ -51,6 +51,11 @@ fn held(scenario: &str, configs: &str, nodes: &str) -> (ScenarioRecord, String) 
 
 fn trials(record: &ScenarioRecord) -> impl Iterator<Item = &Trial> {
     record.scenarios[0].configurations.iter().flat_map(|configuration| &configuration.trials)
+}
+
+/// Without its line breaks.
+fn unwrapped(printed: &str) -> String {
+    printed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn phase(trial: &Trial) -> &Phase {
@@ -126,7 +131,7 @@ fn orders_that_move_to_a_new_partition_overtake_what_waits_in_the_old_one_and_ro
         (3, "1 to 3 partitions")
     );
     assert!(phase(trial).partitions.iter().all(|partition| partition.events > 0), "all of them are sent to");
-    let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = unwrapped(&printed);
     assert!(printed.contains("orders went on in another partition"), "{printed}");
 }
 
@@ -139,7 +144,7 @@ fn orders_that_move_when_all_is_worked_off_overtake_nothing() {
         assert_eq!((truth.order_violations, truth.parked_meanwhile, truth.lost), (0, 0, 0));
     }
     assert_eq!(trials(&record).map(|trial| phase(trial).partitions.len()).collect::<Vec<_>>(), [3, 5]);
-    let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = unwrapped(&printed);
     assert!(printed.contains("no event was taken in hand before its predecessor"), "{printed}");
 }
 
@@ -152,4 +157,101 @@ fn a_stopped_broker_of_three_is_replaced_and_one_alone_is_waited_for() {
         let silences = silences_ms(trial);
         assert_eq!(silences[0] >= 1_500.0, waited, "{nodes} brokers: {silences:?}");
     }
+}
+
+#[test]
+fn a_poison_message_goes_to_the_dead_letters_and_nobody_waits_for_it() {
+    let fault = "at = \"2s\"\ntarget = \"order\"\naction = \"poison\"";
+    let (record, printed) = held(&scenario(4, fault), "1p1c,3p3c", "1");
+    for trial in trials(&record) {
+        let truth = &trial.verification;
+        assert_eq!((truth.dead_lettered, truth.parked, truth.lost), (1, 0, 0));
+        assert_eq!(truth.acked, truth.applied + 1);
+        assert!(silences_ms(trial).iter().all(|ms| *ms < 1_500.0), "{:?}", silences_ms(trial));
+        let span = span(trial);
+        assert!(span.began_ms >= 2_000.0 && span.back_ms < 4_000.0, "in the middle of the load: {span:?}");
+        assert!(phase(trial).faults[0].what.starts_with("f-"), "an order: {:?}", phase(trial).faults);
+    }
+    let printed = unwrapped(&printed);
+    assert!(printed.contains(" s, send an event that can't be stored."), "{printed}");
+}
+
+#[test]
+fn connections_that_are_cut_or_slowed_cost_a_moment_and_no_event() {
+    let slow = "at = \"4s\"\ntarget = \"broker 1\"\naction = \"slow\"\nby = \"300ms\"\nfor = \"1s\"";
+    let fault = format!("at = \"1500ms\"\ntarget = \"leader 0\"\naction = \"cut\"\n[[fault]]\n{slow}");
+    let (record, printed) = held(&scenario(7, &fault), "3p3c", "1");
+    let trial = trials(&record).next().unwrap();
+    assert!(silences_ms(trial)[2] < 3_500.0, "{:?}", silences_ms(trial));
+    let faults = &phase(trial).faults;
+    assert_eq!(faults[1].what, "Kafka node 1, by 300ms");
+    let span = faults[1].span.unwrap();
+    assert!(span.mended_ms - span.began_ms >= 999.0, "{span:?}");
+    assert!(unwrapped(&printed).contains("cut the connections of leader 0"), "{printed}");
+}
+
+#[test]
+fn a_leader_that_moves_is_followed() {
+    let fault = "at = \"1500ms\"\ntarget = \"leader 0\"\naction = \"move\"";
+    let (record, _) = held(&scenario(4, fault), "3p3c", "3");
+    let trial = trials(&record).next().unwrap();
+    assert!(silences_ms(trial)[2] < 2_000.0, "{:?}", silences_ms(trial));
+    let what = &phase(trial).faults[0].what;
+    assert!(what.starts_with("Kafka node ") && what.contains(" to Kafka node "), "{what}");
+}
+
+#[test]
+fn what_is_done_to_an_order_to_see_it_found_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("tmp")).unwrap();
+    let fault = "at = \"1500ms\"\ntarget = \"order\"\naction = \"loss\"\n[[fault]]\nat = \"2s\"\ntarget = \"order\"\naction = \"stale-view\"";
+    std::fs::write(directory.path().join("mine.toml"), scenario(4, fault)).unwrap();
+    let output = run(directory.path(), &["--configs", "1p1c"]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let record = load_scenarios(&directory.path().join("report").join(SCENARIO_FILE)).unwrap();
+    let trial = trials(&record).next().unwrap();
+    let faults = &phase(trial).faults;
+    assert_ne!(faults[0].what, faults[1].what, "each takes an order of its own");
+    let findings = &trial.verification.findings;
+    for fault in faults {
+        assert!(findings.iter().any(|found| found.order_id == fault.what), "{findings:?}");
+    }
+}
+
+#[test]
+fn a_comparison_ends_each_trial_with_a_scenario() {
+    let directory = tempfile::tempdir().unwrap();
+    let fault = "at = \"1s\"\ntarget = \"consumer 0\"\naction = \"stop\"\nfor = \"1s\"";
+    std::fs::write(directory.path().join("mine.toml"), scenario(4, fault)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lanebench"));
+    command.args([
+        "compare",
+        "--scenario",
+        "mine.toml",
+        "--configs",
+        "2p2c",
+        "--rounds",
+        "1",
+        "--no-warm-up",
+    ]);
+    command.args(["--no-surge", "--out", "report"]);
+    let output = command.current_dir(directory.path()).output().unwrap();
+    let (printed, told) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert_eq!(output.status.code(), Some(0), "{told}\n{printed}");
+    let report = directory.path().join("report");
+    let result = load(&report.join(RESULT_FILE)).unwrap();
+    let scenario = result.scenario.unwrap();
+    assert_eq!((scenario.name.as_str(), scenario.rate_per_s), ("mine", 150.0));
+    for trial in result.configurations.iter().flat_map(|configuration| &configuration.trials) {
+        let kinds: Vec<PhaseKind> = trial.phases.iter().map(|phase| phase.kind).collect();
+        assert_eq!(kinds.last(), Some(&PhaseKind::Scenario), "it is the last: {kinds:?}");
+        assert!(trial.phase(PhaseKind::Drain).is_some() && phase(trial).faults.len() == 1);
+    }
+    let printed = unwrapped(&printed);
+    assert!(printed.contains("mine: Who waits?") && printed.contains("stop consumer 0"), "{printed}");
+    assert!(!printed.contains("group-moved"), "that a group moves is what was asked for: {printed}");
+    let page = std::fs::read_to_string(report.join("index.html")).unwrap();
+    assert!(page.contains("Who waits?") && report.join("faults.png").exists());
+    assert!(std::fs::read_to_string(report.join("summary.md")).unwrap().contains("## mine"));
 }

@@ -1,7 +1,7 @@
 //! Topics, brokers, offsets and groups, as an operator asks for them.
 //!
 //! Versions used: Metadata 12, CreateTopics 7, DeleteTopics 6, ListOffsets 7, FindCoordinator 4, OffsetFetch 8,
-//! DescribeGroups 5, DeleteGroups 2; all spoken by Kafka 3.0 and later.
+//! DescribeGroups 5, DeleteGroups 2; all spoken by Kafka 3.0 and later. And DescribeQuorum 0, from 3.3 on.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -18,6 +18,7 @@ use crate::failure::Backoff;
 
 mod groups;
 pub(in crate::kafka) mod offsets;
+mod quorum;
 mod rights;
 mod topics;
 

@@ -4,6 +4,8 @@ use askama::Template;
 
 use crate::chart::plane::{Heading, Layout};
 use crate::chart::{CHARTS, Chart, Drawing};
+use crate::scenario;
+use crate::scenario::page::{Section, section};
 use crate::table::{self, Row};
 use crate::units::{number, percent, range, ratio, spread};
 use crate::words::{self, Tone};
@@ -22,6 +24,7 @@ mod surge;
 /// [`ReportError::Chart`] when a chart cannot be drawn, [`ReportError::Page`] when the template cannot be filled in.
 pub fn page(result: &RunResult) -> Result<String, ReportError> {
     let headline = words::headline(result);
+    let broken = scenario::of_comparison(result);
     let page = Page {
         result,
         tone: match headline.tone {
@@ -42,6 +45,9 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
         phase_headings: &phases::HEADINGS,
         rows: table::rows_and_control(result),
         figures: figures(result)?,
+        scenario: broken.as_ref().map(|run| section((0, run))).transpose()?,
+        scenario_headings: &scenario::rows::HEADINGS,
+        how_to_read: scenario::chart::HOW_TO_READ,
         palette: palette::rules(),
         comparisons: comparisons(result),
         lanes: lanes(result),
@@ -73,6 +79,10 @@ struct Page<'a> {
     phase_headings: &'static [&'static str],
     rows: Vec<Row>,
     figures: Vec<Figure>,
+    /// What each trial ended with.
+    scenario: Option<Section>,
+    scenario_headings: &'static [&'static str],
+    how_to_read: &'static str,
     palette: String,
     comparisons: Vec<[String; 5]>,
     lanes: Vec<Lane>,

@@ -67,6 +67,11 @@ pub fn render(result: &RunResult, dir: &Path) -> Result<Vec<PathBuf>, ReportErro
         let png = chart.png(result).map_err(|source| ReportError::Chart { chart: chart.name, source })?;
         written.push(write(dir, chart.file, &png)?);
     }
+    if let Some(run) = scenario::of_comparison(result) {
+        let picture = scenario::chart::picture(&[run], &result.stack);
+        let picture = picture.map_err(|source| ReportError::Chart { chart: "faults", source })?;
+        written.push(write(dir, scenario::chart::PICTURE_FILE, &picture)?);
+    }
     written.push(write(dir, "summary.md", markdown::summary(result).as_bytes())?);
     written.push(write(dir, "series.csv", csv::series(result).as_bytes())?);
     Ok(written)

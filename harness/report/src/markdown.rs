@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{table, words};
+use crate::{scenario, table, words};
 use lanebench_result::{RunResult, Warning};
 
 /// The whole file as text.
@@ -42,6 +42,10 @@ pub fn summary(result: &RunResult) -> String {
     );
     for said in [words::objective(result), words::catch_up(result)].into_iter().flatten() {
         let _ = writeln!(out, "{}", escape(&said));
+    }
+    if let Some(run) = scenario::of_comparison(result) {
+        out.push_str(&scenario::markdown::section(&run));
+        let _ = writeln!(out, "\n{}", escape(scenario::words::NOTE));
     }
     out.push_str(&warnings(&result.warnings));
     let _ = writeln!(

@@ -70,6 +70,7 @@ pub fn scenarios(record: &ScenarioRecord) -> Vec<(&'static str, String)> {
     let offered: Vec<String> = record
         .scenarios
         .iter()
+        .map(|run| &run.scenario)
         .map(|s| format!("{}: {} events/s for {} s", s.name, number(s.rate_per_s), tick(s.length_s)))
         .collect();
     let or = |said: Vec<String>, none: &str| if said.is_empty() { none.to_owned() } else { said.join(", ") };

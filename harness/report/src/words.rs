@@ -298,7 +298,13 @@ fn control_failures(result: &RunResult) -> String {
 
 /// The flag by which a failure was asked for, if it was.
 fn on_purpose(result: &RunResult) -> Option<String> {
+    const FOUND: [&str; 3] = ["loss", "reorder", "stale-view"];
+    let trials = result.configurations.iter().flat_map(|configuration| &configuration.trials);
+    let mut faults = trials.flat_map(|trial| &trial.phases).flat_map(|phase| &phase.faults);
     match &result.workload.inject {
+        None if result.scenario.is_some() && faults.any(|fault| FOUND.contains(&fault.action.as_str())) => {
+            Some("--scenario".into())
+        }
         Some(inject) => Some(format!("--inject {inject}")),
         None if result.workload.key == "none" => Some("--key none".into()),
         None => None,

@@ -14,6 +14,7 @@ pub mod gate;
 pub mod scenario;
 mod trial;
 
+use scenario::OfferedScenario;
 pub use trial::*;
 
 /// The version of this schema; a reader refuses any other.
@@ -51,6 +52,9 @@ pub struct RunResult {
     /// The same drains without the modelled cost, if one is modelled: what the model is worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Control>,
+    /// The scenario in which each trial ended, if it was to end in one: its phase is of kind `scenario`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<OfferedScenario>,
 }
 
 /// The machine and the program.

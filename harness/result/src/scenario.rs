@@ -33,6 +33,16 @@ pub struct ScenarioRecord {
 /// One scenario.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScenarioRun {
+    /// What it is for, and what was offered.
+    #[serde(flatten)]
+    pub scenario: OfferedScenario,
+    /// One a configuration, in the order given.
+    pub configurations: Vec<ScenarioConfiguration>,
+}
+
+/// What a scenario is for, and what was offered in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfferedScenario {
     /// Its name.
     pub name: String,
     /// Why anybody wants to know.
@@ -43,8 +53,6 @@ pub struct ScenarioRun {
     pub rate_per_s: f64,
     /// For how long.
     pub length_s: f64,
-    /// One a configuration, in the order given.
-    pub configurations: Vec<ScenarioConfiguration>,
 }
 
 /// A configuration in a scenario.
@@ -56,7 +64,7 @@ pub struct ScenarioConfiguration {
     pub partitions: i32,
     /// Consumers of the group.
     pub consumers: u32,
-    /// Its trials, round by round. Each has one phase of kind `scenario`, whose `faults` say what broke when, whose `partitions` how long each
+    /// Its trials, round by round. Each has a phase of kind `scenario`, whose `faults` say what broke when, whose `partitions` how long each
     /// was silent, and whose `lag` what was left waiting.
     pub trials: Vec<Trial>,
 }

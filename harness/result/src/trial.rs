@@ -131,13 +131,13 @@ pub struct Phase {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "FaultRecordForm")]
 pub struct FaultRecord {
-    /// As the scenario names it, such as `leader 0`; empty of what `--inject` did once all was visible.
+    /// As the scenario names it, such as `leader 0`; empty of what `--inject` did in results from before there were scenarios.
     pub target: String,
-    /// How: `stop`, `kill` or `pause`; or what was injected.
+    /// How, as the scenario names it, such as `kill`.
     pub action: String,
     /// What that was at the moment, such as `Kafka node 2`.
     pub what: String,
-    /// When; null of what was injected.
+    /// When; null in results from before there were scenarios.
     pub span: Option<FaultSpan>,
 }
 
@@ -173,16 +173,11 @@ enum FaultRecordForm {
 impl From<FaultRecordForm> for FaultRecord {
     fn from(form: FaultRecordForm) -> Self {
         match form {
-            FaultRecordForm::Injected(action) => Self::injected(action),
+            FaultRecordForm::Injected(action) => {
+                Self { target: String::new(), action, what: String::new(), span: None }
+            }
             FaultRecordForm::Whole { target, action, what, span } => Self { target, action, what, span },
         }
-    }
-}
-
-impl FaultRecord {
-    /// What `--inject` did.
-    pub fn injected(action: String) -> Self {
-        Self { target: String::new(), action, what: String::new(), span: None }
     }
 }
 

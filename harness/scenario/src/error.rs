@@ -65,7 +65,7 @@ impl ScenarioError {
             Self::Missing { key: "fault", such_as, .. } => format!("add what breaks: {such_as}"),
             Self::Missing { such_as, .. } => format!("add a line such as: {such_as}"),
             Self::Value { key: "target", .. } => {
-                "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\", \"consumer 0\" or \"topic\""
+                "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\", \"consumer 0\", \"topic\" or \"order\""
                     .into()
             }
             Self::Value { key: "rate", .. } => {

@@ -1,4 +1,4 @@
-//! From one `[[fault]]` of a file to what breaks.
+//! From one `[[fault]]` of a file to what is done.
 
 use std::time::Duration;
 
@@ -7,24 +7,41 @@ use lanebench_settings::{DeTable, DeValue, Location, Reader, Spanned};
 use super::file::{duration, missing, seconds, wrong};
 use super::{Action, Added, Fault, ScenarioError, Target};
 
-/// What a fault may hold, of something that breaks and of partitions that are added.
-const KEYS: &[&str] = &["at", "target", "action", "for"];
-const KEYS_OF_TOPIC: &[&str] = &["at", "target", "action", "partitions", "noticed"];
-const ACTIONS: [Action; 7] = [
+const ACTIONS: [Action; 12] = [
     Action::Stop,
     Action::Kill,
     Action::Pause,
+    Action::Throttle,
     Action::Disconnect,
+    Action::Cut,
+    Action::Refuse,
+    Action::Slow { by: Duration::ZERO },
     Action::UseUp,
     Action::Demote,
     Action::Fill,
+    Action::Move,
 ];
 const ACTIONS_OF_TOPIC: [Action; 2] = [Action::Add, Action::DrainAndAdd];
+const ACTIONS_OF_ORDER: [Action; 5] =
+    [Action::Poison, Action::Duplicate, Action::Reorder, Action::Loss, Action::StaleView];
 const WORDS: &[&str] = &words(ACTIONS);
 const WORDS_OF_TOPIC: &[&str] = &words(ACTIONS_OF_TOPIC);
+const WORDS_OF_ORDER: &[&str] = &words(ACTIONS_OF_ORDER);
+
+/// What a fault may hold besides time, target and action.
+fn keys(action: Option<Action>) -> &'static [&'static str] {
+    match action {
+        Some(Action::Add | Action::DrainAndAdd) => &["at", "target", "action", "partitions", "noticed"],
+        Some(Action::Slow { .. }) => &["at", "target", "action", "by", "for"],
+        Some(action) if action.at_once() => &["at", "target", "action"],
+        Some(_) | None => &["at", "target", "action", "for"],
+    }
+}
 
 /// The longest fault.
 const LASTS_MAX: Duration = Duration::from_secs(120);
+/// The most that something is slowed by.
+const SLOWED_MAX: Duration = Duration::from_secs(60);
 /// Most partitions that may be added.
 const ADDED_MAX: u32 = 50;
 
@@ -40,29 +57,46 @@ pub(super) fn fault<'a>(
     };
     let impossible =
         |what: String, hint| Err(ScenarioError::Impossible { location: location.clone(), what, hint });
-    let is_topic = table.get("target").is_some_and(|target| target.get_ref().as_str() == Some("topic"));
+    let named = table.get("target").and_then(|target| target.get_ref().as_str());
     // The action first: it says more of what was meant than a key that goes with it.
-    let (actions, words, keys) = if is_topic {
-        (&ACTIONS_OF_TOPIC[..], WORDS_OF_TOPIC, KEYS_OF_TOPIC)
-    } else {
-        (&ACTIONS[..], WORDS, KEYS)
+    let (actions, words) = match named {
+        Some("topic") => (&ACTIONS_OF_TOPIC[..], WORDS_OF_TOPIC),
+        Some("order") => (&ACTIONS_OF_ORDER[..], WORDS_OF_ORDER),
+        _ => (&ACTIONS[..], WORDS),
     };
     let action = match table.get("action") {
         Some(word) => Some(actions[reader.word(word, "action", "action", words)?]),
         None => None,
     };
-    reader.only(table, keys)?;
+    reader.only(table, keys(action))?;
     let at = duration(reader, value("at", "at = \"10s\"")?, "at")?;
-    let named = value("target", "target = \"consumer 0\"")?;
-    let (target, action, lasts) = if is_topic {
-        let action = action.ok_or_else(|| missing(location.clone(), "action", "action = \"add\""))?;
-        let partitions = partitions(reader, value("partitions", "partitions = 2")?)?;
-        let noticed = table.get("noticed").map(|value| duration(reader, value, "noticed")).transpose()?;
-        (Target::Topic(Added { partitions, noticed }), action, Duration::ZERO)
-    } else {
-        let target = target(reader, named)?;
-        let action = action.ok_or_else(|| missing(location.clone(), "action", "action = \"kill\""))?;
-        (target, action, duration(reader, value("for", "for = \"8s\"")?, "for")?)
+    let target = value("target", "target = \"consumer 0\"")?;
+    let such_as = match named {
+        Some("topic") => "action = \"add\"",
+        Some("order") => "action = \"poison\"",
+        _ => "action = \"kill\"",
+    };
+    let mut action = action.ok_or_else(|| missing(location.clone(), "action", such_as))?;
+    let target = match named {
+        Some("topic") => {
+            let partitions = partitions(reader, value("partitions", "partitions = 2")?)?;
+            let noticed = table.get("noticed").map(|value| duration(reader, value, "noticed")).transpose()?;
+            Target::Topic(Added { partitions, noticed })
+        }
+        _ => self::target(reader, target)?,
+    };
+    if let Action::Slow { by } = &mut action {
+        *by = duration(reader, value("by", "by = \"200ms\"")?, "by")?;
+        if by.is_zero() || *by > SLOWED_MAX {
+            return impossible(
+                format!("what passes can't come {} later", seconds(*by)),
+                "write up to a minute, such as by = \"200ms\"",
+            );
+        }
+    }
+    let lasts = match action.at_once() {
+        true => Duration::ZERO,
+        false => duration(reader, value("for", "for = \"8s\"")?, "for")?,
     };
     if at >= length {
         return impossible(
@@ -70,7 +104,7 @@ pub(super) fn fault<'a>(
             "let it come earlier, or make `length` longer",
         );
     }
-    if !is_topic && (lasts.is_zero() || lasts > LASTS_MAX) {
+    if !action.at_once() && (lasts.is_zero() || lasts > LASTS_MAX) {
         return impossible(
             format!("{target} can't be away for {}", seconds(lasts)),
             "write up to two minutes, such as for = \"8s\"",
@@ -111,6 +145,15 @@ fn unfit(target: Target, action: Action) -> Option<(String, &'static str)> {
             format!("{target} is no container, and can't be cut off"),
             "write \"stop\", \"kill\" or \"pause\"",
         )),
+        Action::Cut | Action::Refuse | Action::Slow { .. } if of_consumer => Some((
+            format!(
+                "{target} is the end of its connections to brokers, store and view, which are named by those"
+            ),
+            "write target = \"leader 0\", \"store\" or \"view\"",
+        )),
+        Action::Move if !matches!(target, Target::Leader(_)) => {
+            Some((format!("only a leader can be moved; {target} can't"), "write target = \"leader 0\""))
+        }
         Action::UseUp if target != Target::Store => Some((
             format!("only connections of the store can be used up; {target} has none"),
             "write target = \"store\"",
@@ -134,6 +177,7 @@ fn target<'a>(reader: &Reader<'a>, value: &Spanned<DeValue<'a>>) -> Result<Targe
         ("coordinator", None) if found == word => Ok(Target::Coordinator),
         ("store", None) if found == word => Ok(Target::Store),
         ("view", None) if found == word => Ok(Target::View),
+        ("order", None) if found == word => Ok(Target::Order),
         _ => Err(wrong(reader.at(value), "target", found, "something that there is")),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lanebench_settings::{DeValue, Location, Reader, Spanned};
 
 use super::fault::fault;
-use super::{Fault, Rate, Scenario, ScenarioError};
+use super::{Fault, Rate, Scenario, ScenarioError, Target};
 
 /// What the file may hold.
 const FILE_KEYS: &[&str] = &["why", "expect", "rate", "length", "fault"];
@@ -63,6 +63,7 @@ pub(super) fn scenario(text: &str, path: &Path) -> Result<Scenario, ScenarioErro
     faults.sort_by_key(|(fault, _)| fault.at);
     apart(&faults)?;
     added_once(&faults)?;
+    all_there(&faults)?;
     let faults = faults.into_iter().map(|(fault, _)| fault).collect();
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Scenario { name, why, expect, rate, length, faults })
@@ -114,6 +115,26 @@ fn added_once(faults: &[(Fault, Location)]) -> Result<(), ScenarioError> {
             "`noticed` is for consumers in one process, and where one of them breaks each is a process of its own",
             "leave `noticed` out, or the fault of a consumer",
         );
+    }
+    Ok(())
+}
+
+/// Refuses what is done to an order while a part is away that it takes.
+fn all_there(faults: &[(Fault, Location)]) -> Result<(), ScenarioError> {
+    for (fault, location) in faults.iter().filter(|(fault, _)| fault.target == Target::Order) {
+        let is_away = |other: &Fault| {
+            let away = other.at <= fault.at + BETWEEN && fault.at < other.at + other.lasts + BETWEEN;
+            away && (other.of_broker() || matches!(other.target, Target::Store | Target::View))
+        };
+        if let Some((away, _)) = faults.iter().find(|(other, _)| is_away(other)) {
+            let what = format!(
+                "something is done to an order at {}, and {} is away then",
+                seconds(fault.at),
+                away.target
+            );
+            let hint = "let it come a second before, or a second after it is back";
+            return Err(ScenarioError::Impossible { location: location.clone(), what, hint });
+        }
     }
     Ok(())
 }

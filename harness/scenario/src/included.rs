@@ -5,20 +5,26 @@ use std::path::Path;
 use super::{Scenario, ScenarioError, file};
 
 /// The files of `harness/scenarios/`, in the order in which they are listed.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 21] = [
     ("consumer-stopped", include_str!("../../scenarios/consumer-stopped.toml")),
     ("consumer-killed", include_str!("../../scenarios/consumer-killed.toml")),
     ("consumer-frozen", include_str!("../../scenarios/consumer-frozen.toml")),
     ("broker-killed", include_str!("../../scenarios/broker-killed.toml")),
     ("broker-frozen", include_str!("../../scenarios/broker-frozen.toml")),
+    ("broker-frozen-long", include_str!("../../scenarios/broker-frozen-long.toml")),
     ("broker-cut-off", include_str!("../../scenarios/broker-cut-off.toml")),
+    ("leader-refused", include_str!("../../scenarios/leader-refused.toml")),
+    ("leader-moved", include_str!("../../scenarios/leader-moved.toml")),
     ("coordinator-killed", include_str!("../../scenarios/coordinator-killed.toml")),
     ("store-restarted", include_str!("../../scenarios/store-restarted.toml")),
     ("store-frozen", include_str!("../../scenarios/store-frozen.toml")),
     ("store-used-up", include_str!("../../scenarios/store-used-up.toml")),
+    ("store-slowed", include_str!("../../scenarios/store-slowed.toml")),
     ("view-emptied", include_str!("../../scenarios/view-emptied.toml")),
     ("view-demoted", include_str!("../../scenarios/view-demoted.toml")),
     ("view-full", include_str!("../../scenarios/view-full.toml")),
+    ("connections-cut", include_str!("../../scenarios/connections-cut.toml")),
+    ("poison-message", include_str!("../../scenarios/poison-message.toml")),
     ("partitions-added", include_str!("../../scenarios/partitions-added.toml")),
     ("partitions-added-drained", include_str!("../../scenarios/partitions-added-drained.toml")),
 ];

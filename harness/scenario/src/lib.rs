@@ -14,6 +14,18 @@
 //! for = "20s"             # then it is started again, or goes on
 //!
 //! [[fault]]
+//! at = "5s"
+//! target = "store"        # or a broker, or the view: what lies between it and the consumers
+//! action = "slow"         # cut: connections are reset; refuse: new ones are refused as well; slow: all comes later
+//! by = "100ms"
+//! for = "20s"
+//!
+//! [[fault]]
+//! at = "20s"
+//! target = "order"        # some order: poison, duplicate, reorder, loss, stale-view
+//! action = "poison"
+//!
+//! [[fault]]
 //! at = "30s"
 //! target = "topic"
 //! action = "add"          # partitions, while it is sent to; drain-and-add: when all that was sent is worked off
@@ -67,7 +79,7 @@ pub struct Fault {
     pub target: Target,
     /// How.
     pub action: Action,
-    /// After so long it is started again, or goes on; nothing of partitions that are added.
+    /// After so long it is started again, or goes on; nothing of what is done at once.
     pub lasts: Duration,
 }
 
@@ -88,6 +100,8 @@ pub enum Target {
     Consumer(u32),
     /// The topic, which gets more partitions.
     Topic(Added),
+    /// Some order of which all is worked off.
+    Order,
 }
 
 /// Partitions that are added.
@@ -110,6 +124,11 @@ impl Fault {
         (self.target, self.action) == (Target::View, Action::Kill)
     }
 
+    /// Whether it ends a program that works well only after minutes.
+    pub fn leaves_cold(&self) -> bool {
+        self.action == Action::Kill && (self.of_broker() || self.target == Target::Store)
+    }
+
     /// What it adds to the topic, if that is what it does.
     pub fn adds(&self) -> Option<Added> {
         match self.target {
@@ -124,7 +143,7 @@ impl Fault {
             |target| matches!(target, Target::Broker(_) | Target::Leader(_) | Target::Coordinator);
         match (self.target, other) {
             (Target::Broker(one), Target::Broker(other)) => one == other,
-            (Target::Topic(_), _) => false, // it stays
+            (Target::Topic(_) | Target::Order, _) => false, // it stays, and there are many
             (one, other) if is_broker(one) => is_broker(other),
             (one, other) => one == other,
         }
@@ -152,6 +171,7 @@ impl fmt::Display for Target {
             Self::View => f.write_str("view"),
             Self::Consumer(number) => write!(f, "consumer {number}"),
             Self::Topic(_) => f.write_str("topic"),
+            Self::Order => f.write_str("order"),
         }
     }
 }
@@ -165,14 +185,37 @@ pub enum Action {
     Kill,
     /// It is frozen.
     Pause,
+    /// It is frozen for four fifths of the time.
+    Throttle,
     /// It is cut off from the network, and goes on by itself.
     Disconnect,
+    /// Connections between the consumers and it are reset, and may be made again at once.
+    Cut,
+    /// They are reset, and refused for as long as it lasts.
+    Refuse,
+    /// What passes between the consumers and it comes so much later, each way.
+    Slow {
+        /// By how much.
+        by: Duration,
+    },
     /// All connections to it are taken, of those that have one, too.
     UseUp,
     /// It becomes a replica, which takes no write.
     Demote,
     /// It has no room for anything more.
     Fill,
+    /// Another broker leads the partition from then on.
+    Move,
+    /// Two records of the order are put into the log in the wrong order.
+    Reorder,
+    /// The order's delivery row is deleted.
+    Loss,
+    /// A record of it is put into the log again.
+    Duplicate,
+    /// Its status in the view is set back to an earlier revision.
+    StaleView,
+    /// An event that the store refuses is put into the log.
+    Poison,
     /// Partitions are added to it, while it is sent to.
     Add,
     /// Nothing is sent until all that was is worked off; then partitions are added to it.
@@ -186,12 +229,37 @@ impl Action {
             Self::Stop => "stop",
             Self::Kill => "kill",
             Self::Pause => "pause",
+            Self::Throttle => "throttle",
             Self::Disconnect => "disconnect",
+            Self::Cut => "cut",
+            Self::Refuse => "refuse",
+            Self::Slow { .. } => "slow",
             Self::UseUp => "use-up",
             Self::Demote => "demote",
             Self::Fill => "fill",
+            Self::Move => "move",
+            Self::Reorder => "reorder",
+            Self::Loss => "loss",
+            Self::Duplicate => "duplicate",
+            Self::StaleView => "stale-view",
+            Self::Poison => "poison",
             Self::Add => "add",
             Self::DrainAndAdd => "drain-and-add",
+        }
+    }
+
+    /// Whether it happens to what lies between the consumers and a part.
+    pub fn of_connections(self) -> bool {
+        matches!(self, Self::Cut | Self::Refuse | Self::Slow { .. })
+    }
+
+    /// Whether it is done at once, with nothing to mend.
+    pub fn at_once(self) -> bool {
+        match self {
+            Self::Stop | Self::Kill | Self::Pause | Self::Throttle | Self::Disconnect => false,
+            Self::Refuse | Self::Slow { .. } | Self::UseUp | Self::Demote | Self::Fill => false,
+            Self::Cut | Self::Move | Self::Add | Self::DrainAndAdd => true,
+            Self::Reorder | Self::Loss | Self::Duplicate | Self::StaleView | Self::Poison => true,
         }
     }
 }
@@ -200,6 +268,11 @@ impl Scenario {
     /// Whether each consumer has to be a process of its own.
     pub fn needs_processes(&self) -> bool {
         self.faults.iter().any(Fault::of_consumer)
+    }
+
+    /// Whether something of ours has to stand between the consumers and the parts.
+    pub fn needs_proxies(&self) -> bool {
+        self.faults.iter().any(|fault| fault.action.of_connections())
     }
 
     /// The longest of its faults.

@@ -85,12 +85,12 @@ fn what_is_missing_or_mistyped() {
     check(
         fault("at = \"1s\"\ntarget = \"store\"\naction = \"kil\"\nfor = \"3s\""),
         "scenarios/mine.toml, line 8, column 10: `action` is \"kil\", and there is no such action",
-        "did you mean \"kill\"? Allowed: \"stop\", \"kill\", \"pause\", \"disconnect\", \"use-up\", \"demote\", \"fill\"",
+        "did you mean \"kill\"? Allowed: \"stop\", \"kill\", \"pause\", \"throttle\", \"disconnect\", \"cut\", \"refuse\", \"slow\", \"use-up\", \"demote\", \"fill\", \"move\"",
     );
     check(
         fault("at = \"1s\"\ntarget = \"brokr 1\"\naction = \"kill\"\nfor = \"3s\""),
         "scenarios/mine.toml, line 7, column 10: `target` is \"brokr 1\", and has to be something that there is",
-        "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\", \"consumer 0\" or \"topic\"",
+        "write \"broker 1\", \"leader 0\", \"coordinator\", \"store\", \"view\", \"consumer 0\", \"topic\" or \"order\"",
     );
     check(
         parse(&format!("{LOAD}[fault]\nat = \"1s\"")),
@@ -129,6 +129,18 @@ fn faults_that_cannot_be() {
         "scenarios/mine.toml, line 5, column 1: consumer 0 is no container, and can't be cut off",
         "write \"stop\", \"kill\" or \"pause\"",
     );
+    for (action, rest) in [("cut", ""), ("refuse", "for = \"8s\""), ("slow", "by = \"1s\"\nfor = \"8s\"")] {
+        check(
+            of("consumer 0", action, rest),
+            "scenarios/mine.toml, line 5, column 1: consumer 0 is the end of its connections to brokers, store and view, which are named by those",
+            "write target = \"leader 0\", \"store\" or \"view\"",
+        );
+    }
+    check(
+        of("broker 1", "move", ""),
+        "scenarios/mine.toml, line 5, column 1: only a leader can be moved; broker 1 can't",
+        "write target = \"leader 0\"",
+    );
     check(
         of("view", "use-up", "for = \"8s\""),
         "scenarios/mine.toml, line 5, column 1: only connections of the store can be used up; view has none",
@@ -158,6 +170,65 @@ fn faults_that_cannot_be() {
 }
 
 #[test]
+fn what_passes_between_consumers_and_a_part_is_cut_refused_or_slowed() {
+    let of = |action: &str, rest: &str| {
+        fault(&format!("at = \"1s\"\ntarget = \"store\"\naction = \"{action}\"\n{rest}"))
+    };
+    let slow = of("slow", "by = \"200ms\"\nfor = \"8s\"").unwrap();
+    assert_eq!(slow.faults[0].action, Action::Slow { by: Duration::from_millis(200) });
+    assert_eq!((slow.faults[0].lasts, slow.needs_proxies()), (Duration::from_secs(8), true));
+    assert!(of("refuse", "for = \"8s\"").unwrap().needs_proxies());
+    let cut = of("cut", "").unwrap();
+    assert_eq!((cut.faults[0].lasts, cut.needs_proxies()), (Duration::ZERO, true));
+    assert!(!of("kill", "for = \"8s\"").unwrap().needs_proxies());
+    check(
+        of("cut", "for = \"8s\""),
+        "scenarios/mine.toml, line 9, column 1: unknown key `for`",
+        "allowed: \"at\", \"target\", \"action\"",
+    );
+    check(
+        of("slow", "for = \"8s\""),
+        "scenarios/mine.toml, line 5, column 1: `by` is missing",
+        "add a line such as: by = \"200ms\"",
+    );
+    for by in ["0s", "61s"] {
+        let found = of("slow", &format!("by = \"{by}\"\nfor = \"8s\""));
+        let impossible = format!("scenarios/mine.toml, line 5, column 1: what passes can't come {by} later");
+        check(found, &impossible, "write up to a minute, such as by = \"200ms\"");
+    }
+}
+
+#[test]
+fn an_order_is_done_something_to_at_once() {
+    let of = |action: &str, rest: &str| {
+        fault(&format!("at = \"1s\"\ntarget = \"order\"\naction = \"{action}\"\n{rest}"))
+    };
+    for action in ["poison", "duplicate", "reorder", "loss", "stale-view"] {
+        let found = of(action, "").unwrap().faults[0];
+        assert_eq!((found.target, found.action.as_str()), (Target::Order, action));
+        assert!(found.action.at_once() && found.lasts.is_zero(), "{action}");
+    }
+    check(
+        of("kill", "for = \"8s\""),
+        "scenarios/mine.toml, line 8, column 10: `action` is \"kill\", and there is no such action",
+        "allowed: \"poison\", \"duplicate\", \"reorder\", \"loss\", \"stale-view\"",
+    );
+    let beside = |target: &str| {
+        let order = "at = \"2s\"\ntarget = \"order\"\naction = \"loss\"\n";
+        parse(&format!("{LOAD}[[fault]]\n{order}{}", FAULT.replace("store", target)))
+    };
+    check(
+        beside("store"),
+        "scenarios/mine.toml, line 5, column 1: something is done to an order at 2s, and store is away then",
+        "let it come a second before, or a second after it is back",
+    );
+    assert!(beside("consumer 0").is_ok());
+    // There are many orders: another may be meant by each.
+    let two = "at = \"1s\"\ntarget = \"order\"\naction = \"poison\"\n[[fault]]\nat = \"1s\"\ntarget = \"order\"\naction = \"loss\"";
+    assert_eq!(fault(two).unwrap().faults.len(), 2);
+}
+
+#[test]
 fn partitions_are_added_to_the_topic_once() {
     const ADD: &str = "at = \"1s\"\ntarget = \"topic\"\naction = \"add\"\npartitions = 2\n";
     let added = |noticed| Target::Topic(Added { partitions: 2, noticed });
@@ -174,7 +245,7 @@ fn partitions_are_added_to_the_topic_once() {
     check(
         fault(&ADD.replace("topic", "store")),
         "scenarios/mine.toml, line 8, column 10: `action` is \"add\", and there is no such action",
-        "allowed: \"stop\", \"kill\", \"pause\", \"disconnect\", \"use-up\", \"demote\", \"fill\"",
+        "allowed: \"stop\", \"kill\", \"pause\", \"throttle\", \"disconnect\", \"cut\", \"refuse\", \"slow\", \"use-up\", \"demote\", \"fill\", \"move\"",
     );
     check(
         fault(&format!("{ADD}for = \"3s\"")),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::console::Console;
 use super::exit::Exit;
 use super::out::{OUTPUT, OutputFlags, UsageError};
-use super::place::PlaceFlags;
+use super::place::{Needs, PlaceFlags};
 use super::shown::end;
 use super::values::{command_line, duration, foreign_worker, named_once};
 use super::vary::{self, Vary};
@@ -18,8 +18,10 @@ use crate::job::environment::environment;
 use crate::job::options::{
     Contender, Draw, Inject, Key, Lanes, Options, Rounds, Throttle, Through, TrialOptions,
 };
+use crate::job::scenario::impossible;
 use crate::record::file::create_output_dir;
 use crate::rounds::rates::{Requested, Sizes};
+use crate::scenario::{Fault, Scenario, find};
 use crate::stack::worker::WorkerCommand;
 use crate::stack::{BrokerJit, StackKind};
 use crate::workload::{Arrivals, Keys};
@@ -114,6 +116,9 @@ pub struct CompareArgs {
     /// Break something on purpose, to see the checker find it
     #[arg(long, value_enum)]
     inject: Option<Inject>,
+    /// Break something under load at the end of each trial, as `lanebench run` does: a name that `run --list` shows, or a file
+    #[arg(long, value_name = "SCENARIO", conflicts_with = "throttle")]
+    scenario: Option<String>,
     /// Slow something down on purpose, to see the bottleneck's name change
     #[arg(long, value_enum)]
     throttle: Option<Throttle>,
@@ -189,11 +194,19 @@ impl CompareArgs {
         }
     }
 
-    fn options(&self) -> Result<Options, UsageError> {
-        let (replication, min_isr) = self.place.replicas()?;
+    /// Whether a worker that is not ours is asked for.
+    fn is_foreign(&self) -> bool {
+        self.worker_cmd.is_some() || self.vary.iter().any(|vary| matches!(vary, Vary::WorkerCmd(_)))
+    }
+
+    fn varies_time(&self) -> bool {
+        self.vary.iter().any(|vary| matches!(vary, Vary::ServiceTime(_)))
+    }
+
+    /// Refuses flags that don't go together.
+    fn fit(&self) -> Result<(), UsageError> {
         named_once(&self.configs)?;
-        let varies = |flag: fn(&Vary) -> bool| self.vary.iter().any(flag);
-        let foreign = self.worker_cmd.is_some() || varies(|vary| matches!(vary, Vary::WorkerCmd(_)));
+        let foreign = self.is_foreign();
         let process = foreign || self.worker == WorkerPlace::Process;
         if process && self.throttle == Some(Throttle::Worker) {
             return Err(UsageError {
@@ -210,14 +223,21 @@ impl CompareArgs {
                 hint: "leave out `--through api`, or `--key none`".into(),
             });
         }
+        if self.scenario.is_some() && self.through == Through::Api {
+            return Err(UsageError {
+                what:
+                    "a scenario sends its load straight to the brokers, and `--through api` by the REST API"
+                        .into(),
+                hint: "leave out `--scenario`, or `--through api`".into(),
+            });
+        }
         if self.objective.is_some_and(|objective| objective.is_zero()) {
             return Err(UsageError {
                 what: "an objective of no time at all can't be kept".into(),
                 hint: "write it like `--objective 50ms`".into(),
             });
         }
-        let varied_time = varies(|vary| matches!(vary, Vary::ServiceTime(_)));
-        if foreign && (varied_time || !self.service_time.unwrap_or_default().is_zero()) {
+        if foreign && (self.varies_time() || !self.service_time.unwrap_or_default().is_zero()) {
             return Err(UsageError {
                 what: "`--service-time` is a call that our own consumers model; yours makes its own".into(),
                 hint: "leave `--service-time` out".into(),
@@ -230,11 +250,37 @@ impl CompareArgs {
                 hint: "use it with `--stack native`".into(),
             });
         }
-        self.place.fit()?;
+        self.place.fit()
+    }
+
+    fn options(&self) -> anyhow::Result<Options> {
+        self.fit()?;
+        let (replication, min_isr) = self.place.replicas()?;
+        let foreign = self.is_foreign();
+        let varied_time = self.varies_time();
         let embedded = self.place.stack == StackKind::Embedded;
         let modelled = embedded && !foreign;
         let service_time = self.service_time.unwrap_or(if modelled { SERVICE_TIME } else { Duration::ZERO });
-        let worker = self.worker()?;
+        let mut worker = self.worker()?;
+        let scenario = self.scenario.as_deref().map(find).transpose()?;
+        if scenario.as_ref().is_some_and(Scenario::needs_processes) {
+            let refused = |what: &str, hint: &str| UsageError { what: what.into(), hint: hint.into() };
+            if foreign {
+                return Err(refused(
+                    "this scenario breaks one of our consumers, and yours is one process with all of them",
+                    "name a scenario that breaks something else, or leave out your worker",
+                )
+                .into());
+            }
+            worker.get_or_insert(own_worker()?);
+        }
+        if scenario.iter().flat_map(|scenario| &scenario.faults).any(Fault::leaves_cold) {
+            return Err(UsageError {
+                what: "this scenario kills a broker or the store, which are cold when the next trial measures them".into(),
+                hint: "run it with `lanebench run`, or name one that breaks something else".into(),
+            }
+            .into());
+        }
         let contender = |lanes: &Lanes| Contender {
             name: lanes.to_string(),
             lanes: *lanes,
@@ -242,11 +288,18 @@ impl CompareArgs {
             min_isr,
             service_time,
             worker: worker.clone(),
+            each_a_process: scenario.as_ref().is_some_and(Scenario::needs_processes),
             settings: [].into(),
         };
         let base = self.configs.iter().map(contender).collect();
         let contenders = vary::contenders(base, &self.vary, &self.place)?;
         let several = contenders.len() > 1;
+        if let Some(scenario) = &scenario
+            && let Some((what, hint)) =
+                impossible(scenario, &contenders, self.place.stack, self.place.nodes())
+        {
+            return Err(UsageError { what, hint }.into());
+        }
         Ok(Options {
             contenders,
             rounds: self.rounds(embedded),
@@ -277,6 +330,7 @@ impl CompareArgs {
             percentiles: !self.quick,
             objective: self.objective,
             inject: self.inject,
+            scenario,
             worker_warm_up: self.worker_warm_up,
             one_pass: self.no_warm_up,
             control: embedded && !service_time.is_zero() && !varied_time,
@@ -298,8 +352,12 @@ pub async fn run(args: CompareArgs, cancel: CancellationToken) -> anyhow::Result
     // Before any load of ours.
     let environment = environment().context("the machine could not be looked at")?;
     let broker_jit = if args.quick { BrokerJit::C1 } else { BrokerJit::default() };
-    let processes = options.contenders.iter().any(|contender| contender.worker.is_some());
-    let Some(stack) = args.place.start(external, processes, broker_jit, &console, &cancel).await? else {
+    let needs = Needs {
+        processes: options.contenders.iter().any(|contender| contender.worker.is_some()),
+        proxies: options.scenario.as_ref().is_some_and(Scenario::needs_proxies),
+        broker_jit,
+    };
+    let Some(stack) = args.place.start(external, needs, &console, &cancel).await? else {
         return Ok(Exit::Interrupted);
     };
     let setup = Setup {
@@ -319,13 +377,16 @@ impl CompareArgs {
     fn worker(&self) -> Result<Option<WorkerCommand>, UsageError> {
         match &self.worker_cmd {
             Some(line) => foreign_worker("--worker-cmd", line).map(Some),
-            None if self.worker == WorkerPlace::Process => {
-                WorkerCommand::this_binary().map(Some).map_err(|error| UsageError {
-                    what: format!("this program's own file can't be found: {error}"),
-                    hint: "start it by its path".into(),
-                })
-            }
+            None if self.worker == WorkerPlace::Process => own_worker().map(Some),
             None => Ok(None),
         }
     }
+}
+
+/// Ours, as a process of its own.
+fn own_worker() -> Result<WorkerCommand, UsageError> {
+    WorkerCommand::this_binary().map_err(|error| UsageError {
+        what: format!("this program's own file can't be found: {error}"),
+        hint: "start it by its path".into(),
+    })
 }

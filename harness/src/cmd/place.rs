@@ -16,6 +16,17 @@ use crate::stack::{
     Replicas, Stack, StackKind,
 };
 
+/// What a run needs of a stack that is started for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Needs {
+    /// Workers are processes of their own.
+    pub(super) processes: bool,
+    /// Something of ours stands between the consumers and the parts.
+    pub(super) proxies: bool,
+    /// How native brokers compile where no flag says.
+    pub(super) broker_jit: BrokerJit,
+}
+
 /// Which stack, and where.
 #[derive(Args)]
 #[command(next_help_heading = "On what")]
@@ -152,17 +163,15 @@ impl PlaceFlags {
         Ok(Some(self.addresses.external.external(Replicas { replication, min_isr })?))
     }
 
-    /// Starts it, or looks whether it is there. `processes`: whether workers are processes of their own; `broker_jit`: how
-    /// native brokers compile where no flag says. `None` if it was interrupted meanwhile, which is told.
+    /// Starts it, or looks whether it is there. `None` if it was interrupted meanwhile, which is told.
     pub(super) async fn start(
         &self,
         external: Option<External>,
-        processes: bool,
-        broker_jit: BrokerJit,
+        needs: Needs,
         console: &Console,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Option<Stack>> {
-        match self.started(external, processes, broker_jit, console, cancel).await {
+        match self.started(external, needs, console, cancel).await {
             Err(error) if cancel.is_cancelled() => {
                 tracing::debug!(%error, "interrupted while the stack started");
                 tell("interrupted; everything is stopped");
@@ -175,8 +184,7 @@ impl PlaceFlags {
     async fn started(
         &self,
         external: Option<External>,
-        processes: bool,
-        broker_jit: BrokerJit,
+        needs: Needs,
         console: &Console,
         cancel: &CancellationToken,
     ) -> anyhow::Result<Stack> {
@@ -188,7 +196,7 @@ impl PlaceFlags {
         if self.stack == StackKind::Embedded {
             console.phase("starting the embedded stack");
             let nodes = self.nodes.into();
-            return Ok(if processes {
+            return Ok(if needs.processes {
                 EmbeddedStack::start_for_processes(nodes, &tell).await?.into()
             } else {
                 EmbeddedStack::start(nodes, &tell).await?.into()
@@ -206,13 +214,13 @@ impl PlaceFlags {
             };
             return Ok(ContainerStack::start(options, &tell, cancel.clone()).await?.into());
         }
-        let broker_jit = self.broker_jit.unwrap_or(broker_jit);
         let options = NativeOptions {
             nodes,
             kafka_port,
             postgres_port,
             redis_port,
-            broker_jit,
+            broker_jit: self.broker_jit.unwrap_or(needs.broker_jit),
+            proxies: needs.proxies,
             broker_session: self.broker_session,
             ..NativeOptions::default()
         };

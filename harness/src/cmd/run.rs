@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::console::Console;
 use super::exit::Exit;
 use super::out::{OutputFlags, UsageError, print};
-use super::place::PlaceFlags;
+use super::place::{Needs, PlaceFlags};
 use super::shown::end;
 use super::values::{command_line, named_once};
 use crate::job::environment::environment;
@@ -19,8 +19,8 @@ use crate::job::scenario::{self, Setup, impossible};
 use crate::record::file::create_output_dir;
 use crate::rounds::rates::{Requested, Sizes};
 use crate::scenario::{Scenario, find, included};
+use crate::stack::StackKind;
 use crate::stack::worker::WorkerCommand;
-use crate::stack::{BrokerJit, StackKind};
 use crate::workload::{Arrivals, Keys};
 
 const EXAMPLES: &str = "\
@@ -77,6 +77,7 @@ impl RunArgs {
             min_isr,
             service_time: if embedded { SERVICE_TIME } else { Duration::ZERO },
             worker: None,
+            each_a_process: false,
             settings: [].into(),
         };
         Ok(Options {
@@ -95,6 +96,7 @@ impl RunArgs {
             percentiles: false,
             objective: None,
             inject: None,
+            scenario: None,
             worker_warm_up: 0,
             one_pass: self.no_warm_up,
             control: false,
@@ -118,7 +120,7 @@ impl RunArgs {
             .find_map(|scenario| impossible(scenario, &options.contenders, self.place.stack, nodes));
         match reason {
             None => Ok(scenarios),
-            Some((what, hint)) => Err(UsageError { what, hint: hint.into() }.into()),
+            Some((what, hint)) => Err(UsageError { what, hint }.into()),
         }
     }
 }
@@ -142,9 +144,12 @@ pub async fn run(args: RunArgs, cancel: CancellationToken) -> anyhow::Result<Exi
     // Before any load of ours.
     let environment = environment().context("the machine could not be looked at")?;
     let worker = WorkerCommand::this_binary().context("this program's own file can't be found")?;
-    let processes = scenarios.iter().any(Scenario::needs_processes);
-    let Some(stack) = args.place.start(external, processes, BrokerJit::default(), &console, &cancel).await?
-    else {
+    let needs = Needs {
+        processes: scenarios.iter().any(Scenario::needs_processes),
+        proxies: scenarios.iter().any(Scenario::needs_proxies),
+        ..Needs::default()
+    };
+    let Some(stack) = args.place.start(external, needs, &console, &cancel).await? else {
         return Ok(Exit::Interrupted);
     };
     let setup = Setup {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::console::Console;
 use super::exit::Exit;
 use super::out::{OUTPUT, UsageError, print, tell};
-use super::place::PlaceFlags;
+use super::place::{Needs, PlaceFlags};
 use crate::job::selftest::{
     self, COVERAGE_MIN, CostPair, FaultVerdict, MEDIAN_WITHIN_MS, Planting, SLOPE_WITHIN, SelftestOptions,
     SelftestReport, ServiceTimes, TAIL_WITHIN_MS,
@@ -127,7 +127,8 @@ pub async fn run(args: SelftestArgs, cancel: CancellationToken) -> anyhow::Resul
     };
     let external = args.place.external(&[])?;
     let console = Console::new(args.quiet);
-    let Some(stack) = args.place.start(external, true, BrokerJit::C1, &console, &cancel).await? else {
+    let needs = Needs { processes: true, broker_jit: BrokerJit::C1, ..Needs::default() };
+    let Some(stack) = args.place.start(external, needs, &console, &cancel).await? else {
         return Ok(Exit::Interrupted);
     };
     let tested = Box::pin(selftest::run(&options, &stack, &console, &cancel)).await;

@@ -15,11 +15,11 @@ use super::exit::Exit;
 use super::interrupt;
 use super::logs::LogFlags;
 use super::out::{UsageError, print, tell};
-use super::place::PlaceFlags;
+use super::place::{Needs, PlaceFlags};
 use super::secret::from_environment_or;
 use super::values::{ReaderFlag, duration};
 use crate::serve::{self, ServeError, Settings};
-use crate::stack::{BrokerJit, StackKind};
+use crate::stack::StackKind;
 
 const EXAMPLES: &str = "\
 It stops at Ctrl-C or SIGTERM: it accepts nothing more, finishes what is in hand, drains its
@@ -167,8 +167,7 @@ pub async fn run(args: ServeArgs, cancel: CancellationToken) -> anyhow::Result<E
     let listener = TcpListener::bind(args.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let console = Console::new(false);
-    let Some(stack) = args.place.start(external, false, BrokerJit::default(), &console, &cancel).await?
-    else {
+    let Some(stack) = args.place.start(external, Needs::default(), &console, &cancel).await? else {
         return Ok(Exit::Interrupted);
     };
     drop(console);

@@ -123,6 +123,7 @@ fn contender(lanes: Lanes, service_time: Duration) -> Contender {
         min_isr: 1,
         service_time,
         worker: None,
+        each_a_process: false,
         settings: [].into(),
     }
 }

@@ -99,6 +99,7 @@ async fn all<'a>(
     let contender = |name: &str, side: &GateSide| Contender {
         name: name.into(),
         worker: Some(side.worker.clone()),
+        each_a_process: false,
         ..options.contenders[0].clone()
     };
     let contenders = [contender(NAMES[BASELINE], baseline), contender(NAMES[CANDIDATE], candidate)];

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 pub use crate::contender::{Contender, Lanes};
-use crate::rounds::rates::{Requested, Sizes};
+use crate::rounds::rates::{self, Requested, Sizes};
 use crate::rounds::warm_up::{Leaves, Limit};
+use crate::scenario::Scenario;
 pub use crate::trial::TrialOptions;
 pub use crate::trial::options::{Inject, Key, Throttle, Through};
 pub use crate::trial::phase::Draw;
@@ -32,6 +33,8 @@ pub struct Options {
     pub objective: Option<Duration>,
     /// What is broken on purpose, after the steady phase.
     pub inject: Option<Inject>,
+    /// What each trial ends with.
+    pub scenario: Option<Scenario>,
     /// Events that a worker which can't be held works through in each trial before anything is measured.
     pub worker_warm_up: u64,
     /// Whether the warm-up ends after one pass, settled or not.
@@ -55,6 +58,11 @@ pub enum Rounds {
 }
 
 impl Options {
+    /// How much longer each trial is by its scenario.
+    pub(crate) fn scenario_length(&self) -> Duration {
+        self.scenario.as_ref().map(rates::scenario_length).unwrap_or_default()
+    }
+
     /// How long the warm-up of a run that began at `begun` may go on.
     pub(crate) fn warm_up_limit(&self, begun: Instant) -> Limit {
         if self.one_pass {

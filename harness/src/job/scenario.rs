@@ -1,6 +1,6 @@
 //! `run`: scenarios on one stack, one after another, each in trials of every configuration in random order.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,17 +11,18 @@ use crate::contender::Contender;
 use crate::error::RunError;
 use crate::progress::Progress;
 use crate::record::file::OutputDir;
-use crate::record::scenario::{SCENARIO_SCHEMA_VERSION, ScenarioConfiguration, ScenarioRecord, ScenarioRun};
-use crate::record::{Environment, PhaseKind, Trial};
-use crate::rounds::rates;
+use crate::record::scenario::{
+    OfferedScenario, SCENARIO_SCHEMA_VERSION, ScenarioConfiguration, ScenarioRecord, ScenarioRun,
+};
+use crate::record::{Environment, Trial};
+use crate::rounds::rates::{self, Capacity};
 use crate::rounds::warm_up::{WarmUpSpec, WarmedUp, warm_up};
 use crate::rounds::{self, Job, Outcome, TrialPlace, Turn, in_session};
-use crate::scenario::{Fault, Rate, Scenario, Target};
+use crate::scenario::{Action, Fault, Scenario, Target};
 use crate::stack::worker::WorkerCommand;
 use crate::stack::{Component, Stack, StackKind};
 use crate::trial::TrialRunner;
-use crate::trial::phase::{Offer, PhaseSpec, plan};
-use crate::workload::Segment;
+use crate::trial::phase::plan;
 
 /// Everything that a run of scenarios is given.
 pub struct Setup<'a> {
@@ -51,11 +52,9 @@ pub fn impossible(
     contenders: &[Contender],
     stack: StackKind,
     nodes: u32,
-) -> Option<(String, &'static str)> {
+) -> Option<(String, String)> {
     const CONFIGS: &str = "name configurations that have it with `--configs`";
     const NODES: &str = "start three brokers with `--stack native --nodes 3`";
-    const STACK: &str = "`--stack native` and `--stack containers` have brokers, a store and a view that can break, and containers alone can be \
-                         cut off; on the embedded stack consumers and brokers can be stopped";
     let name = &scenario.name;
     let one = |fault: &Fault| {
         let lacks = |has: fn(&Contender) -> u32, number: u32| contenders.iter().find(|c| has(c) <= number);
@@ -66,25 +65,46 @@ pub fn impossible(
                     "`{name}` breaks consumer {number}, and {} has none of that number",
                     without.name
                 );
-                return Some((what, CONFIGS));
+                return Some((what, CONFIGS.into()));
             }
             Target::Broker(node) if node > nodes => {
-                return Some((format!("`{name}` breaks broker {node}, and the stack has {nodes}"), NODES));
+                let what = format!("`{name}` breaks broker {node}, and the stack has {nodes}");
+                return Some((what, NODES.into()));
             }
             Target::Leader(number) if lacks(|c| c.lanes.partitions.cast_unsigned(), number).is_some() => {
                 let what = format!(
                     "`{name}` breaks the leader of partition {number}, which not every configuration has"
                 );
-                return Some((what, CONFIGS));
+                return Some((what, CONFIGS.into()));
+            }
+            Target::Leader(number) if fault.action == Action::Move && nodes < 2 => {
+                let what =
+                    format!("`{name}` moves the leader of partition {number}, and there is one broker");
+                return Some((what, "start three with `--nodes 3`".into()));
             }
             Target::Broker(_) | Target::Leader(_) | Target::Coordinator => Component::Kafka { node: 1 },
             Target::Store => Component::Postgres,
             Target::View => Component::Redis,
-            Target::Topic(_) => return None,
+            Target::Topic(added) => {
+                let process = contenders.iter().find(|contender| contender.worker.is_some());
+                let process = process.filter(|_| added.noticed.is_some())?;
+                let what = format!(
+                    "`{name}` says how often consumers look at the topic, and those of {} are a process of their own",
+                    process.name
+                );
+                let hint = "leave `noticed` out of the scenario, or leave the flags of a worker out";
+                return Some((what, hint.into()));
+            }
+            Target::Order => return None,
         };
         let (action, target) = (fault.action.as_str(), fault.target);
         let what = || format!("`{name}` wants to {action} {target}, which the {stack} stack can't do");
-        (!stack.breaks(component, fault.action)).then(|| (what(), STACK))
+        let can = || {
+            let can = StackKind::STARTED.into_iter().filter(|stack| stack.breaks(component, fault.action));
+            let can: Vec<String> = can.map(|stack| format!("`--stack {stack}`")).collect();
+            format!("choose {}, which can", can.join(" or "))
+        };
+        (!stack.breaks(component, fault.action)).then(|| (what(), can()))
     };
     scenario.faults.iter().find_map(one)
 }
@@ -140,24 +160,27 @@ async fn all(
         scenarios: Vec::new(),
     });
     for (number, scenario) in (1..).zip(setup.scenarios) {
-        let rate_per_s = match scenario.rate {
-            Rate::PerSecond(per_s) => per_s,
-            Rate::OfCapacity(part) => part * rates::smallest(&warmed.capacities),
-        };
         record.scenarios.push(ScenarioRun {
-            name: scenario.name.clone(),
-            why: scenario.why.clone(),
-            expect: scenario.expect.clone(),
-            rate_per_s,
-            length_s: scenario.length.as_secs_f64(),
+            scenario: offered(scenario, &warmed.capacities),
             configurations: options.contenders.iter().map(configuration).collect(),
         });
-        let mut job = Trials { setup, warmed: &warmed, number, scenario, rate_per_s, record };
+        let mut job = Trials { setup, warmed: &warmed, number, scenario, record };
         Box::pin(rounds::run(runner, options.seed, &mut job)).await?;
     }
     record.complete = true;
     setup.out.save_scenarios(record)?;
     Ok(())
+}
+
+/// What a scenario is for and what it offers, as a result has it.
+pub(super) fn offered(scenario: &Scenario, capacities: &[Capacity]) -> OfferedScenario {
+    OfferedScenario {
+        name: scenario.name.clone(),
+        why: scenario.why.clone(),
+        expect: scenario.expect.clone(),
+        rate_per_s: rates::scenario_per_s(scenario, capacities),
+        length_s: scenario.length.as_secs_f64(),
+    }
 }
 
 fn configuration(contender: &Contender) -> ScenarioConfiguration {
@@ -176,20 +199,13 @@ struct Trials<'a> {
     /// From 1.
     number: u32,
     scenario: &'a Scenario,
-    rate_per_s: f64,
     record: &'a mut ScenarioRecord,
 }
 
 impl Trials<'_> {
-    fn phase(&self) -> PhaseSpec {
-        let segment = Segment { rate_per_s: self.rate_per_s, length: self.scenario.length };
-        let faults = self.scenario.faults.clone();
-        PhaseSpec { faults, ..PhaseSpec::new(PhaseKind::Scenario, Offer::Schedule(vec![segment])) }
-    }
-
     fn contender(&self, contender: &Contender) -> Contender {
         let worker = self.scenario.needs_processes().then(|| self.setup.worker.clone());
-        Contender { worker, ..contender.clone() }
+        Contender { worker, each_a_process: self.scenario.needs_processes(), ..contender.clone() }
     }
 }
 
@@ -200,7 +216,8 @@ impl Job for Trials<'_> {
 
     fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError> {
         let (options, name) = (self.setup.options, &self.scenario.name);
-        let phases = plan(vec![self.phase()], options.draw, seed)?;
+        let phase = rates::scenario(self.scenario, &self.warmed.capacities);
+        let phases = plan(vec![phase], options.draw, seed)?;
         let turn = |(key, contender): (usize, &Contender)| Turn {
             key,
             // A file's name may be no name of a topic.
@@ -208,7 +225,7 @@ impl Job for Trials<'_> {
             title: format!("{name}, trial {round}/{}, {}", self.setup.trials, contender.name),
             contender: self.contender(contender),
             phases: phases.clone(),
-            expected: self.scenario.length + Duration::from_secs(1) + self.warmed.around,
+            expected: rates::scenario_length(self.scenario) + self.warmed.around,
         };
         Ok(options.contenders.iter().enumerate().map(turn).collect())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::record::PhaseKind;
 use crate::record::{Rates, Surge};
+use crate::scenario::{Rate, Scenario};
 use crate::trial::phase::{Offer, PhaseSpec};
 use crate::workload::Segment;
 
@@ -230,6 +231,26 @@ pub(crate) fn phases(
         phases.push(PhaseSpec { capacity_per_s, ..PhaseSpec::new(PhaseKind::Surge, offer) });
     }
     phases
+}
+
+/// What a scenario offers, events/s, the same to every configuration.
+pub(crate) fn scenario_per_s(scenario: &Scenario, capacities: &[Capacity]) -> f64 {
+    match scenario.rate {
+        Rate::PerSecond(per_s) => per_s,
+        Rate::OfCapacity(part) => part * smallest(capacities),
+    }
+}
+
+/// The phase of a scenario. It is the last of its trial, since what is done in it may stay done.
+pub(crate) fn scenario(scenario: &Scenario, capacities: &[Capacity]) -> PhaseSpec {
+    let rate_per_s = scenario_per_s(scenario, capacities);
+    let offer = Offer::Schedule(vec![Segment { rate_per_s, length: scenario.length }]);
+    PhaseSpec { faults: scenario.faults.clone(), ..PhaseSpec::new(PhaseKind::Scenario, offer) }
+}
+
+/// How long that takes about.
+pub(crate) fn scenario_length(scenario: &Scenario) -> Duration {
+    scenario.length + Duration::from_secs(1)
 }
 
 /// How long the phases of a trial take a configuration, by their own lengths.

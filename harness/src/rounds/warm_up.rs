@@ -299,6 +299,7 @@ mod tests {
             min_isr: 1,
             service_time,
             worker: None,
+            each_a_process: false,
             settings: [].into(),
         }
     }

@@ -33,6 +33,7 @@ impl NativeBrokers {
                 Ok(NodePorts {
                     broker: Reserved::any("Kafka", "--kafka-port")?,
                     controller: Reserved::any("Kafka's controller", "--kafka-port")?,
+                    proxied: None,
                 })
             });
             let ports = ports.collect::<Result<_, StackError>>()?;

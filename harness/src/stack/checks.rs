@@ -9,8 +9,8 @@ use payment_delivery::view::redis::RedisServer;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::PartFacts;
 use super::refusal::{Login, Refusal};
+use super::{Component, Endpoints, PartFacts};
 
 /// One attempt. A part that is there answers in milliseconds; one that is starting refuses, or holds its tongue.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -43,6 +43,16 @@ pub(super) async fn kafka_cluster(bootstrap: &[String]) -> Result<(), String> {
 /// How many brokers the cluster behind `bootstrap` has; one of the addresses is enough.
 pub(super) async fn kafka(bootstrap: &[String]) -> Result<usize, String> {
     ask_kafka(bootstrap).await.map_err(|refusal| refusal.reason)
+}
+
+/// Whether a part answers by itself, whoever else is away.
+pub(super) async fn answers(component: Component, endpoints: &Endpoints) -> Result<(), String> {
+    match component {
+        Component::Kafka { node } => kafka(&endpoints.bootstrap[node - 1..node]).await.map(drop),
+        Component::Postgres => postgres(&endpoints.database_url).await.map(drop),
+        Component::Redis => redis(&endpoints.redis_url).await.map(drop),
+        Component::Worker => Ok(()), // no part of a stack
+    }
 }
 
 /// Whether the server at `url` runs a query; its version and settings if so.

@@ -92,7 +92,12 @@ impl EmbeddedStack {
         };
         let statuses = server.as_ref().map(StatusServer::url);
         let backing = Backing::InProcess { database, store: Arc::new(store), statuses };
-        let place = StackTarget { bootstrap: cluster.bootstrap(), backing, prefix: Prefix::default() };
+        let place = StackTarget {
+            bootstrap: cluster.bootstrap(),
+            backing,
+            prefix: Prefix::default(),
+            consumers: None,
+        };
         Ok(Self { place, facts, cluster, statuses: server, runtime, _scratch: scratch })
     }
 
@@ -106,9 +111,19 @@ impl EmbeddedStack {
         &self.facts
     }
 
-    /// From now on a broker holds all answers back for so long; zero ends it.
-    pub(super) fn freeze(&self, node: usize, by: Duration) {
+    /// From now on a broker answers so much later.
+    pub(super) fn slow(&self, node: usize, by: Duration) {
         self.cluster.delay(node_id(node), by);
+    }
+
+    /// Closes all connections to a broker.
+    pub(super) fn cut(&self, node: usize) {
+        self.cluster.drop_connections(node_id(node));
+    }
+
+    /// Makes a broker the leader of a partition.
+    pub(super) fn move_leader(&self, topic: &str, partition: i32, to: usize) -> Result<(), StackError> {
+        self.cluster.move_leader(topic, partition, node_id(to)).map_err(failed)
     }
 
     /// Stops a broker, or starts it again.

@@ -113,6 +113,14 @@ pub enum StackError {
         /// Of which stack.
         stack: StackKind,
     },
+    /// What stands between the consumers and a part could not listen.
+    #[error("the proxy in front of {component} can't listen: {cause}")]
+    Proxy {
+        /// In front of what.
+        component: Component,
+        /// What was answered.
+        cause: std::io::Error,
+    },
     /// Something was to be taken from a part, and could not be.
     #[error("what was to be taken from {component} can't be: {reason}")]
     Starving {
@@ -247,6 +255,7 @@ impl StackError {
             }
             Self::Spawn { .. } => "`lanebench stack check` says what is installed".to_owned(),
             Self::Exited { .. } => "its log above says why; `lanebench stack check` says what is installed".to_owned(),
+            Self::Proxy { .. } => "is a program taking ports from 20000 to 32000 on 127.0.0.1? Run it again".to_owned(),
             Self::Starving { .. } => "see the component's log; is it answering at all?".to_owned(),
             Self::Unbreakable { .. } => "`--stack native` starts parts of its own; on three nodes with `--nodes 3`".to_owned(),
             Self::NotReady { .. } => "see its log above; is the machine busy, or short of memory?".to_owned(),

@@ -117,7 +117,7 @@ impl External {
     fn into_target(self) -> StackTarget {
         let Endpoints { bootstrap, database_url, redis_url } = self.endpoints;
         let backing = Backing::Servers { database_url, redis_url, redis_ca: self.redis_ca };
-        StackTarget { bootstrap, backing, prefix: self.prefix }
+        StackTarget { bootstrap, backing, prefix: self.prefix, consumers: None }
     }
 }
 

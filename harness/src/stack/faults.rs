@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::process::{Deadline, Process, until_ready};
+use super::process::{Deadline, POLL, Process, until_ready};
 use super::starved::{self, HeldConnections};
 use super::{Component, Endpoints, NativeStack, Stack, StackError, StackKind, checks};
 use crate::scenario::Action;
@@ -17,18 +17,22 @@ impl StackKind {
     /// Whether a stack of this kind has parts that can break so.
     pub fn breaks(self, component: Component, how: Action) -> bool {
         let of_it = match how {
-            Action::Kill | Action::Pause | Action::Disconnect => true,
+            Action::Kill | Action::Pause | Action::Throttle | Action::Disconnect => true,
+            Action::Cut | Action::Refuse | Action::Slow { .. } => true,
             Action::UseUp => component == Component::Postgres,
             Action::Demote | Action::Fill => component == Component::Redis,
+            Action::Move => matches!(component, Component::Kafka { .. }),
             Action::Stop | Action::Add | Action::DrainAndAdd => false,
+            Action::Reorder | Action::Loss | Action::Duplicate | Action::StaleView | Action::Poison => false,
         };
         of_it
             && match self {
-                Self::Native => how != Action::Disconnect,
-                Self::Containers => true,
-                // A broker that lives in this process: it is stopped, or its answers are held back.
+                Self::Native => !matches!(how, Action::Disconnect | Action::Move),
+                Self::Containers => !how.of_connections() && !matches!(how, Action::Throttle | Action::Move),
+                // A broker that lives in this process: it is stopped, its answers are held back, its connections closed.
                 Self::Embedded => {
-                    matches!((component, how), (Component::Kafka { .. }, Action::Kill | Action::Pause))
+                    matches!(component, Component::Kafka { .. })
+                        && !matches!(how, Action::Throttle | Action::Disconnect | Action::Refuse)
                 }
                 Self::External => false,
             }
@@ -53,18 +57,38 @@ impl Stack {
             return starved::begin(endpoints, how).await;
         }
         match (self, component) {
+            (Self::Native(native), _) if how.of_connections() => {
+                let proxies = native.proxies().ok_or_else(unbreakable)?;
+                proxies.break_down(component, how).await.ok_or_else(unbreakable)?;
+            }
             (Self::Native(native), _) => {
                 let process = native.process(component).ok_or_else(unbreakable)?;
                 process.break_down(how).await.ok_or_else(unbreakable)?;
             }
-            (Self::Embedded(embedded), Component::Kafka { node }) if how == Action::Kill => {
-                embedded.run_node(node, false).await?;
-            }
-            (Self::Embedded(embedded), Component::Kafka { node }) => embedded.freeze(node, FOREVER),
+            (Self::Embedded(embedded), Component::Kafka { node }) => match how {
+                Action::Kill => embedded.run_node(node, false).await?,
+                Action::Cut => embedded.cut(node),
+                Action::Slow { by } => embedded.slow(node, by),
+                _ => embedded.slow(node, FOREVER),
+            },
             (Self::Containers(containers), _) => containers.break_down(component, how).await?,
             (Self::Embedded(_) | Self::External(_), _) => return Err(unbreakable()),
         }
         Ok(HeldConnections::default())
+    }
+
+    /// Makes a broker the leader of a partition.
+    ///
+    /// # Errors
+    /// [`StackError::Unbreakable`] where leaders are not ours to move, [`StackError::Embedded`] where there is no such broker.
+    pub fn move_leader(&self, topic: &str, partition: i32, to: usize) -> Result<(), StackError> {
+        match self {
+            Self::Embedded(embedded) => embedded.move_leader(topic, partition, to),
+            other => {
+                let component = Component::Kafka { node: to };
+                Err(StackError::Unbreakable { component, stack: other.kind() })
+            }
+        }
     }
 
     /// Lets what was frozen go on.
@@ -76,7 +100,7 @@ impl Stack {
                     .into_iter()
                     .for_each(|process| _ = signal_all(process, Signal::SIGCONT));
             }
-            (Self::Embedded(embedded), Component::Kafka { node }) => embedded.freeze(node, Duration::ZERO),
+            (Self::Embedded(embedded), Component::Kafka { node }) => embedded.slow(node, Duration::ZERO),
             (Self::Containers(containers), _) => containers.thaw(component),
             (Self::Embedded(_) | Self::External(_), _) => {}
         }
@@ -93,13 +117,39 @@ impl Stack {
         }
         match (self, component, how) {
             (Self::Native(native), _, Action::Kill) => native.start_again(component).await,
+            (Self::Native(native), _, _) if how.of_connections() => match native.proxies() {
+                Some(proxies) => proxies.mend(component).await,
+                None => Ok(()),
+            },
             (Self::Embedded(embedded), Component::Kafka { node }, Action::Kill) => {
                 embedded.run_node(node, true).await
+            }
+            (Self::Embedded(embedded), Component::Kafka { node }, Action::Slow { .. }) => {
+                embedded.slow(node, Duration::ZERO);
+                Ok(())
             }
             (Self::Containers(containers), _, Action::Kill | Action::Pause | Action::Disconnect) => {
                 containers.mend(component, how).await
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Waits until all brokers know each other: one that came back by itself may not yet count with the others.
+    ///
+    /// # Errors
+    /// [`StackError::NotReady`] where they do not within a minute.
+    pub async fn until_whole(&self) -> Result<(), StackError> {
+        let Some(endpoints) = self.started() else { return Ok(()) };
+        let deadline = Deadline::after(BACK_WITHIN);
+        loop {
+            match checks::kafka_cluster(&endpoints.bootstrap).await {
+                Ok(()) => return Ok(()),
+                Err(waiting_for) if deadline.has_passed() => {
+                    return Err(deadline.missed(Component::Kafka { node: 1 }, waiting_for, String::new()));
+                }
+                Err(_) => tokio::time::sleep(POLL).await,
+            }
         }
     }
 
@@ -126,21 +176,7 @@ impl NativeStack {
         let process = self.process(component).ok_or(StackError::Unbreakable { component, stack })?;
         process.start_again()?;
         let deadline = Deadline::after(BACK_WITHIN);
-        let endpoints = self.endpoints();
-        match component {
-            Component::Kafka { .. } => {
-                until_ready(&[process], deadline, || checks::kafka_cluster(&endpoints.bootstrap)).await
-            }
-            Component::Postgres => {
-                until_ready(&[process], deadline, || checks::postgres(&endpoints.database_url))
-                    .await
-                    .map(drop)
-            }
-            Component::Redis => {
-                until_ready(&[process], deadline, || checks::redis(&endpoints.redis_url)).await.map(drop)
-            }
-            Component::Worker => Ok(()), // no part of a stack
-        }
+        until_ready(&[process], deadline, || checks::answers(component, self.endpoints())).await
     }
 }
 
@@ -148,6 +184,7 @@ impl Process {
     /// `None` if it has ended already.
     async fn break_down(&self, how: Action) -> Option<()> {
         let signal = match (how, self.component()) {
+            (Action::Throttle, _) => return None, // by whoever lets it go on again and again
             (Action::Pause, _) => return signal_all(self, Signal::SIGSTOP).then_some(()),
             // PostgreSQL's "immediate shutdown": no checkpoint and no goodbye, so that it has to recover as after a crash. SIGKILL would leave
             // its children, and their shared memory, in the way of the next start.

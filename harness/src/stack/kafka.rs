@@ -88,11 +88,37 @@ pub(super) struct Programs {
     pub(super) jars: KafkaJars,
 }
 
-/// The two ports of a node.
+/// The ports of a node.
 #[derive(Debug)]
 pub(super) struct NodePorts {
     pub(super) broker: Reserved,
     pub(super) controller: Reserved,
+    pub(super) proxied: Option<ProxiedPorts>,
+}
+
+/// The listener of a node that consumers reach through a proxy.
+#[derive(Debug)]
+pub(super) struct ProxiedPorts {
+    /// Where the node listens.
+    pub(super) behind: Reserved,
+    /// Where it tells clients that it is: the proxy.
+    pub(super) told: u16,
+}
+
+/// The same as numbers.
+#[derive(Clone, Copy, Debug)]
+struct NodePlan {
+    broker: u16,
+    controller: u16,
+    /// Where it listens behind a proxy, and where that is.
+    proxied: Option<(u16, u16)>,
+}
+
+impl From<&NodePorts> for NodePlan {
+    fn from(ports: &NodePorts) -> Self {
+        let proxied = ports.proxied.as_ref().map(|ports| (ports.behind.port(), ports.told));
+        Self { broker: ports.broker.port(), controller: ports.controller.port(), proxied }
+    }
 }
 
 /// A running cluster.
@@ -114,8 +140,7 @@ pub(super) async fn start(
     session: Option<Duration>,
     deadline: Deadline,
 ) -> Result<Kafka, StackError> {
-    let plan: Vec<(u16, u16)> =
-        ports.iter().map(|node| (node.broker.port(), node.controller.port())).collect();
+    let plan: Vec<NodePlan> = ports.iter().map(NodePlan::from).collect();
     let cluster_id = cluster_id(rand::random());
     let mut formats = Vec::new();
     for node in 1..=plan.len() {
@@ -141,11 +166,12 @@ pub(super) async fn start(
         server.arg("kafka.Kafka").arg(&files.properties);
         ports.broker.release();
         ports.controller.release();
+        ports.proxied.map(|ports| ports.behind.release());
         // SIGKILL: its logs are about to be removed, and an orderly shutdown hands leadership over first, which
         // takes seconds, and longer still when the others are stopping too.
         nodes.push(Process::spawn(Component::Kafka { node }, server, &files.log, Signal::SIGKILL)?);
     }
-    let bootstrap: Vec<String> = plan.iter().map(|(broker, _)| format!("127.0.0.1:{broker}")).collect();
+    let bootstrap: Vec<String> = plan.iter().map(|node| format!("127.0.0.1:{}", node.broker)).collect();
     let processes: Vec<&Process> = nodes.iter().collect();
     let mut settings = reported_settings(plan.len());
     settings.insert("jvm".to_owned(), [&[HEAP], jit.flags()].concat().join(" "));
@@ -187,19 +213,28 @@ impl NodeFiles {
     }
 }
 
-/// `server.properties` of one node. `plan` has each node's broker and controller port.
-fn properties(node: usize, plan: &[(u16, u16)], data: &Path) -> BTreeMap<&'static str, String> {
-    let (broker, controller) = plan[node - 1];
+/// `server.properties` of one node.
+fn properties(node: usize, plan: &[NodePlan], data: &Path) -> BTreeMap<&'static str, String> {
+    let NodePlan { broker, controller, proxied } = plan[node - 1];
     let voters: Vec<String> =
-        (1..).zip(plan).map(|(id, (_, port))| format!("{id}@127.0.0.1:{port}")).collect();
+        (1..).zip(plan).map(|(id, node)| format!("{id}@127.0.0.1:{}", node.controller)).collect();
+    let mut listeners = format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}");
+    let mut advertised = format!("PLAINTEXT://127.0.0.1:{broker}");
+    if let Some((behind, told)) = proxied {
+        listeners += &format!(",PROXIED://127.0.0.1:{behind}");
+        advertised += &format!(",PROXIED://127.0.0.1:{told}");
+    }
     let mut properties = chosen(plan.len());
     properties.extend([
         ("node.id", node.to_string()),
         ("process.roles", "broker,controller".to_owned()),
-        ("listeners", format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}")),
-        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{broker}")),
+        ("listeners", listeners),
+        ("advertised.listeners", advertised),
         ("controller.listener.names", "CONTROLLER".to_owned()),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
+        (
+            "listener.security.protocol.map",
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT".to_owned(),
+        ),
         ("controller.quorum.voters", voters.join(",")),
         // A backslash would escape what follows it.
         ("log.dirs", data.to_string_lossy().replace('\\', "\\\\")),
@@ -278,6 +313,11 @@ pub(super) fn cluster_id(random: u128) -> String {
 mod tests {
     use super::*;
 
+    fn plan(node: u16) -> NodePlan {
+        let proxied = Some((23_000 + node, 24_000 + node));
+        NodePlan { broker: 21_000 + node, controller: 22_000 + node, proxied }
+    }
+
     #[test]
     fn a_cluster_id_is_base_64_of_16_bytes() {
         assert_eq!(cluster_id(0), "A".repeat(22));
@@ -299,7 +339,7 @@ mod tests {
 
     #[test]
     fn three_nodes_name_each_other_and_replicate_their_internal_topics() {
-        let plan = [(21_001, 22_001), (21_002, 22_002), (21_003, 22_003)];
+        let plan = [1, 2, 3].map(|node| NodePlan { proxied: None, ..plan(node) });
         let second = properties(2, &plan, Path::new("/tmp/a b/kafka-2"));
         assert_eq!(second["node.id"], "2");
         assert_eq!(second["listeners"], "PLAINTEXT://127.0.0.1:21002,CONTROLLER://127.0.0.1:22002");
@@ -314,6 +354,16 @@ mod tests {
     }
 
     #[test]
+    fn consumers_are_told_of_the_proxy_where_there_is_one() {
+        let only = properties(1, &[plan(1)], Path::new("/tmp/k"));
+        assert_eq!(
+            only["listeners"],
+            "PLAINTEXT://127.0.0.1:21001,CONTROLLER://127.0.0.1:22001,PROXIED://127.0.0.1:23001"
+        );
+        assert_eq!(only["advertised.listeners"], "PLAINTEXT://127.0.0.1:21001,PROXIED://127.0.0.1:24001");
+    }
+
+    #[test]
     fn a_session_has_as_many_heartbeats_as_by_default() {
         let of = |seconds| sessions(Duration::from_secs(seconds)).map(|(_, ms)| ms);
         assert_eq!(of(9), ["9000", "2000"], "Kafka's own");
@@ -322,7 +372,7 @@ mod tests {
 
     #[test]
     fn one_node_needs_no_other() {
-        let only = properties(1, &[(21_001, 22_001)], Path::new("/tmp/k"));
+        let only = properties(1, &[plan(1)], Path::new("/tmp/k"));
         assert_eq!(only["controller.quorum.voters"], "1@127.0.0.1:22001");
         assert_eq!(only["offsets.topic.replication.factor"], "1");
         assert_eq!(only["transaction.state.log.min.isr"], "1");

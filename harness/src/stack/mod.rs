@@ -39,6 +39,7 @@ mod postgres;
 mod prefix;
 mod process;
 mod programs;
+mod proxied;
 mod redis;
 mod refusal;
 mod rights;
@@ -72,6 +73,11 @@ pub enum StackKind {
     Containers,
     /// Somebody's own components, given by address.
     External,
+}
+
+impl StackKind {
+    /// Those that are started here.
+    pub const STARTED: [Self; 3] = [Self::Native, Self::Containers, Self::Embedded];
 }
 
 impl fmt::Display for StackKind {
@@ -116,6 +122,8 @@ pub struct StackTarget {
     pub backing: Backing,
     /// What every name of a run there begins with.
     pub prefix: Prefix,
+    /// Where consumers find the parts, if not there: something stands between them.
+    pub consumers: Option<Endpoints>,
 }
 
 /// Where rows and statuses are kept.
@@ -168,6 +176,7 @@ impl From<&Endpoints> for StackTarget {
                 redis_ca: None,
             },
             prefix: Prefix::default(),
+            consumers: None,
         }
     }
 }
@@ -336,7 +345,10 @@ impl Stack {
     pub fn target(&self) -> StackTarget {
         match self {
             Self::Embedded(embedded) => embedded.target().clone(),
-            Self::Native(native) => native.endpoints().into(),
+            Self::Native(native) => {
+                let consumers = native.proxies().map(|proxies| proxies.endpoints().clone());
+                StackTarget { consumers, ..native.endpoints().into() }
+            }
             Self::Containers(containers) => containers.endpoints().into(),
             Self::External(external) => external.target().clone(),
         }

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio_util::sync::CancellationToken;
 
-use super::kafka::{BrokerJit, Kafka, NodePorts};
+use super::kafka::{BrokerJit, Kafka, NodePorts, ProxiedPorts};
 use super::ports::{self, Reserved, Wanted};
 use super::postgres::Postgres;
 use super::process::Deadline;
 use super::programs::{self, PostgresPrograms};
+use super::proxied::{Proxies, ProxyPorts};
 use super::redis::Redis;
 use super::scratch::{self, Scratch};
 use super::{Endpoints, Facts, Pids, Progress, StackError, kafka, postgres, redis};
@@ -35,6 +36,8 @@ pub struct NativeOptions {
     pub broker_jit: BrokerJit,
     /// After how long without a heartbeat a broker counts as dead; Kafka's 9 s by default.
     pub broker_session: Option<Duration>,
+    /// Whether consumers reach the parts through proxies of ours.
+    pub proxies: bool,
     /// Limit of the whole start.
     pub start_limit: Duration,
 }
@@ -48,6 +51,7 @@ impl Default for NativeOptions {
             redis_port: None,
             broker_jit: BrokerJit::default(),
             broker_session: None,
+            proxies: false,
             start_limit: Duration::from_secs(60),
         }
     }
@@ -62,6 +66,7 @@ pub struct NativeStack {
     kafka: Kafka,
     postgres: Postgres,
     redis: Redis,
+    proxies: Option<Proxies>,
     _scratch: Scratch,
 }
 
@@ -109,6 +114,8 @@ impl NativeStack {
         let began = Instant::now();
         let deadline = Deadline::after(options.start_limit);
         let ports = Ports::take(options)?;
+        let behind: Vec<u16> =
+            ports.kafka.iter().filter_map(|node| Some(node.proxied.as_ref()?.behind.port())).collect();
         let scratch = Scratch::create(temp)?;
         progress(Progress::Starting { nodes: options.nodes });
         let ready = |part| {
@@ -132,18 +139,23 @@ impl NativeStack {
             Ok(started)
         };
         let (kafka, postgres, redis) = tokio::try_join!(kafka, postgres, redis)?;
+        let endpoints = Endpoints {
+            bootstrap: kafka.bootstrap.clone(),
+            database_url: postgres.url.clone(),
+            redis_url: redis.url.clone(),
+        };
+        let mut parts = [kafka.facts.clone(), postgres.facts.clone(), redis.facts.clone()];
+        if ports.proxies.is_some() {
+            for part in &mut parts {
+                part.settings.insert("consumers".to_owned(), "through a proxy of lanebench".to_owned());
+            }
+        }
+        let [kafka_facts, store, view] = parts;
+        let proxies = ports.proxies.map(|ports| Proxies::start(ports, &behind, &endpoints)).transpose()?;
         Ok(Self {
-            endpoints: Endpoints {
-                bootstrap: kafka.bootstrap.clone(),
-                database_url: postgres.url.clone(),
-                redis_url: redis.url.clone(),
-            },
-            facts: Facts {
-                nodes: options.nodes,
-                kafka: kafka.facts.clone(),
-                store: postgres.facts.clone(),
-                view: redis.facts.clone(),
-            },
+            endpoints,
+            proxies,
+            facts: Facts { nodes: options.nodes, kafka: kafka_facts, store, view },
             kafka,
             postgres,
             redis,
@@ -154,6 +166,11 @@ impl NativeStack {
     /// Where the parts answer.
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// What stands between the consumers and the parts, where something does.
+    pub(super) fn proxies(&self) -> Option<&Proxies> {
+        self.proxies.as_ref()
     }
 
     /// Versions and settings.
@@ -231,6 +248,7 @@ struct Ports {
     kafka: Vec<NodePorts>,
     postgres: Reserved,
     redis: Reserved,
+    proxies: Option<ProxyPorts>,
 }
 
 impl Ports {
@@ -238,13 +256,16 @@ impl Ports {
         let NativeOptions { nodes, kafka_port: kafka, postgres_port: postgres, redis_port: redis, .. } =
             options;
         let ports = ports::Ports::take(nodes, Wanted { kafka, postgres, redis })?;
-        // After those, since a controller's port is never asked for.
-        let nodes = ports.brokers.into_iter().map(|broker| {
-            let controller = Reserved::any("Kafka's controller", "--kafka-port")?;
-            Ok(NodePorts { broker, controller })
+        // After those, since the ports of controllers and proxies are never asked for.
+        let any = || Reserved::any("Kafka's controller", "--kafka-port");
+        let proxies = options.proxies.then(|| ProxyPorts::take(nodes)).transpose()?;
+        let told = proxies.as_ref().map(ProxyPorts::kafka);
+        let nodes = ports.brokers.into_iter().enumerate().map(|(n, broker)| {
+            let proxied = told.as_ref().map(|told| Ok(ProxiedPorts { behind: any()?, told: told[n] }));
+            Ok(NodePorts { broker, controller: any()?, proxied: proxied.transpose()? })
         });
         let kafka = nodes.collect::<Result<_, StackError>>()?;
-        Ok(Self { kafka, postgres: ports.postgres, redis: ports.redis })
+        Ok(Self { kafka, postgres: ports.postgres, redis: ports.redis, proxies })
     }
 }
 

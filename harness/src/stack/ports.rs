@@ -112,6 +112,11 @@ impl Reserved {
         self.port
     }
 
+    /// What holds it, for something of ours to listen at.
+    pub(super) fn into_listener(self) -> TcpListener {
+        self.listener
+    }
+
     /// Lets go of it, for the program that is about to be started.
     pub(super) fn release(self) -> u16 {
         drop(self.listener);

@@ -6,18 +6,23 @@ use std::time::{Duration, Instant};
 use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::producer::ProducerConfig;
 
+use super::inject::{Extra, Orders, inject};
 use super::observe::Observer;
 use super::process::Workers;
+use super::throttle;
 use crate::error::RunError;
 use crate::load::feed::{self, SharedProducer};
-use crate::measure::timeline::Timeline;
+use crate::measure::timeline::{PhaseId, Timeline};
 use crate::record::{FaultRecord, FaultSpan};
 use crate::scenario::{Action, Added, Fault, Target};
-use crate::stack::{Component, HeldConnections, Stack};
+use crate::stack::{Component, HeldConnections, Stack, StackKind};
 use crate::workspace::TrialWorkspace;
 
 /// Consumers have so long to find partitions that were added, and to share them: as long as they may go without a look at the topic, and some.
 const SHARED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Which controller is the active one is said within this, or not asked for any longer: the fault is due.
+const SAID_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether all that was sent is worked off.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -32,6 +37,8 @@ pub(super) struct FaultInjector<'a> {
     pub(super) admin: &'a Admin,
     pub(super) place: &'a TrialWorkspace,
     pub(super) timeline: &'a Arc<Timeline>,
+    /// Whose events are under way.
+    pub(super) phase: PhaseId,
     /// Consumers that are processes of their own.
     pub(super) workers: Option<Arc<Workers>>,
     /// What sends, and has to learn of partitions that are added.
@@ -40,6 +47,17 @@ pub(super) struct FaultInjector<'a> {
     pub(super) broken: &'a Broken,
     /// What samples lag, and has to learn of them, too.
     pub(super) observer: &'a Observer,
+    /// What does something to orders.
+    pub(super) orders: Orders,
+}
+
+/// What was done in a phase.
+#[derive(Default)]
+pub(super) struct Played {
+    /// In the order in which it was to be done.
+    pub(super) broken: Vec<FaultRecord>,
+    /// Events that were acknowledged for it.
+    pub(super) extra: Vec<Extra>,
 }
 
 /// What of a stack is broken at present. A run that is interrupted in the middle leaves it so, and then it is mended here.
@@ -78,28 +96,87 @@ impl FaultInjector<'_> {
     ///
     /// # Errors
     /// [`RunError::Fault`] where there is nothing to break, and those of a part that does not come back.
-    pub(super) async fn play(&self, faults: &[Fault], start_ns: u64) -> Result<Vec<FaultRecord>, RunError> {
-        futures_util::future::try_join_all(faults.iter().map(|fault| self.one(fault, start_ns))).await
+    pub(super) async fn play(&self, faults: &[Fault], start_ns: u64) -> Result<Played, RunError> {
+        let each = faults.iter().map(|fault| self.one(fault, start_ns));
+        let (broken, extra): (_, Vec<_>) =
+            futures_util::future::try_join_all(each).await?.into_iter().unzip();
+        Ok(Played { broken, extra: extra.concat() })
     }
 
-    async fn one(&self, fault: &Fault, start_ns: u64) -> Result<FaultRecord, RunError> {
-        let Fault { at, target, action, lasts } = *fault;
-        self.wait_until(start_ns, at).await;
-        if let Target::Topic(added) = target {
-            return self.add_partitions(fault, added, start_ns).await;
-        }
+    async fn one(&self, fault: &Fault, start_ns: u64) -> Result<(FaultRecord, Vec<Extra>), RunError> {
+        self.wait_until(start_ns, fault.at).await;
+        let mut extra = Vec::new();
+        let record = match (fault.target, fault.action) {
+            (Target::Topic(added), _) => self.add_partitions(fault, added, start_ns).await?,
+            (Target::Order, action) => {
+                let last = self.orders.choose(self.timeline, self.phase).await?;
+                let began_ms = self.since(start_ns);
+                extra = inject(action, &last, self.place, self.producer).await?;
+                self.record(fault, last.order_id.to_string(), start_ns, began_ms, self.since(start_ns))
+            }
+            (Target::Leader(partition), Action::Move) => {
+                let began_ms = self.since(start_ns);
+                let what = self.move_leader(partition).await?;
+                self.record(fault, what, start_ns, began_ms, self.since(start_ns))
+            }
+            _ => self.break_and_mend(fault, start_ns).await?,
+        };
+        Ok((record, extra))
+    }
+
+    async fn break_and_mend(&self, fault: &Fault, start_ns: u64) -> Result<FaultRecord, RunError> {
+        let Fault { target, action, lasts, .. } = *fault;
         let (broken, what) = self.target(target, action).await?;
         tracing::info!(%what, action = action.as_str(), "breaking");
         let began_ms = self.since(start_ns);
         let broken_ns = self.timeline.clock().now_ns();
         let frozen = FreezeGuard { of: self, broken: &broken, is_frozen: action == Action::Pause };
-        let held = self.break_down(&broken).await?;
+        let (throttled, held) = match action {
+            Action::Throttle => (Some(throttle::Stopped::start(self.pid(&broken)?)?), None),
+            _ => (None, Some(self.break_down(&broken).await?)),
+        };
         self.wait_until(broken_ns, lasts).await;
         let mended_ms = self.since(start_ns);
-        drop((frozen, held));
+        drop((frozen, held, throttled));
         self.start_again(&broken).await?;
         tracing::info!(%what, "mended");
         Ok(self.record(fault, what, start_ns, began_ms, mended_ms))
+    }
+
+    /// Lets another broker lead a partition.
+    async fn move_leader(&self, partition: u32) -> Result<String, RunError> {
+        let leader = self.leader(partition).await?;
+        let mut brokers = self.admin.brokers().await?.into_iter().map(|broker| broker.id);
+        let to = brokers.find(|id| *id != leader).ok_or_else(|| {
+            RunError::Fault(format!("partition {partition} has no other broker that could lead it"))
+        })?;
+        let node = |id: i32| usize::try_from(id).unwrap_or_default();
+        self.stack.move_leader(&self.place.topic, partition.cast_signed(), node(to))?;
+        let of = |id| Component::Kafka { node: node(id) };
+        Ok(format!("{} to {}", of(leader), of(to)))
+    }
+
+    /// Whether a broker is the active controller as well: if it is gone, the sessions of all brokers begin anew.
+    async fn leads_controllers(&self, node: usize) -> bool {
+        if self.stack.kind() == StackKind::Embedded {
+            return false; // nobody to ask
+        }
+        match tokio::time::timeout(SAID_WITHIN, self.admin.active_controller()).await {
+            Ok(Ok(leader)) => usize::try_from(leader) == Ok(node),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "which controller is the active one is not known");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn leader(&self, partition: u32) -> Result<i32, RunError> {
+        let partitions = self.admin.describe_topic(&self.place.topic).await?;
+        let leads = partitions.iter().find(|info| info.id == partition.cast_signed());
+        leads
+            .and_then(|info| info.leader)
+            .ok_or_else(|| RunError::Fault(format!("partition {partition} has no leader that could break")))
     }
 
     /// What was done when; it is over now.
@@ -209,11 +286,7 @@ impl FaultInjector<'_> {
             }
             Target::Broker(node) => Component::Kafka { node: node as usize },
             Target::Leader(partition) => {
-                let partitions = self.admin.describe_topic(&self.place.topic).await?;
-                let leads = partitions.iter().find(|info| info.id == partition.cast_signed());
-                let leader = leads.and_then(|info| info.leader).ok_or_else(|| {
-                    RunError::Fault(format!("partition {partition} has no leader that could break"))
-                })?;
+                let leader = self.leader(partition).await?;
                 Component::Kafka { node: usize::try_from(leader).unwrap_or_default() }
             }
             Target::Coordinator => {
@@ -222,9 +295,20 @@ impl FaultInjector<'_> {
             }
             Target::Store => Component::Postgres,
             Target::View => Component::Redis,
-            Target::Topic(_) => return Err(RunError::Fault("a topic does not break".into())),
+            Target::Topic(_) | Target::Order => {
+                return Err(RunError::Fault(format!("the {target} does not break")));
+            }
         };
-        Ok((FaultTarget::OfStack(component, action), component.to_string()))
+        let what = match (component, action) {
+            (_, Action::Slow { by }) => format!("{component}, by {by:?}"),
+            (Component::Kafka { node }, Action::Kill | Action::Pause | Action::Disconnect)
+                if self.leads_controllers(node).await =>
+            {
+                format!("{component}, the active controller")
+            }
+            _ => component.to_string(),
+        };
+        Ok((FaultTarget::OfStack(component, action), what))
     }
 
     async fn break_down(&self, target: &FaultTarget) -> Result<HeldConnections, RunError> {
@@ -253,6 +337,21 @@ impl FaultInjector<'_> {
             }
             FaultTarget::Consumer(..) => Ok(()),
         }
+    }
+
+    /// The process that it is.
+    fn pid(&self, target: &FaultTarget) -> Result<u32, RunError> {
+        let pids = self.stack.pids();
+        let (pid, what) = match target {
+            FaultTarget::Consumer(number, _) => return self.workers()?.pid(*number),
+            FaultTarget::OfStack(component, _) => match component {
+                Component::Kafka { node } => (pids.kafka.get(node.wrapping_sub(1)).copied(), component),
+                Component::Postgres => (pids.postgres, component),
+                Component::Redis => (pids.redis, component),
+                Component::Worker => (None, component),
+            },
+        };
+        pid.ok_or_else(|| RunError::Fault(format!("{what} is no process that was started here")))
     }
 
     fn workers(&self) -> Result<&Workers, RunError> {

@@ -81,7 +81,12 @@ impl InProcessConsumers {
             let mut config = ConsumerConfig {
                 service_time: settings.service_time,
                 commit_interval: settings.commit_interval,
-                ..ConsumerConfig::new(name, place.bootstrap.clone(), place.topic.clone(), place.group.clone())
+                ..ConsumerConfig::new(
+                    name,
+                    place.consumers_bootstrap.clone(),
+                    place.topic.clone(),
+                    place.group.clone(),
+                )
             };
             config.group.metadata_max_age = settings.looks_at_topic.unwrap_or(config.group.metadata_max_age);
             consumers.start(runtime.handle(), config, parts, released.clone());

@@ -1,16 +1,21 @@
 //! Breaking something on purpose on the running system: a record in the log, a row, a value in the view. Never the
 //! checker's input.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::producer::Ack;
 use payment_delivery::kafka::{Message, Origin};
 use tokio::sync::oneshot;
 
-use super::options::Inject;
 use crate::error::RunError;
 use crate::load::feed::{SharedProducer, Ticket};
 use crate::measure::timeline::{PhaseId, Timeline};
+use crate::scenario::Action;
 use crate::verify::ContentDigest;
+use crate::workload::Planned;
 use crate::workspace::TrialWorkspace;
 
 /// An event that was acknowledged beside the planned ones.
@@ -24,28 +29,27 @@ pub(super) struct Extra {
     pub(super) poison: bool,
 }
 
-/// Does `kind` to the first order of `phase` with several events. Returns the events it had acknowledged, which the
-/// checks must know as they know every acknowledged event.
+/// How long an order may be waited for that something can be done to.
+const FOUND_WITHIN: Duration = Duration::from_secs(20);
+/// How often it is looked for one.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Does it to the order whose last event is `last`. Returns the events that were acknowledged for it, which the checks must know as they
+/// know every acknowledged event.
 pub(super) async fn inject(
-    kind: Inject,
+    kind: Action,
+    last: &Planned,
     place: &TrialWorkspace,
-    timeline: &Timeline,
-    phase: PhaseId,
     producer: &SharedProducer,
 ) -> Result<Vec<Extra>, RunError> {
-    let plan = timeline.plan(phase);
-    let victim = plan.events.iter().rposition(|event| event.revision > 1);
-    let Some(last) = victim.map(|index| plan.event(index)) else {
-        return Err(RunError::Load("nothing to inject into: no order has two events".into()));
-    };
     tracing::info!(?kind, order = %last.order_id, revision = last.revision, "injecting");
     match kind {
-        Inject::Reorder => {
+        Action::Reorder => {
             let later = extra(producer, &last.value, |event| event.revision += 2).await?;
             let earlier = extra(producer, &last.value, |event| event.revision += 1).await?;
             Ok(vec![later, earlier])
         }
-        Inject::Poison => {
+        Action::Poison => {
             let refused = |event: &mut PaymentEvent| {
                 event.revision += 1;
                 event.address.push('\0'); // no text of a database holds it
@@ -54,11 +58,54 @@ pub(super) async fn inject(
             Ok(vec![Extra { poison: true, ..extra }])
         }
         // The same event at a new offset is the producer's own `resent`: nothing new to account for.
-        Inject::Duplicate => extra(producer, &last.value, |_| ()).await.map(|_| Vec::new()),
-        Inject::Loss => place.rows.delete(&last.order_id).await.map(|()| Vec::new()),
-        Inject::StaleView => {
+        Action::Duplicate => extra(producer, &last.value, |_| ()).await.map(|_| Vec::new()),
+        Action::Loss => place.rows.delete(&last.order_id).await.map(|()| Vec::new()),
+        Action::StaleView => {
             place.statuses.set_back(&last.order_id, last.revision - 1).await.map(|()| Vec::new())
         }
+        other => Err(RunError::Fault(format!("{} is not done to an order", other.as_str()))),
+    }
+}
+
+/// The orders to which something was done: to each no more than once.
+#[derive(Default)]
+pub(super) struct Orders(Mutex<HashSet<OrderId>>);
+
+impl Orders {
+    /// Another one: the last event of the order that came last of those with several events of which all is visible.
+    ///
+    /// # Errors
+    /// [`RunError::Fault`] where there is none, or none within [`FOUND_WITHIN`].
+    pub(super) async fn choose(&self, timeline: &Timeline, phase: PhaseId) -> Result<Planned, RunError> {
+        let none = |why: &str| Err(RunError::Fault(format!("nothing could be done to an order: {why}")));
+        let plan = timeline.plan(phase);
+        if plan.events.iter().all(|event| event.revision == 1) {
+            return none("none has two events");
+        }
+        let begun = Instant::now();
+        loop {
+            if let Some(index) = self.find(timeline, phase) {
+                return Ok(plan.event(index));
+            }
+            if begun.elapsed() > FOUND_WITHIN {
+                return none("of none with two events all was visible");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn find(&self, timeline: &Timeline, phase: PhaseId) -> Option<usize> {
+        let (plan, first) = (timeline.plan(phase), timeline.range(phase).start);
+        let mut later = HashSet::new();
+        // Whoever panicked with it, what is in it was chosen.
+        let mut chosen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (found, _) = plan.events.iter().enumerate().rev().find(|(index, event)| {
+            let is_last = later.insert(event.order);
+            let is_whole = || timeline.passed(first + index).visible.is_some();
+            is_last && event.revision > 1 && is_whole() && !chosen.contains(plan.order_id(*index))
+        })?;
+        chosen.insert(plan.order_id(found).clone());
+        Some(found)
     }
 }
 

@@ -50,7 +50,7 @@ use crate::measure::{Clock, Timeline};
 use crate::progress::Progress;
 use crate::record::Trial;
 use crate::scenario::{Action, Fault};
-use crate::stack::{Pids, Stack};
+use crate::stack::Stack;
 use crate::verify::PartitionsAdded;
 use crate::worker::ConsumerRuntime;
 use crate::workspace::{RunWorkspace, TrialWorkspace};
@@ -79,7 +79,6 @@ pub(crate) struct TrialRunner<'a> {
     runtime: &'a ConsumerRuntime,
     stack: &'a Stack,
     options: TrialOptions,
-    pids: Pids,
     gc_logs: GcLogs,
     /// Components that are threads of this process: name, and what their threads' names begin with.
     threads: Vec<(&'static str, &'static str)>,
@@ -153,12 +152,12 @@ impl<'a> TrialRunner<'a> {
         progress: &'a dyn Progress,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let (pids, mut threads) = (stack.pids(), stack.threads());
+        let mut threads = stack.threads();
         if options.through == Through::Api {
             threads.push(("api", API_THREAD_PREFIX));
         }
         let (gc_logs, lag, broken) = (GcLogs::new(stack.gc_logs()), LagGauge::default(), Broken::default());
-        Self { workspace, progress, cancel, runtime, stack, options, pids, gc_logs, threads, lag, broken }
+        Self { workspace, progress, cancel, runtime, stack, options, gc_logs, threads, lag, broken }
     }
 
     /// Runs one trial and removes what it made, however it ends.
@@ -166,10 +165,12 @@ impl<'a> TrialRunner<'a> {
         let place = self.workspace.trial(&spec.name, spec.contender).await?;
         let cancel = self.cancel.child_token();
         let _ended = cancel.clone().drop_guard(); // ends the sender's wait, whichever way this is left
-        let (begun, compiled) = (Instant::now(), JitTime::read(&self.pids.kafka));
+        // Of one that is killed meanwhile nothing is known.
+        let brokers = self.stack.pids().kafka;
+        let (begun, compiled) = (Instant::now(), JitTime::read(&brokers));
         let mut outcome = Box::pin(self.run(spec, &place, &cancel)).await;
         if let Ok(trial) = &mut outcome {
-            let compiled = JitTime::read(&self.pids.kafka).zip(compiled).map(|(now, then)| now.since(&then));
+            let compiled = JitTime::read(&brokers).zip(compiled).map(|(now, then)| now.since(&then));
             trial.jit_cores = compiled.map(|time| time.as_secs_f64() / begun.elapsed().as_secs_f64());
         }
         if !self.options.keep {
@@ -249,8 +250,8 @@ impl<'a> TrialRunner<'a> {
     ) -> Result<ConsumerHandle, RunError> {
         let contender = spec.contender;
         if let Some(command) = &contender.worker {
-            let (lanes, service_time) = (contender.lanes, contender.service_time);
-            let each = spec.phases.iter().flat_map(|phase| &phase.spec.faults).any(Fault::of_consumer);
+            let (lanes, service_time, each) =
+                (contender.lanes, contender.service_time, contender.each_a_process);
             let started = WorkerConsumers::start(command, place, lanes, each, service_time, timeline);
             return Ok(ConsumerHandle::Process(Box::new(started.await?)));
         }

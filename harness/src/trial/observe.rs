@@ -170,7 +170,8 @@ fn components(runner: &TrialRunner<'_>, workers: &[u32]) -> Vec<Component> {
         pids => processes("worker", pids),
     });
     all.extend(runner.threads.iter().map(|(name, prefix)| threads(name, prefix)));
-    let pids = &runner.pids;
+    // Now, since what was killed in an earlier trial is another process.
+    let pids = runner.stack.pids();
     all.extend((!pids.kafka.is_empty()).then(|| processes("kafka", &pids.kafka)));
     all.extend(pids.postgres.map(|pid| processes("postgresql", &[pid])));
     all.extend(pids.redis.map(|pid| processes("redis", &[pid])));

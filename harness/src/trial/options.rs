@@ -1,6 +1,9 @@
 //! What a trial can be asked for.
 
+use std::time::Duration;
+
 pub use crate::load::Key;
+use crate::scenario::{Action, Fault, Target};
 
 /// How events come into the topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -25,6 +28,20 @@ pub enum Inject {
     StaleView,
     /// An event that the store refuses is put into the log: it has to come to the dead-letter topic; allowed, and counted.
     Poison,
+}
+
+impl Inject {
+    /// The same as a scenario has it: done to some order, so long after the start of the phase.
+    pub(crate) fn fault(self, at: Duration) -> Fault {
+        let action = match self {
+            Self::Reorder => Action::Reorder,
+            Self::Loss => Action::Loss,
+            Self::Duplicate => Action::Duplicate,
+            Self::StaleView => Action::StaleView,
+            Self::Poison => Action::Poison,
+        };
+        Fault { at, target: Target::Order, action, lasts: Duration::ZERO }
+    }
 }
 
 /// What is slowed down on purpose, to see the bottleneck's name change.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::options::Inject;
 use crate::record::PhaseKind;
 use crate::scenario::Fault;
 use crate::workload::{
@@ -19,8 +18,6 @@ pub(crate) struct PhaseSpec {
     pub(crate) offer: Offer,
     /// The smallest sustained capacity of those that are compared, events/s: by it the peak of a surge is judged.
     pub(crate) capacity_per_s: Option<f64>,
-    /// What is broken on purpose once all of it is visible.
-    pub(crate) inject: Option<Inject>,
     /// What breaks meanwhile, in an open loop.
     pub(crate) faults: Vec<Fault>,
 }
@@ -34,9 +31,17 @@ impl PhaseSpec {
         }
     }
 
+    /// How long what is offered by a schedule takes; no time at all where there is none.
+    pub(crate) fn length(&self) -> Duration {
+        match &self.offer {
+            Offer::Backlog { .. } | Offer::ClosedLoop { .. } => Duration::ZERO,
+            Offer::Schedule(segments) => segments.iter().map(|segment| segment.length).sum(),
+        }
+    }
+
     /// A phase in which nothing is broken.
     pub(crate) fn new(kind: PhaseKind, offer: Offer) -> Self {
-        Self { kind, offer, capacity_per_s: None, inject: None, faults: Vec::new() }
+        Self { kind, offer, capacity_per_s: None, faults: Vec::new() }
     }
 }
 

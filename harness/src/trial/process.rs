@@ -126,6 +126,14 @@ impl Workers {
         Ok(())
     }
 
+    /// The process of a consumer.
+    ///
+    /// # Errors
+    /// [`RunError::Fault`] where there is none.
+    pub(super) fn pid(&self, consumer: u16) -> Result<u32, RunError> {
+        self.of(consumer).map(|(process, _)| process.pid()).ok_or_else(|| gone(consumer))
+    }
+
     /// Lets a frozen consumer go on.
     pub(super) fn thaw(&self, consumer: u16) {
         if let Some((process, _)) = self.of(consumer) {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use payment_delivery::probe::Activity;
 
 use super::evidence::Checked;
-use super::options::kebab;
 use super::phase::{Offer, PhaseSpec};
 use super::process::WorkerReports;
 use super::run::{Observed, PhaseRun};
@@ -106,7 +105,7 @@ impl OfTrial<'_> {
             peak: self.peak(spec, &segments, &run, started_ns, &lag),
             group: run.observed.group,
             unexplained: unexplained(run.observed.unexplained),
-            faults: self.faults(spec, &run, started_ns, &lag),
+            faults: self.faults(&run, started_ns, &lag),
             bottleneck: self.bottleneck(&run, started_ns, keeps_up),
             noise: run.observed.noise.clone(),
             pauses: run.observed.pauses,
@@ -231,7 +230,7 @@ impl OfTrial<'_> {
     }
 
     /// What was broken, and when the consumers had got over it.
-    fn faults(&self, spec: &PhaseSpec, run: &PhaseRun, started_ns: u64, lag: &Lag) -> Vec<FaultRecord> {
+    fn faults(&self, run: &PhaseRun, started_ns: u64, lag: &Lag) -> Vec<FaultRecord> {
         let behind = COMMIT_INTERVAL + FLAT_UP_TO;
         let late = |sample: &&LagSample| u128::from(sample.ns) > behind.as_nanos();
         let last_late_ms = |from_ms: f64| {
@@ -259,7 +258,6 @@ impl OfTrial<'_> {
             });
             span.drained_ms = all_visible.then(|| last_late_ms(span.began_ms).unwrap_or(span.began_ms));
         }
-        broken.extend(spec.inject.iter().map(|inject| FaultRecord::injected(kebab(inject))));
         broken
     }
 

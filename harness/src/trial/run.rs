@@ -7,9 +7,9 @@ use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::producer::ProducerConfig;
 use tokio_util::sync::CancellationToken;
 
-use super::faults::FaultInjector;
+use super::faults::{FaultInjector, Played};
 use super::in_process::FetchStart;
-use super::inject::{Extra, inject};
+use super::inject::{Extra, Orders};
 use super::observe::{Observer, PhaseObserved, TrialObserved};
 use super::options::Throttle;
 use super::phase::{Offer, PhaseSpec, PlannedPhase};
@@ -82,6 +82,8 @@ pub(super) struct PhaseRun {
     pub(super) observed: PhaseObserved,
     /// What was broken meanwhile.
     pub(super) broken: Vec<FaultRecord>,
+    /// Events that were acknowledged beside the planned ones.
+    extra: Vec<Extra>,
 }
 
 /// A feed whose sender sleeps once.
@@ -162,9 +164,7 @@ impl<'a> PhaseRunner<'a> {
             let spec = planned.spec.clone();
             self.runner.progress.phase(&format!("{}: {}", self.spec.title, spec.kind.as_str()));
             let run = Box::pin(self.phase(planned, &phases, &mut observer, &mut stuck)).await?;
-            if let Some(kind) = spec.inject {
-                extra.extend(inject(kind, self.place, &self.timeline, run.id, &self.producer).await?);
-            }
+            extra.extend_from_slice(&run.extra);
             phases.push((spec, run));
         }
         self.settled().await?;
@@ -190,7 +190,7 @@ impl<'a> PhaseRunner<'a> {
             _ => None,
         };
         self.shared().await?;
-        let _throttled = match (self.runner.options.throttle, self.runner.pids.postgres) {
+        let _throttled = match (self.runner.options.throttle, self.runner.stack.pids().postgres) {
             (Some(Throttle::Store), Some(pid)) => Some(throttle::Stopped::start(pid)?),
             _ => None,
         };
@@ -198,7 +198,7 @@ impl<'a> PhaseRunner<'a> {
         if waiting.is_some() || !matches!(spec.offer, Offer::Backlog { .. }) {
             self.open(id, waiting.is_some());
         }
-        let mut broken = Vec::new();
+        let mut played = Played::default();
         let sent = match (&spec.offer, waiting) {
             (Offer::Backlog { .. }, Some(sent)) => sent,
             // It takes a small part of the time that the work on it does.
@@ -228,28 +228,31 @@ impl<'a> PhaseRunner<'a> {
                         Load::open_loop(timeline, id, start_ns, feed, &self.cancel)?
                     }
                 };
-                let breakables = self.breakables(observer);
+                let injector = self.injector(id, observer);
                 let (sent, faults) =
-                    tokio::try_join!(self.all_sent(load), breakables.play(&spec.faults, start_ns))?;
-                broken = faults;
+                    tokio::try_join!(self.all_sent(load), injector.play(&spec.faults, start_ns))?;
+                played = faults;
                 sent
             }
         };
         self.visible(id, stuck).await?;
         let ended_ns = self.timeline.clock().now_ns();
         let observed = observer.end(mark).await?;
+        let Played { broken, extra } = played;
         if !broken.is_empty() {
+            self.runner.stack.until_whole().await?;
             self.runner.workspace.answer_again(self.place).await?;
         }
-        Ok(PhaseRun { id, sent, ended_ns, observed, broken })
+        Ok(PhaseRun { id, sent, ended_ns, observed, broken, extra })
     }
 
-    /// What a scenario can break here.
-    fn breakables<'s>(&'s self, observer: &'s Observer) -> FaultInjector<'s> {
+    /// What breaks things in a phase.
+    fn injector<'s>(&'s self, phase: PhaseId, observer: &'s Observer) -> FaultInjector<'s> {
         let TrialRunner { stack, workspace, broken, .. } = self.runner;
         let (admin, timeline, workers) = (&workspace.admin, &self.timeline, self.workers.clone());
         let producer = &self.producer;
-        FaultInjector { stack, admin, place: self.place, timeline, workers, producer, broken, observer }
+        let (place, orders) = (self.place, Orders::default());
+        FaultInjector { stack, admin, place, timeline, phase, workers, producer, broken, observer, orders }
     }
 
     /// Lets the consumers fetch; a backlog that waits for it is due from now on.

@@ -39,7 +39,7 @@ impl Leftover {
             Self::Topic(name) => workspace.admin.delete_topic(name).await?,
             Self::Group(name) => workspace.admin.delete_group(name).await?,
             Self::Statuses(prefix) => {
-                Statuses::open(&workspace.target.backing, prefix.clone()).await?.own().clear().await?;
+                Statuses::open(&workspace.target, prefix.clone()).await?.own().clear().await?;
             }
         }
         Ok(())

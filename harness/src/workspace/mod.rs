@@ -71,9 +71,9 @@ impl RunWorkspace {
         let run_id = target.prefix.run_id(started);
         let connected = cancel.run_until_cancelled(async {
             let admin = Admin::connect(&target.bootstrap, CONNECT_TIMEOUT).await?;
-            let rows = Rows::open(&target.backing, &run_id).await?;
+            let rows = Rows::open(&target, &run_id).await?;
             // Asked now, so that a missing Redis is said before minutes of work.
-            Statuses::open(&target.backing, String::new()).await?;
+            Statuses::open(&target, String::new()).await?;
             Ok::<_, RunError>((admin, rows))
         });
         let (admin, rows) = connected.await.ok_or(RunError::Interrupted)??;
@@ -126,11 +126,15 @@ impl RunWorkspace {
     /// Fresh topics, group, tables and statuses for one trial.
     pub(crate) async fn trial(&self, name: &str, contender: &Contender) -> Result<TrialWorkspace, RunError> {
         let topic = format!("{}.{name}.payment-completed", self.run_id);
-        let statuses = Statuses::open(&self.target.backing, format!("{}:{name}:", self.run_id)).await?;
+        let statuses = Statuses::open(&self.target, format!("{}:{name}:", self.run_id)).await?;
         let evicted_before = statuses.evicted().await?;
         let trial = TrialWorkspace {
             clock_offset: self.rows.clock_offset().await?,
             bootstrap: self.target.bootstrap.clone(),
+            consumers_bootstrap: match &self.target.consumers {
+                Some(consumers) => consumers.bootstrap.clone(),
+                None => self.target.bootstrap.clone(),
+            },
             group: format!("{}.{name}.deliveries", self.run_id),
             topic,
             partitions: contender.lanes.partitions,
@@ -225,6 +229,8 @@ impl RunWorkspace {
 pub(crate) struct TrialWorkspace {
     /// Brokers.
     pub(crate) bootstrap: Vec<String>,
+    /// Where consumers find them.
+    pub(crate) consumers_bootstrap: Vec<String>,
     /// The consumers' group.
     pub(crate) group: String,
     /// The topic; its dead-letter topic goes with it.
@@ -250,7 +256,7 @@ impl TrialWorkspace {
     /// What a worker in a process of its own is given in its environment, but for the number of its consumers (docs/worker.md).
     pub(crate) fn contract(&self) -> Result<Vec<(&'static str, String)>, RunError> {
         let mut variables = vec![
-            ("LANEBENCH_BOOTSTRAP", self.bootstrap.join(",")),
+            ("LANEBENCH_BOOTSTRAP", self.consumers_bootstrap.join(",")),
             ("LANEBENCH_TOPIC", self.topic.clone()),
             ("LANEBENCH_GROUP", self.group.clone()),
         ];

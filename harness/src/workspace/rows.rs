@@ -16,7 +16,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::CONNECT_TIMEOUT;
 use crate::error::RunError;
-use crate::stack::Backing;
+use crate::stack::{Backing, StackTarget};
 
 /// Of the harness's own: one to prepare and check with, one for whoever asks meanwhile.
 const OWN_CONNECTIONS: usize = 2;
@@ -39,18 +39,25 @@ type Service = (Arc<dyn PaymentLog>, Arc<dyn DeliveryStore>);
 /// The deliveries of a run.
 pub(crate) enum Rows {
     /// A schema of its own.
-    Postgres { url: String, schema: String, own: Box<PostgresStore> },
+    Postgres {
+        url: String,
+        /// Where consumers find it.
+        consumers: String,
+        schema: String,
+        own: Box<PostgresStore>,
+    },
     /// The stack's one file.
     Sqlite { file: PathBuf, store: Arc<SqliteStore> },
 }
 
 impl Rows {
-    pub(crate) async fn open(backing: &Backing, run_id: &str) -> Result<Self, StoreError> {
-        match backing {
-            Backing::Servers { database_url, .. } => {
-                let own =
-                    Box::new(PostgresStore::connect(database_url, options(run_id, OWN_CONNECTIONS)).await?);
-                Ok(Self::Postgres { url: database_url.clone(), schema: run_id.into(), own })
+    pub(crate) async fn open(target: &StackTarget, run_id: &str) -> Result<Self, StoreError> {
+        match &target.backing {
+            Backing::Servers { database_url: url, .. } => {
+                let own = Box::new(PostgresStore::connect(url, options(run_id, OWN_CONNECTIONS)).await?);
+                let consumers = target.consumers.as_ref().map_or(url, |consumers| &consumers.database_url);
+                let (url, consumers) = (url.clone(), consumers.clone());
+                Ok(Self::Postgres { url, consumers, schema: run_id.into(), own })
             }
             Backing::InProcess { database, store, .. } => {
                 Ok(Self::Sqlite { file: database.clone(), store: Arc::clone(store) })
@@ -82,8 +89,8 @@ impl Rows {
     /// A consumer's: on a server a connection of its own; in this process the one store, where writers queue.
     pub(crate) async fn consumer(&self) -> Result<Arc<dyn DeliveryStore>, StoreError> {
         match self {
-            Self::Postgres { url, schema, .. } => {
-                Ok(Arc::new(PostgresStore::connect(url, options(schema, 1)).await?))
+            Self::Postgres { consumers, schema, .. } => {
+                Ok(Arc::new(PostgresStore::connect(consumers, options(schema, 1)).await?))
             }
             Self::Sqlite { store, .. } => Ok(store.clone()),
         }
@@ -103,8 +110,8 @@ impl Rows {
     /// How a worker in a process of its own is told of them.
     pub(crate) fn contract(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Postgres { url, schema, .. } => {
-                vec![("LANEBENCH_DATABASE_URL", url.clone()), ("LANEBENCH_SCHEMA", schema.clone())]
+            Self::Postgres { consumers, schema, .. } => {
+                vec![("LANEBENCH_DATABASE_URL", consumers.clone()), ("LANEBENCH_SCHEMA", schema.clone())]
             }
             Self::Sqlite { file, .. } => {
                 vec![("LANEBENCH_DATABASE_URL", format!("sqlite:{}", file.display()))]

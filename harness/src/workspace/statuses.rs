@@ -10,33 +10,36 @@ use payment_delivery::view::{StatusView, ViewError};
 
 use super::StatusWrites;
 use crate::error::RunError;
-use crate::stack::Backing;
+use crate::stack::{Backing, StackTarget};
 
 /// The statuses of a trial.
 pub(crate) enum Statuses {
     /// Keys under a prefix of their own.
-    Redis { server: RedisServer, prefix: String, own: Box<RedisView> },
+    Redis {
+        server: RedisServer,
+        /// Where consumers find it.
+        consumers: RedisServer,
+        prefix: String,
+        own: Box<RedisView>,
+    },
     /// A map of this process.
     Memory(MemoryView),
 }
 
 impl Statuses {
-    pub(crate) async fn open(backing: &Backing, prefix: String) -> Result<Self, ViewError> {
-        match backing {
-            Backing::Servers { redis_url, redis_ca, .. } => {
-                let server = RedisServer { url: redis_url.clone(), ca: redis_ca.clone() };
-                Self::redis(server, prefix).await
-            }
-            Backing::InProcess { statuses: Some(redis_url), .. } => {
-                Self::redis(redis_url.into(), prefix).await
-            }
-            Backing::InProcess { statuses: None, .. } => Ok(Self::Memory(MemoryView::new())),
-        }
-    }
-
-    async fn redis(server: RedisServer, prefix: String) -> Result<Self, ViewError> {
+    pub(crate) async fn open(target: &StackTarget, prefix: String) -> Result<Self, ViewError> {
+        let (url, ca) = match &target.backing {
+            Backing::Servers { redis_url, redis_ca, .. } => (redis_url.clone(), redis_ca.clone()),
+            Backing::InProcess { statuses: Some(redis_url), .. } => (redis_url.clone(), None),
+            Backing::InProcess { statuses: None, .. } => return Ok(Self::Memory(MemoryView::new())),
+        };
+        let server = RedisServer { url, ca };
+        let consumers = match &target.consumers {
+            Some(consumers) => RedisServer { url: consumers.redis_url.clone(), ..server.clone() },
+            None => server.clone(),
+        };
         let own = Box::new(RedisView::connect(&server, &prefix, RedisTimeouts::default()).await?);
-        Ok(Self::Redis { server, prefix, own })
+        Ok(Self::Redis { server, consumers, prefix, own })
     }
 
     /// What the keys begin with, where there are keys.
@@ -66,8 +69,8 @@ impl Statuses {
     /// A consumer's: on a server a connection of its own.
     pub(crate) async fn consumer(&self) -> Result<Arc<dyn StatusView>, ViewError> {
         match self {
-            Self::Redis { server, prefix, .. } => {
-                Ok(Arc::new(RedisView::connect(server, prefix, RedisTimeouts::default()).await?))
+            Self::Redis { consumers, prefix, .. } => {
+                Ok(Arc::new(RedisView::connect(consumers, prefix, RedisTimeouts::default()).await?))
             }
             Self::Memory(view) => Ok(Arc::new(view.clone())),
         }
@@ -84,7 +87,7 @@ impl Statuses {
     /// How a worker in a process of its own is told of them.
     pub(crate) fn contract(&self) -> Result<Vec<(&'static str, String)>, RunError> {
         match self {
-            Self::Redis { server, prefix, .. } => {
+            Self::Redis { consumers: server, prefix, .. } => {
                 let mut variables = vec![
                     ("LANEBENCH_REDIS_URL", server.url.clone()),
                     ("LANEBENCH_KEY_PREFIX", prefix.clone()),

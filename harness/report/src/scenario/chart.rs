@@ -10,7 +10,8 @@ use crate::chart::plane::{Heading, Layout, Plane};
 use crate::chart::{Area, ChartError, Drawing, drawing, no_data, picture_of, style};
 use crate::units::{number, tick};
 use crate::words::demonstration_of_in_short;
-use lanebench_result::scenario::{ScenarioRecord, ScenarioRun};
+use lanebench_result::Stack;
+use lanebench_result::scenario::{OfferedScenario, ScenarioRecord, ScenarioRun};
 
 /// The picture's file.
 pub const PICTURE_FILE: &str = "faults.png";
@@ -41,28 +42,36 @@ const LEAST: f64 = 500.0;
 /// # Errors
 /// [`ChartError`] when the font, the backend or the encoder fails.
 pub fn png(record: &ScenarioRecord) -> Result<Vec<u8>, ChartError> {
-    let rows = record.scenarios.iter().map(|run| NAME + height(run, &Axes::of(run), COLUMNS, PLOTS[0]));
-    let plane = Plane::picture(heading(record), (HEADING + rows.sum::<f64>() + BOTTOM).max(LEAST).ceil());
-    picture_of((plane.width as u32, plane.height as u32), |area| draw(area, record, &plane))
+    picture(&record.scenarios, &record.stack)
+}
+
+/// The same of one scenario of a comparison, or of several.
+///
+/// # Errors
+/// As [`png`].
+pub fn picture(runs: &[ScenarioRun], stack: &Stack) -> Result<Vec<u8>, ChartError> {
+    let rows = runs.iter().map(|run| NAME + height(run, &Axes::of(run), COLUMNS, PLOTS[0]));
+    let plane = Plane::picture(heading(stack), (HEADING + rows.sum::<f64>() + BOTTOM).max(LEAST).ceil());
+    picture_of((plane.width as u32, plane.height as u32), |area| draw(area, runs, &plane))
 }
 
 /// One scenario's row as inline SVG, for a page that says the rest.
 pub(super) fn svg(run: &ScenarioRun, layout: Layout) -> Result<Drawing, ReportError> {
     let axes = Axes::of(run);
     let (columns, plot) = if layout == Layout::Phone { (1, PLOTS[2]) } else { (COLUMNS, PLOTS[1]) };
-    let heading = Heading { title: run.name.clone(), subtitle: String::new() };
+    let heading = Heading { title: run.scenario.name.clone(), subtitle: String::new() };
     let plane = Plane::new(layout, heading, height(run, &axes, columns, plot));
     drawing(&plane, |area| grid(&Canvas::new(area, &plane)?, run, &axes, 0.0, columns, plot))
         .map_err(|source| ReportError::Chart { chart: "faults", source })
 }
 
 /// How to read it.
-pub(super) const HOW_TO_READ: &str = "Lines: how long the oldest event of each partition had been due and was not visible. Shaded: from the fault until what \
+pub(crate) const HOW_TO_READ: &str = "Lines: how long the oldest event of each partition had been due and was not visible. Shaded: from the fault until what \
      broke answered again. Bars: the longest silence of each partition, in which something of it was due and nothing became \
      visible. Of each configuration the first trial.";
 
-fn heading(record: &ScenarioRecord) -> Heading {
-    let first = demonstration_of_in_short(&record.stack).map_or_else(String::new, |said| format!("{said} "));
+fn heading(stack: &Stack) -> Heading {
+    let first = demonstration_of_in_short(stack).map_or_else(String::new, |said| format!("{said} "));
     Heading {
         title: "Who waits while something is broken, and for how long".into(),
         subtitle: format!("{first}{HOW_TO_READ}"),
@@ -70,15 +79,11 @@ fn heading(record: &ScenarioRecord) -> Heading {
 }
 
 /// All scenarios, one below the other; plots share what room there is.
-fn draw<DB: DrawingBackend>(
-    area: &Area<DB>,
-    record: &ScenarioRecord,
-    plane: &Plane,
-) -> Result<(), ChartError> {
+fn draw<DB: DrawingBackend>(area: &Area<DB>, runs: &[ScenarioRun], plane: &Plane) -> Result<(), ChartError> {
     let canvas = Canvas::new(area, plane)?;
     let top = canvas.heading()?;
     let bottom = canvas.bottom() - BOTTOM;
-    let drawn: Vec<(&ScenarioRun, Axes)> = record.scenarios.iter().map(|run| (run, Axes::of(run))).collect();
+    let drawn: Vec<(&ScenarioRun, Axes)> = runs.iter().map(|run| (run, Axes::of(run))).collect();
     let lines: usize = drawn.iter().map(|(run, _)| lines(run, COLUMNS)).sum();
     if lines == 0 {
         let frame = Rect::new(canvas.left(), top + 20.0, canvas.right(), bottom - 24.0);
@@ -100,11 +105,12 @@ fn name<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, run: &ScenarioRun, top: f64
     let (bold, plain) = (style::text(28.0).bold(), style::text(21.0));
     let (left, room) = (canvas.left(), canvas.right() - canvas.left());
     canvas.line(&[(left, top + 12.0), (canvas.right(), top + 12.0)], style::GRID, 1.0, 1.5)?;
-    let offered = format!("{} events/s for {} s", number(run.rate_per_s), tick(run.length_s));
+    let OfferedScenario { name, why, rate_per_s, length_s, .. } = &run.scenario;
+    let offered = format!("{} events/s for {} s", number(*rate_per_s), tick(*length_s));
     let used = canvas.width_of(&offered, plain)? + 30.0;
-    canvas.text(&canvas.fitted(&run.name, bold, room - used)?, (left, top + 42.0), bold)?;
+    canvas.text(&canvas.fitted(name, bold, room - used)?, (left, top + 42.0), bold)?;
     canvas.text(&offered, (canvas.right(), top + 42.0), plain.grey().right())?;
-    canvas.text(&canvas.fitted(&run.why, plain, room)?, (left, top + 74.0), plain.grey())
+    canvas.text(&canvas.fitted(why, plain, room)?, (left, top + 74.0), plain.grey())
 }
 
 /// The panels of one scenario, from `top` on.

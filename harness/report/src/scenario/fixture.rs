@@ -2,7 +2,7 @@
 
 use crate::fixture;
 use lanebench_result::scenario::{
-    SCENARIO_SCHEMA_VERSION, ScenarioConfiguration, ScenarioRecord, ScenarioRun,
+    OfferedScenario, SCENARIO_SCHEMA_VERSION, ScenarioConfiguration, ScenarioRecord, ScenarioRun,
 };
 use lanebench_result::*;
 
@@ -105,7 +105,8 @@ pub fn hostile() -> ScenarioRecord {
     record.stack.name.clone_from(&long);
     record.command_line.clone_from(&long);
     let run = &mut record.scenarios[0];
-    for text in [&mut run.name, &mut run.why, &mut run.expect] {
+    let OfferedScenario { name, why, expect, .. } = &mut run.scenario;
+    for text in [name, why, expect] {
         text.clone_from(&long);
     }
     for configuration in &mut run.configurations {
@@ -147,7 +148,7 @@ fn consumer_killed(run: &RunResult) -> ScenarioRun {
         speed: 2.6,
         repeats: (4, 0),
     });
-    ScenarioRun {
+    let scenario = OfferedScenario {
         name: "consumer-killed".into(),
         why: "The process of one consumer dies: who waits, and for how long?".into(),
         expect: "The group learns of it when the session runs out; until then the partitions of the dead consumer are silent, and the \
@@ -155,8 +156,9 @@ fn consumer_killed(run: &RunResult) -> ScenarioRun {
             .into(),
         rate_per_s: RATE_PER_S,
         length_s: 40.0,
-        configurations: vec![configuration(run, 0, 40.0, &one), configuration(run, 1, 40.0, &three)],
-    }
+    };
+    let configurations = vec![configuration(run, 0, 40.0, &one), configuration(run, 1, 40.0, &three)];
+    ScenarioRun { scenario, configurations }
 }
 
 /// With replication 3 all partitions wait for the dead broker.
@@ -184,7 +186,7 @@ fn broker_killed(run: &RunResult) -> ScenarioRun {
         }
     };
     let of = |index, lanes| configuration(run, index, 45.0, &[made(lanes, 8_310.0), made(lanes, 8_250.0)]);
-    ScenarioRun {
+    let scenario = OfferedScenario {
         name: "broker-killed".into(),
         why: "One broker dies and comes back: is it one partition that waits?".into(),
         expect: "With replication 3 and acks=all it is every partition: each waits until the dead broker counts as dead, since until \
@@ -192,8 +194,8 @@ fn broker_killed(run: &RunResult) -> ScenarioRun {
             .into(),
         rate_per_s: RATE_PER_S,
         length_s: 45.0,
-        configurations: vec![of(0, 1), of(1, 3)],
-    }
+    };
+    ScenarioRun { scenario, configurations: vec![of(0, 1), of(1, 3)] }
 }
 
 /// What a trial is made of.

@@ -39,7 +39,10 @@ pub(super) fn checks(record: &ScenarioRecord) -> impl Iterator<Item = (String, &
     record.scenarios.iter().flat_map(|scenario| {
         scenario.configurations.iter().flat_map(move |c| {
             c.trials.iter().map(move |trial| {
-                (format!("{}, {}, trial {}", scenario.name, c.name, trial.round), &trial.verification)
+                (
+                    format!("{}, {}, trial {}", scenario.scenario.name, c.name, trial.round),
+                    &trial.verification,
+                )
             })
         })
     })

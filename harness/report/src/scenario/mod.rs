@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use lanebench_result::scenario::ScenarioRecord;
+use lanebench_result::scenario::{ScenarioConfiguration, ScenarioRecord, ScenarioRun};
+use lanebench_result::{Configuration, RunResult};
 
 use crate::{ReportError, write};
 
@@ -13,7 +14,7 @@ mod headline;
 pub mod markdown;
 pub mod page;
 mod panel;
-mod rows;
+pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -21,6 +22,18 @@ pub mod words;
 
 pub use chart::png;
 pub use page::page;
+
+/// The scenario in which the trials of a comparison ended, if they did.
+pub fn of_comparison(result: &RunResult) -> Option<ScenarioRun> {
+    let configuration = |configuration: &Configuration| ScenarioConfiguration {
+        name: configuration.name.clone(),
+        partitions: configuration.partitions,
+        consumers: configuration.consumers,
+        trials: configuration.trials.clone(),
+    };
+    let scenario = result.scenario.clone()?;
+    Some(ScenarioRun { scenario, configurations: result.configurations.iter().map(configuration).collect() })
+}
 
 /// Writes `index.html`, `faults.png` and `summary.md` into `dir`, which is made if it is missing. Returns the files' paths, the page first.
 ///

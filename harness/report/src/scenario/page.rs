@@ -11,7 +11,7 @@ use crate::html::checks::Findings;
 use crate::html::palette;
 use crate::words::{DEMONSTRATION, Tone, demonstration_of};
 use crate::{ReportError, ran};
-use lanebench_result::scenario::{ScenarioRecord, ScenarioRun};
+use lanebench_result::scenario::{OfferedScenario, ScenarioRecord, ScenarioRun};
 
 /// The page as text; everything that comes from the record is escaped by the template.
 ///
@@ -31,7 +31,7 @@ pub fn page(record: &ScenarioRecord) -> Result<String, ReportError> {
         headline: headline.text,
         scenarios: record.scenarios.iter().enumerate().map(section).collect::<Result<_, _>>()?,
         how_to_read: chart::HOW_TO_READ,
-        headings: &HEADINGS,
+        scenario_headings: &HEADINGS,
         findings: checks(record).filter_map(|(title, v)| Findings::of(title, v)).collect(),
         ran: ran::scenarios(record),
         palette: palette::rules(),
@@ -47,38 +47,42 @@ struct Page<'a> {
     demonstration: Option<String>,
     tone: &'static str,
     headline: String,
-    scenarios: Vec<Section<'a>>,
+    scenarios: Vec<Section>,
     how_to_read: &'static str,
-    headings: &'static [&'static str],
+    scenario_headings: &'static [&'static str],
     findings: Vec<Findings>,
     ran: Vec<(&'static str, String)>,
     palette: String,
 }
 
 /// One scenario.
-struct Section<'a> {
-    id: String,
-    run: &'a ScenarioRun,
+pub(crate) struct Section {
+    pub(crate) id: String,
+    /// Whether it is the first of its page, and says how to read its chart.
+    pub(crate) is_first: bool,
+    pub(crate) scenario: OfferedScenario,
     /// The load, and what was broken when.
-    offered: String,
-    conclusions: Vec<String>,
-    figure: Figure,
-    rows: Vec<Row>,
+    pub(crate) offered: String,
+    pub(crate) conclusions: Vec<String>,
+    pub(crate) figure: Figure,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// A chart, its words, and the two ways in which it is drawn.
-struct Figure {
-    alt: String,
-    page: Drawing,
-    phone: Drawing,
+pub(crate) struct Figure {
+    pub(crate) alt: String,
+    pub(crate) page: Drawing,
+    pub(crate) phone: Drawing,
 }
 
-fn section((index, run): (usize, &ScenarioRun)) -> Result<Section<'_>, ReportError> {
+/// What happened in one scenario, the `index`-th of its page.
+pub(crate) fn section((index, run): (usize, &ScenarioRun)) -> Result<Section, ReportError> {
     let conclusions: Vec<String> = run.configurations.iter().map(words::verdict).collect();
-    let alt = format!("How long each partition waited in {}. {}", run.name, conclusions.join(" "));
+    let alt = format!("How long each partition waited in {}. {}", run.scenario.name, conclusions.join(" "));
     Ok(Section {
         id: format!("scenario-{}", index + 1),
-        run,
+        is_first: index == 0,
+        scenario: run.scenario.clone(),
         offered: words::offered(run),
         conclusions,
         figure: Figure { alt, page: chart::svg(run, Layout::Page)?, phone: chart::svg(run, Layout::Phone)? },

@@ -51,7 +51,7 @@ impl Axes {
         let sampled = phases().flat_map(|phase| phase.lag.series.iter().map(|s| s.t_ms));
         let mended = phases().flat_map(|phase| spans(phase).map(|(_, span)| span.back_ms));
         let silent = phases().flat_map(silences).map(|(_, silence)| silence.from_ms + silence.lasted_ms);
-        let last_ms = sampled.chain(mended).chain(silent).fold(run.length_s * 1e3, f64::max);
+        let last_ms = sampled.chain(mended).chain(silent).fold(run.scenario.length_s * 1e3, f64::max);
         let oldest_ns = phases().flat_map(|phase| phase.lag.series.iter().map(|s| s.ns)).max().unwrap_or(0);
         Self {
             seconds: Scale::Linear { max: if last_ms > 0.0 { last_ms / 1e3 } else { 1.0 } },

@@ -7,19 +7,19 @@ use lanebench_result::scenario::ScenarioRun;
 use lanebench_result::{FaultRecord, FaultSpan, PartitionShare, Phase, PhaseKind, Trial};
 
 /// One trial of one configuration.
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Such as `3p3c`.
-    pub(super) configuration: String,
+    pub(crate) configuration: String,
     /// Such as `trial 1`.
-    pub(super) trial: String,
+    pub(crate) trial: String,
     /// Whether a check of truth failed in it.
-    pub(super) failed: bool,
+    pub(crate) failed: bool,
     /// One a heading.
-    pub(super) values: [Cell; HEADINGS.len()],
+    pub(crate) values: [Cell; HEADINGS.len()],
 }
 
 /// What the values are.
-pub(super) const HEADINGS: [&str; 10] = [
+pub(crate) const HEADINGS: [&str; 10] = [
     "silent by partition, s",
     "answered again after",
     "reassigned after",
@@ -100,12 +100,24 @@ pub(super) fn adds(fault: &FaultRecord) -> bool {
     fault.target == "topic"
 }
 
+/// Whether it was done at once, with nothing to mend.
+pub(super) fn at_once(fault: &FaultRecord) -> bool {
+    adds(fault) || fault.target == "order" || matches!(fault.action.as_str(), "cut" | "move")
+}
+
 /// `kill consumer 0`; `add partitions`.
 pub(super) fn named(fault: &FaultRecord) -> String {
     match fault.action.as_str() {
         "add" if adds(fault) => "add partitions".into(),
         "drain-and-add" if adds(fault) => "drain, then add partitions".into(),
         "use-up" => format!("use up the connections of {}", fault.target),
+        "cut" => format!("cut the connections of {}", fault.target),
+        "refuse" => format!("refuse connections to {}", fault.target),
+        "poison" => "send an event that can't be stored".into(),
+        "duplicate" => "send an event twice".into(),
+        "reorder" => "send two events in the wrong order".into(),
+        "loss" => "delete a row".into(),
+        "stale-view" => "set a status back".into(),
         action => format!("{action} {}", fault.target),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use lanebench_result::scenario::{ScenarioRecord, ScenarioRun};
+use lanebench_result::scenario::{OfferedScenario, ScenarioRecord, ScenarioRun};
 
 use super::headline::headline;
 use super::rows::rows;
@@ -24,15 +24,7 @@ pub fn render(record: &ScenarioRecord, report: Option<&Path>) -> String {
     }
     out.push_str(&wrap(&headline(record).text, ""));
     for scenario in &record.scenarios {
-        out.push('\n');
-        out.push_str(&wrap(&format!("{}: {}", scenario.name, scenario.why), ""));
-        out.push_str(&wrap(&words::offered(scenario), "  "));
-        out.push_str(&wrap(&format!("Expected: {}", scenario.expect), "  "));
-        for configuration in &scenario.configurations {
-            out.push_str(&wrap(&words::verdict(configuration), "  "));
-        }
-        out.push('\n');
-        out.push_str(&table(scenario));
+        out.push_str(&section(scenario));
     }
     out.push('\n');
     out.push_str(&wrap(words::NOTE, ""));
@@ -45,6 +37,20 @@ pub fn render(record: &ScenarioRecord, report: Option<&Path>) -> String {
         out.push_str(&format!("report: {}\n", report.display()));
     }
     plain(out)
+}
+
+/// What happened in one scenario.
+pub fn section(run: &ScenarioRun) -> String {
+    let OfferedScenario { name, why, expect, .. } = &run.scenario;
+    let mut out = format!("\n{}", wrap(&format!("{name}: {why}"), ""));
+    out.push_str(&wrap(&words::offered(run), "  "));
+    out.push_str(&wrap(&format!("Expected: {expect}"), "  "));
+    for configuration in &run.configurations {
+        out.push_str(&wrap(&words::verdict(configuration), "  "));
+    }
+    out.push('\n');
+    out.push_str(&table(run));
+    out
 }
 
 fn table(scenario: &ScenarioRun) -> String {

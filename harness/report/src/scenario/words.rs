@@ -1,9 +1,9 @@
 //! What scenarios say in plain words.
 
-use lanebench_result::scenario::{ScenarioConfiguration, ScenarioRecord, ScenarioRun};
+use lanebench_result::scenario::{OfferedScenario, ScenarioConfiguration, ScenarioRecord, ScenarioRun};
 use lanebench_result::{PartitionShare, Phase, PhaseKind, Trial};
 
-use super::rows::{adds, named, spans};
+use super::rows::{adds, at_once, named, spans};
 use crate::units::{count, counted, duration, number, percent, range, tick};
 use crate::words::finding;
 
@@ -120,13 +120,14 @@ pub fn offered(scenario: &ScenarioRun) -> String {
         .flat_map(spans)
         .map(|(fault, span)| {
             let lasted = duration((span.mended_ms - span.began_ms) * 1e6);
-            let lasted = if adds(fault) { String::new() } else { format!(" for {lasted}") };
+            let lasted = if at_once(fault) { String::new() } else { format!(" for {lasted}") };
             format!("at {}{lasted}, {}", duration(span.began_ms * 1e6), named(fault))
         })
         .collect();
+    let OfferedScenario { rate_per_s, length_s, .. } = scenario.scenario;
     let broken =
         if broken.is_empty() { String::new() } else { format!(" Meanwhile: {}.", broken.join("; ")) };
-    format!("Offered: {} events/s for {} s.{broken}", number(scenario.rate_per_s), tick(scenario.length_s))
+    format!("Offered: {} events/s for {} s.{broken}", number(rate_per_s), tick(length_s))
 }
 
 /// The first findings of each trial that failed.

@@ -11,7 +11,7 @@ use super::compare::WORKER_WARM_UP;
 use super::console::Console;
 use super::exit::Exit;
 use super::out::{OutputFlags, UsageError, tell};
-use super::place::PlaceFlags;
+use super::place::{Needs, PlaceFlags};
 use super::shown::end;
 use super::values::{command_line, duration};
 use crate::gate::Rules;
@@ -112,6 +112,7 @@ impl GateArgs {
                 min_isr,
                 service_time: Duration::ZERO,
                 worker: None,
+                each_a_process: false,
                 settings: [].into(),
             }],
             rounds: Rounds::Fixed(0), // as many as the design takes
@@ -133,6 +134,7 @@ impl GateArgs {
             percentiles: false,
             objective: None,
             inject: None,
+            scenario: None,
             worker_warm_up: self.worker_warm_up,
             one_pass: false,
             control: false,
@@ -166,7 +168,8 @@ pub(super) async fn run(args: GateArgs, cancel: CancellationToken) -> anyhow::Re
     };
     // A build of ours is over by now; what it left in the load is no part of the run.
     let environment = environment().context("the machine could not be looked at")?;
-    let Some(stack) = args.place.start(external, true, BrokerJit::C1, &console, &cancel).await? else {
+    let needs = Needs { processes: true, broker_jit: BrokerJit::C1, ..Needs::default() };
+    let Some(stack) = args.place.start(external, needs, &console, &cancel).await? else {
         return Ok(Exit::Interrupted);
     };
     let setup = Setup {

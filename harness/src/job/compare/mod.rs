@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::environment::load_average;
 use super::options::{Contender, Options, Rounds};
+use super::scenario::offered;
 use super::{describe, summary, warnings};
 use crate::error::RunError;
 use crate::progress::Progress;
@@ -136,7 +137,9 @@ impl<'a> Comparison<'a> {
             Rounds::Within { total, fewest } => {
                 let left = total.saturating_sub(setup.begun.elapsed());
                 let controls = control.as_ref().map(|control| control.expected(warmed.around));
-                let round = warmed.round.longer(controls.unwrap_or_default());
+                let trials = options.contenders.len() as u32;
+                let more = controls.unwrap_or_default() + options.scenario_length() * trials;
+                let round = warmed.round.longer(more);
                 rates::rounds(left, round, fewest)
             }
         };
@@ -155,6 +158,7 @@ impl<'a> Comparison<'a> {
             configurations: configurations(options),
             comparisons: Vec::new(),
             control: None,
+            scenario: options.scenario.as_ref().map(|scenario| offered(scenario, &warmed.capacities)),
         };
         Self { setup, warmed, rounds, control, no_surge_at: None, result }
     }
@@ -194,8 +198,9 @@ impl<'a> Comparison<'a> {
     fn phases(&self, round: u32) -> Vec<PhaseSpec> {
         let (rates, options) = (&self.warmed.record.rates, self.setup.options);
         let mut phases = rates::phases(rates, &self.warmed.capacities, options.sizes, self.surge(round));
+        phases.extend(options.scenario.as_ref().map(|s| rates::scenario(s, &self.warmed.capacities)));
         if let Some(steady) = phases.iter_mut().find(|phase| phase.kind == PhaseKind::Steady) {
-            steady.inject = options.inject;
+            steady.faults.extend(options.inject.map(|inject| inject.fault(steady.length())));
         }
         phases
     }
@@ -263,7 +268,7 @@ impl Job for Comparison<'_> {
                 title: format!("round {round}/{}, {}", self.rounds, contender.name),
                 contender: contender.clone(),
                 phases,
-                expected: length + self.warmed.around,
+                expected: length + options.scenario_length() + self.warmed.around,
             });
         }
         if let Some(control) = &self.control {

@@ -130,6 +130,7 @@ fn in_process(options: &SelftestOptions, lanes: Lanes) -> Contender {
         min_isr,
         service_time: Duration::ZERO,
         worker: None,
+        each_a_process: false,
         settings: [].into(),
     }
 }

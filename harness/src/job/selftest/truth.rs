@@ -194,7 +194,9 @@ impl Trial {
             worker = worker.from_outside();
         }
         let mut phase = PhaseSpec::new(PhaseKind::Steady, Offer::Schedule(vec![OFFER]));
-        phase.inject = (self.planting == Some(Planting::Fault(Fault::Letter))).then_some(Inject::Poison);
+        if self.planting == Some(Planting::Fault(Fault::Letter)) {
+            phase.faults.push(Inject::Poison.fault(OFFER.length));
+        }
         let seed = options.seed + u64::from(self.number);
         let spec = TrialSpec {
             name: format!("t{}", self.number),

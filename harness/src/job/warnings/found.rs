@@ -85,7 +85,9 @@ pub(crate) fn of_trial(config: &str, trial: &Trial, cores: usize) -> Vec<Seen> {
 fn of_phase(config: &str, phase: &Phase, cores: usize) -> Vec<WarningKind> {
     let config = || config.to_owned();
     let mut found = Vec::new();
-    if let Some(what) = late(phase) {
+    // Who is held up while something is broken, and whose group moves, does as it should.
+    let broken = phase.kind == PhaseKind::Scenario;
+    if let Some(what) = late(phase).filter(|_| !broken) {
         found.push(WarningKind::GeneratorSaturated { config: config(), phase: phase.name.clone(), what });
     }
     let shared = phase.kind == PhaseKind::Drain && phase.partitions.len() > 1;
@@ -103,6 +105,7 @@ fn of_phase(config: &str, phase: &Phase, cores: usize) -> Vec<WarningKind> {
         found.push(WarningKind::ClockBackwards { config: config(), samples: negative });
     }
     if phase.kind != PhaseKind::WarmUp
+        && !broken
         && let Some(what) = moved(phase)
     {
         found.push(WarningKind::GroupMoved { config: config(), what });

@@ -179,22 +179,8 @@ impl ContainerStack {
         self.project.mend(component, how).await?;
         let (deadline, endpoints) = (Deadline::after(BACK_WITHIN), &self.endpoints);
         let (project, itself) = (&self.project, |other| other == component);
-        match component {
-            Component::Kafka { node } => {
-                // Itself alone: another broker may be away.
-                let own = [endpoints.bootstrap[node - 1].clone()];
-                project.until_answers(component, deadline, itself, || checks::kafka(&own)).await.map(drop)
-            }
-            Component::Postgres => {
-                let ask = || checks::postgres(&endpoints.database_url);
-                project.until_answers(component, deadline, itself, ask).await.map(drop)
-            }
-            Component::Redis => {
-                let ask = || checks::redis(&endpoints.redis_url);
-                project.until_answers(component, deadline, itself, ask).await.map(drop)
-            }
-            Component::Worker => Ok(()), // no part of a stack
-        }
+        let ask = || checks::answers(component, endpoints);
+        project.until_answers(component, deadline, itself, ask).await
     }
 
     /// Writes the logs of all containers to `directory`, which it makes.
