@@ -111,6 +111,10 @@ pub(super) fn named(fault: &FaultRecord) -> String {
         "add" if adds(fault) => "add partitions".into(),
         "drain-and-add" if adds(fault) => "drain, then add partitions".into(),
         "use-up" => format!("use up the connections of {}", fault.target),
+        "slow" => {
+            let by = fault.what.rsplit_once(", by ").map_or_else(String::new, |(_, by)| format!(" by {by}"));
+            format!("slow {}{by}", fault.target)
+        }
         "cut" => format!("cut the connections of {}", fault.target),
         "refuse" => format!("refuse connections to {}", fault.target),
         "poison" => "send an event that can't be stored".into(),

@@ -20,7 +20,7 @@ pub const NOTE: &str = "Silent: the longest stretch of the whole load in which a
 /// What became of a configuration: how much of it was silent, for how long, and whether it kept up at all.
 pub fn verdict(configuration: &ScenarioConfiguration) -> String {
     let behind = configuration.trials.iter().filter_map(phase).filter_map(behind_ns).max();
-    let said = silence(configuration);
+    let said = silence(configuration) + &dead_lettered(configuration);
     if let Some(moved) = moved(configuration) {
         return format!("{said} {moved}"); // it is meant to be behind
     }
@@ -29,6 +29,16 @@ pub fn verdict(configuration: &ScenarioConfiguration) -> String {
             format!("{said} It was {} behind before anything broke: offer less.", duration(ns as f64))
         }
         _ => said,
+    }
+}
+
+/// How many events were dead-lettered, if any were.
+fn dead_lettered(configuration: &ScenarioConfiguration) -> String {
+    let letters = configuration.trials.iter().map(|trial| trial.verification.dead_lettered).sum();
+    match letters {
+        0 => String::new(),
+        1 => " One event was dead-lettered.".into(),
+        events => format!(" {} events were dead-lettered.", count(events)),
     }
 }
 
