@@ -48,7 +48,7 @@ pub fn png(record: &ScenarioRecord) -> Result<Vec<u8>, ChartError> {
 /// The same of one scenario of a comparison, or of several.
 ///
 /// # Errors
-/// As [`png`].
+/// As [`png()`].
 pub fn picture(runs: &[ScenarioRun], stack: &Stack) -> Result<Vec<u8>, ChartError> {
     let rows = runs.iter().map(|run| NAME + height(run, &Axes::of(run), COLUMNS, PLOTS[0]));
     let plane = Plane::picture(heading(stack), (HEADING + rows.sum::<f64>() + BOTTOM).max(LEAST).ceil());
