@@ -101,10 +101,7 @@ fn added_once(faults: &[(Fault, Location)]) -> Result<(), ScenarioError> {
     let Some((added, location)) = adds().next() else { return Ok(()) };
     let at =
         faults.iter().find(|(fault, _)| fault.adds().is_some()).map_or(Duration::ZERO, |(fault, _)| fault.at);
-    let is_away = |fault: &Fault| {
-        fault.of_broker() && fault.at <= at + BETWEEN && at < fault.at + fault.lasts + BETWEEN
-    };
-    if let Some((away, _)) = faults.iter().find(|(fault, _)| is_away(fault)) {
+    if let Some((away, _)) = faults.iter().find(|(fault, _)| fault.of_broker() && is_under_way(fault, at)) {
         let what = format!("partitions are added at {}, and {} is away then", seconds(at), away.target);
         let hint = "let them be added a second before a broker goes, or a second after it is back";
         return impossible(location, &what, hint);
@@ -119,14 +116,18 @@ fn added_once(faults: &[(Fault, Location)]) -> Result<(), ScenarioError> {
     Ok(())
 }
 
+/// Whether a fault has begun at that time, or is about to, and is not yet over for long enough.
+fn is_under_way(fault: &Fault, at: Duration) -> bool {
+    fault.at <= at + BETWEEN && at < fault.at + fault.lasts + BETWEEN
+}
+
 /// Refuses what is done to an order while a part is away that it takes.
 fn all_there(faults: &[(Fault, Location)]) -> Result<(), ScenarioError> {
     for (fault, location) in faults.iter().filter(|(fault, _)| fault.target == Target::Order) {
-        let is_away = |other: &Fault| {
-            let away = other.at <= fault.at + BETWEEN && fault.at < other.at + other.lasts + BETWEEN;
-            away && (other.of_broker() || matches!(other.target, Target::Store | Target::View))
-        };
-        if let Some((away, _)) = faults.iter().find(|(other, _)| is_away(other)) {
+        let is_taken =
+            |other: &Fault| other.of_broker() || matches!(other.target, Target::Store | Target::View);
+        let mut taken = faults.iter().filter(|(other, _)| is_taken(other));
+        if let Some((away, _)) = taken.find(|(other, _)| is_under_way(other, fault.at)) {
             let what = format!(
                 "something is done to an order at {}, and {} is away then",
                 seconds(fault.at),

@@ -263,7 +263,8 @@ impl CompareArgs {
         let service_time = self.service_time.unwrap_or(if modelled { SERVICE_TIME } else { Duration::ZERO });
         let mut worker = self.worker()?;
         let scenario = self.scenario.as_deref().map(find).transpose()?;
-        if scenario.as_ref().is_some_and(Scenario::needs_processes) {
+        let each_a_process = scenario.as_ref().is_some_and(Scenario::needs_processes);
+        if each_a_process {
             let refused = |what: &str, hint: &str| UsageError { what: what.into(), hint: hint.into() };
             if foreign {
                 return Err(refused(
@@ -288,7 +289,7 @@ impl CompareArgs {
             min_isr,
             service_time,
             worker: worker.clone(),
-            each_a_process: scenario.as_ref().is_some_and(Scenario::needs_processes),
+            each_a_process,
             settings: [].into(),
         };
         let base = self.configs.iter().map(contender).collect();

@@ -204,8 +204,9 @@ struct Trials<'a> {
 
 impl Trials<'_> {
     fn contender(&self, contender: &Contender) -> Contender {
-        let worker = self.scenario.needs_processes().then(|| self.setup.worker.clone());
-        Contender { worker, each_a_process: self.scenario.needs_processes(), ..contender.clone() }
+        let each_a_process = self.scenario.needs_processes();
+        let worker = each_a_process.then(|| self.setup.worker.clone());
+        Contender { worker, each_a_process, ..contender.clone() }
     }
 }
 

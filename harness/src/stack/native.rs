@@ -144,23 +144,19 @@ impl NativeStack {
             database_url: postgres.url.clone(),
             redis_url: redis.url.clone(),
         };
-        let mut parts = [kafka.facts.clone(), postgres.facts.clone(), redis.facts.clone()];
+        let mut facts = Facts {
+            nodes: options.nodes,
+            kafka: kafka.facts.clone(),
+            store: postgres.facts.clone(),
+            view: redis.facts.clone(),
+        };
         if ports.proxies.is_some() {
-            for part in &mut parts {
+            for part in [&mut facts.kafka, &mut facts.store, &mut facts.view] {
                 part.settings.insert("consumers".to_owned(), "through a proxy of lanebench".to_owned());
             }
         }
-        let [kafka_facts, store, view] = parts;
         let proxies = ports.proxies.map(|ports| Proxies::start(ports, &behind, &endpoints)).transpose()?;
-        Ok(Self {
-            endpoints,
-            proxies,
-            facts: Facts { nodes: options.nodes, kafka: kafka_facts, store, view },
-            kafka,
-            postgres,
-            redis,
-            _scratch: scratch,
-        })
+        Ok(Self { endpoints, proxies, facts, kafka, postgres, redis, _scratch: scratch })
     }
 
     /// Where the parts answer.
