@@ -10,6 +10,9 @@
 //!
 //! The pipeline does not know that it is measured: it calls a [`probe::Probe`], and `()` is the silent one.
 
+// A future within a future within a future: what the compiler asks of one it asks of all of them.
+#![recursion_limit = "256"]
+
 pub mod api;
 pub mod consumer;
 pub mod delivery;

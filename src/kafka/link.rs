@@ -17,6 +17,7 @@ use rskafka::client::partition::{PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use rskafka::record::{Record, RecordAndOffset};
 
+use super::hedge::hedged;
 use super::{Fetched, Message, Origin};
 
 /// As the brokers' logs and quotas see us.
@@ -61,9 +62,14 @@ impl Link {
 
     /// Takes the connection out, making it if there is none. Dropping what it returns closes the socket.
     pub(super) async fn take(&mut self) -> Result<PartitionClient, Error> {
-        if let Some(client) = self.client.take() {
-            return Ok(client);
+        match self.client.take() {
+            Some(client) => Ok(client),
+            None => hedged(|| self.leader()).await,
         }
+    }
+
+    /// Looks the leader up and connects to it.
+    async fn leader(&self) -> Result<PartitionClient, Error> {
         let cluster = client(&self.bootstrap).await?;
         cluster.partition_client(self.topic.clone(), self.partition, UnknownTopicHandling::Error).await
     }

@@ -8,6 +8,7 @@ mod conn;
 pub mod fetch;
 pub mod group;
 mod headers;
+mod hedge;
 mod link;
 pub mod partitioner;
 pub mod producer;

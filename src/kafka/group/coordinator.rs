@@ -14,6 +14,9 @@ use crate::kafka::conn::{ConnError, Connection};
 
 pub(crate) const FIND_COORDINATOR: i16 = 4;
 
+/// How often the cluster is asked whether the coordinator is still the one whose answer is waited for.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Asks who coordinates `group`. From version 4 on the plural field only: setting `key` too fails to encode.
 pub(crate) fn find_coordinator_request(group: &str) -> FindCoordinatorRequest {
     FindCoordinatorRequest::default().with_coordinator_keys(vec![StrBytes::from_string(group.to_owned())])
@@ -67,9 +70,33 @@ impl Finder {
     }
 
     async fn find(&self, limit: Duration) -> Result<String, Trouble> {
-        if let Some(address) = self.known() {
-            return Ok(address);
+        match self.known() {
+            Some(address) => Ok(address),
+            None => self.ask(limit).await,
         }
+    }
+
+    /// Where the coordinator is, once it is elsewhere than at `address`.
+    ///
+    /// A broker that is frozen answers nothing and closes nothing. Another coordinates in its place long before a request to it is given
+    /// up, and JoinGroup may wait for as long as a rebalance.
+    async fn elsewhere(&self, address: &str, limit: Duration) -> String {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let named = match self.known() {
+                Some(known) if known != address => Ok(known),
+                _ => self.ask(limit).await,
+            };
+            if let Ok(named) = named
+                && named != address
+            {
+                return named;
+            }
+        }
+    }
+
+    /// Asks the cluster, and notes what it says.
+    async fn ask(&self, limit: Duration) -> Result<String, Trouble> {
         let request = find_coordinator_request(&self.group_id);
         let response =
             self.cluster.ask(FIND_COORDINATOR, request, limit, |r| coordinator_in(r).is_ok()).await?;
@@ -100,7 +127,8 @@ impl Link {
         Self { finder, limit, conn: None }
     }
 
-    /// Sends `request` to the coordinator and waits for its answer, all of it within `limit`.
+    /// Sends `request` to the coordinator and waits for its answer, all of it within `limit`; no longer where the cluster names another
+    /// coordinator meanwhile.
     ///
     /// When the returned future is dropped half-way, the connection is closed.
     pub(super) async fn call<R: Request>(
@@ -112,27 +140,29 @@ impl Link {
         let deadline = Instant::now() + limit;
         let left = || deadline.saturating_duration_since(Instant::now());
         let address = self.finder.find(self.limit.min(left())).await?;
-        let mut conn = match self.conn.take() {
-            Some(conn) if conn.is_open() && conn.address() == address => conn,
-            _ => {
-                let client_id = self.finder.cluster.client_id();
-                match Connection::connect(&address, client_id, self.limit.min(left())).await {
-                    Ok(conn) => conn,
-                    Err(error) => {
-                        self.finder.forget(&address);
-                        return Err(error.into());
-                    }
-                }
-            }
+        let (finder, connected) = (Arc::clone(&self.finder), self.conn.take());
+        let connect_within = self.limit.min(left());
+        let answered = async {
+            let mut conn = match connected {
+                Some(conn) if conn.is_open() && conn.address() == address => conn,
+                _ => Connection::connect(&address, finder.cluster.client_id(), connect_within).await?,
+            };
+            let response = conn.call(version, request, left()).await?;
+            Ok::<_, ConnError>((conn, response))
         };
-        match conn.call(version, request, left()).await {
-            Ok(response) => {
-                self.conn = Some(conn);
-                Ok(response)
-            }
-            Err(error) => {
-                self.finder.forget(&address);
-                Err(error.into())
+        tokio::select! {
+            answered = answered => match answered {
+                Ok((conn, response)) => {
+                    self.conn = Some(conn);
+                    Ok(response)
+                }
+                Err(error) => {
+                    finder.forget(&address);
+                    Err(error.into())
+                }
+            },
+            named = finder.elsewhere(&address, self.limit) => {
+                Err(Trouble::Passing(format!("the coordinator was at {address} and is at {named}")))
             }
         }
     }

@@ -91,6 +91,11 @@ impl Fake {
         state.seen.iter().filter(|(a, _)| *a == api).map(|(_, id)| id.clone()).collect()
     }
 
+    /// From now on it names `other` as the coordinator.
+    pub(super) fn hands_over_to(&self, other: &Self) {
+        self.state.lock().unwrap().port = other.state.lock().unwrap().port;
+    }
+
     pub(super) fn count(&self, api: ApiKey) -> usize {
         self.seen(api).len()
     }

@@ -159,6 +159,22 @@ async fn a_join_that_was_dropped_is_taken_up_again() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_frozen_coordinator_goes_to_the_next() {
+    for waits_for in [ApiKey::JoinGroup, ApiKey::SyncGroup] {
+        let (frozen, next) = (Fake::start().await, Fake::start().await);
+        frozen.always(waits_for, Reply::Silence);
+        let bootstrap = vec![frozen.address.clone()];
+        let config = GroupConfig { rebalance_timeout: Duration::from_secs(600), ..config() };
+        let mut member = Member::new(bootstrap, TOPIC.to_owned(), config);
+        let joined = tokio::spawn(async move { member.join().await });
+        until(|| frozen.count(waits_for) > 0).await;
+        frozen.hands_over_to(&next);
+        soon(joined).await.unwrap().unwrap();
+        assert!(next.count(ApiKey::SyncGroup) > 0, "{waits_for:?}");
+    }
+}
+
+#[tokio::test]
 async fn heartbeats_tell_of_a_rebalance_once_and_go_on() {
     let (fake, mut member, _) = joined().await;
     // `changed` is dropped and called again all the time, as in a select loop.

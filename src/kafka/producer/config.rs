@@ -19,7 +19,8 @@ pub struct ProducerConfig {
     /// A larger message is refused at `send`, measured by [`wire_bytes`]. Default 1,000,000, just under the brokers'
     /// own `message.max.bytes`: what a broker refuses later would end the partition's producer.
     pub max_record_bytes: usize,
-    /// How long one attempt may take, connecting included; then its outcome is unknown. Default 5 s.
+    /// How long the leader may be looked for in one attempt, and how long its answer may then take; without an answer the outcome is
+    /// unknown. Default 5 s.
     pub request_timeout: Duration,
     /// How long one batch may be tried, from its first attempt; then the partition's producer fails. Default 30 s.
     pub delivery_timeout: Duration,

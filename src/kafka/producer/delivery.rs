@@ -1,6 +1,7 @@
 //! The task of one partition: takes batch after batch and brings each to its end before it touches the next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -9,6 +10,7 @@ use super::lane::{Batch, Lane};
 use super::transport::{Failure, Transport};
 use super::verdict::Verdict;
 use crate::failure::Backoff;
+use crate::kafka::Message;
 
 /// Ends the lane when its task does, however that happens: aborted before its first poll, panicked, or finished.
 pub(super) struct Owner<C: Completion>(pub(super) Arc<Lane<C>>);
@@ -49,11 +51,10 @@ async fn deliver<T: Transport, C: Completion>(
     batch.on_the_way();
     loop {
         attempts += 1;
-        let limit = config.request_timeout.min(config.delivery_timeout.saturating_sub(start.elapsed()));
-        let failure = match timeout(limit, transport.produce(&batch.messages)).await {
-            Ok(Ok(base_offset)) => return Ok(base_offset),
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure { verdict: Verdict::Unknown, cause: format!("no answer within {limit:?}") },
+        let limit = || config.request_timeout.min(config.delivery_timeout.saturating_sub(start.elapsed()));
+        let failure = match attempt(transport, &batch.messages, limit).await {
+            Ok(base_offset) => return Ok(base_offset),
+            Err(failure) => failure,
         };
         may_be_in_log |= failure.verdict.may_be_in_log();
         let cause = failure.cause.as_str().into();
@@ -68,4 +69,25 @@ async fn deliver<T: Transport, C: Completion>(
         tracing::warn!(partition, attempts, cause = failure.cause, "a batch goes again");
         sleep(pause).await;
     }
+}
+
+/// One attempt. Finding the leader has its own time, so that a batch is not sent with no time left for its answer: it would go again.
+async fn attempt<T: Transport>(
+    transport: &mut T,
+    messages: &[Message],
+    limit: impl Fn() -> Duration,
+) -> Result<i64, Failure> {
+    let within = limit();
+    timeout(within, transport.connect()).await.unwrap_or_else(|_| {
+        let cause = format!("no leader was found within {within:?}");
+        Err(Failure { verdict: Verdict::NotWritten, cause })
+    })?;
+    let within = limit();
+    if within.is_zero() {
+        let cause = "no time was left once the leader was found".to_owned();
+        return Err(Failure { verdict: Verdict::NotWritten, cause });
+    }
+    timeout(within, transport.produce(messages)).await.unwrap_or_else(|_| {
+        Err(Failure { verdict: Verdict::Unknown, cause: format!("no answer within {within:?}") })
+    })
 }

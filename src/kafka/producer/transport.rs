@@ -1,10 +1,11 @@
 //! One attempt to get a batch into a partition's log: over rskafka, or simulated in the tests.
 
+use rskafka::client::error::Error;
 use rskafka::client::partition::Compression;
 
 use super::verdict::{Verdict, verdict};
 use crate::kafka::Message;
-use crate::kafka::link::{Link, to_record};
+use crate::kafka::link::{Link, root_cause, to_record};
 
 /// An attempt that was not acknowledged.
 #[derive(Debug)]
@@ -16,6 +17,11 @@ pub(super) struct Failure {
 
 /// Carries batches to one partition, one at a time.
 pub(super) trait Transport: Send + 'static {
+    /// Finds the partition's leader, if it is not known. Nothing of a batch is sent meanwhile.
+    fn connect(&mut self) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Makes one attempt and returns the offset of the batch's first message; the others follow without a gap.
     ///
     /// Dropping the future cancels the attempt: the outcome is unknown, and the next attempt must not share a
@@ -23,12 +29,19 @@ pub(super) trait Transport: Send + 'static {
     fn produce(&mut self, batch: &[Message]) -> impl Future<Output = Result<i64, Failure>> + Send;
 }
 
+/// What an error of looking for the leader means. Whatever it says, the batch was not even offered: only waiting for the leader helps.
+fn not_offered(error: &Error) -> Failure {
+    Failure { verdict: Verdict::NotWritten, cause: root_cause(error).to_string() }
+}
+
 impl Transport for Link {
+    async fn connect(&mut self) -> Result<(), Failure> {
+        let client = self.take().await.map_err(|error| not_offered(&error))?;
+        self.keep(client);
+        Ok(())
+    }
+
     async fn produce(&mut self, batch: &[Message]) -> Result<i64, Failure> {
-        let failure = |error: &rskafka::client::error::Error| Failure {
-            verdict: verdict(error),
-            cause: crate::kafka::link::root_cause(error).to_string(),
-        };
         // `send` refused what doesn't convert, so this is never taken; it refuses rather than drop a message silently.
         let Some(records) = batch.iter().map(to_record).collect::<Option<Vec<_>>>() else {
             return Err(Failure {
@@ -36,14 +49,9 @@ impl Transport for Link {
                 cause: "a timestamp is out of range".to_owned(),
             });
         };
-        let client = match self.take().await {
-            Ok(client) => client,
-            // Whatever it says, the batch was not even offered: only waiting for the leader helps.
-            Err(error) => {
-                return Err(Failure { verdict: Verdict::NotWritten, ..failure(&error) });
-            }
-        };
-        let offsets = client.produce(records, Compression::NoCompression).await.map_err(|e| failure(&e))?;
+        let client = self.take().await.map_err(|error| not_offered(&error))?;
+        let failure = |error| Failure { verdict: verdict(&error), cause: root_cause(&error).to_string() };
+        let offsets = client.produce(records, Compression::NoCompression).await.map_err(failure)?;
         self.keep(client);
         offsets.first().copied().ok_or_else(|| Failure {
             verdict: Verdict::Unknown,

@@ -11,6 +11,7 @@ use super::batch::BatchError;
 use crate::kafka::conn::cluster::Cluster;
 use crate::kafka::conn::code::KafkaCode;
 use crate::kafka::conn::{ConnError, Connection};
+use crate::kafka::hedge::hedged;
 
 const CLIENT_ID: &str = "payment-delivery";
 
@@ -112,7 +113,7 @@ impl Leader {
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut conn = match self.conn.take() {
             Some(conn) if conn.is_open() => conn,
-            _ => self.connect(left()).await?,
+            _ => hedged(|| self.connect(left())).await?,
         };
         let answer = read(conn.call(version, request, left()).await?)?;
         self.conn = Some(conn);
