@@ -5,8 +5,10 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.consumer.CloseOptions;
@@ -23,7 +25,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import redis.clients.jedis.exceptions.JedisException;
 
-/** One member of the group: takes its partitions' messages one at a time, each stored, then visible, then the next. */
+/** One member of the group: has its partitions' messages dealt with in order, and commits how far it is. */
 final class Member implements Callable<Void>, ConsumerRebalanceListener {
     private static final Logger LOG = LoggerFactory.getLogger(Member.class);
     /** Whoever measures from outside sees work when it is committed. */
@@ -33,10 +35,8 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
     private static final long BACKOFF_MAX_MS = 1_000;
 
     private final String topic;
-    private final Store store;
-    private final View view;
-    private final DeadLetters deadLetters;
-    private final OwnTimes ownTimes;
+    private final Mode mode;
+    private final Processor processor;
     private final KafkaConsumer<byte[], byte[]> consumer;
     /** By partition the offset after the last message that is done, where that is not known to be committed. */
     private final Map<TopicPartition, OffsetAndMetadata> done = new HashMap<>();
@@ -46,10 +46,8 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
 
     Member(Settings settings, String name) throws IOException {
         topic = settings.topic();
-        store = new Store(settings.databaseUrl(), settings.schema());
-        view = new View(settings.redisUrl(), settings.keyPrefix());
-        deadLetters = new DeadLetters(settings.bootstrap());
-        ownTimes = new OwnTimes(settings.ownTimes(), name);
+        mode = settings.mode();
+        processor = new Processor(settings, name);
         consumer = new KafkaConsumer<>(Map.of(
             ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, settings.bootstrap(),
             ConsumerConfig.GROUP_ID_CONFIG, settings.group(),
@@ -60,19 +58,18 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
             // A member that was killed is missed after this long; 6 s is the least that brokers allow by default.
             ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, 6_000,
             ConsumerConfig.HEARTBEAT_INTERVAL_MS_CONFIG, 300,
-            // So little that a poll is never far away: a rebalance waits for it.
-            ConsumerConfig.MAX_POLL_RECORDS_CONFIG, 100),
+            ConsumerConfig.MAX_POLL_RECORDS_CONFIG, mode.recordsAPollMax),
             new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
-    /** Finishes the message in hand, commits and leaves. From any thread. */
+    /** Finishes the message or the batch in hand, commits and leaves. From any thread. */
     void stop() {
         stopped = true; // seen within a poll, which is short; a wakeup() would also hit the last commit
     }
 
     @Override
     public Void call() throws InterruptedException {
-        try (store; view; deadLetters; ownTimes) {
+        try (processor) {
             consumer.subscribe(List.of(topic), this);
             while (!stopped) {
                 work(consumer.poll(untilNextCommit()));
@@ -86,13 +83,19 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
     }
 
     /**
-     * Works through what a poll brought. Where a message can't be dealt with now, its partition is set back to it, so
-     * that a later poll brings it again: polling goes on, and with it the membership, however long a store is away.
+     * Works through what a poll brought: in batch mode what can be handled together, then the others one at a time.
+     * Where a message can't be dealt with now, its partition is set back to it, so that a later poll brings it again:
+     * polling goes on, and with it the membership, however long a store is away.
      */
     private void work(ConsumerRecords<byte[], byte[]> records) throws InterruptedException {
+        Set<ConsumerRecord<byte[], byte[]>> handled = new HashSet<>();
+        boolean goesOn = mode == Mode.RECORD || records.isEmpty()
+            || succeeds(records.iterator().next(), () -> handled.addAll(processor.handleTogether(records)));
         for (TopicPartition partition : records.partitions()) {
             for (ConsumerRecord<byte[], byte[]> record : records.records(partition)) {
-                if (stopped || !handled(record)) {
+                boolean isHandled = handled.contains(record)
+                    || goesOn && !isToLeave() && succeeds(record, () -> processor.handle(record));
+                if (!isHandled) {
                     consumer.seek(partition, record.offset());
                     break;
                 }
@@ -102,32 +105,27 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
         }
     }
 
-    private boolean handled(ConsumerRecord<byte[], byte[]> record) throws InterruptedException {
+    /** Told to stop, a member leaves the next message. It finishes a batch, which has stored what lies further on. */
+    private boolean isToLeave() {
+        return stopped && mode == Mode.RECORD;
+    }
+
+    /** Work on messages that may fail for now. */
+    private interface Attempt {
+        void run() throws SQLException, ExecutionException, InterruptedException;
+    }
+
+    private boolean succeeds(ConsumerRecord<byte[], byte[]> first, Attempt attempt) throws InterruptedException {
         try {
-            handle(record);
+            attempt.run();
             backoffMs = BACKOFF_MIN_MS;
             return true;
         } catch (SQLException | JedisException | KafkaException | ExecutionException failed) {
-            LOG.warn("offset {} of {} again in {} ms: {}", record.offset(), record.partition(), backoffMs,
+            LOG.warn("from offset {} of {} again in {} ms: {}", first.offset(), first.partition(), backoffMs,
                 failed.toString());
             Thread.sleep(backoffMs);
             backoffMs = Math.min(2 * backoffMs, BACKOFF_MAX_MS);
             return false;
-        }
-    }
-
-    private void handle(ConsumerRecord<byte[], byte[]> record)
-        throws SQLException, ExecutionException, InterruptedException {
-        try {
-            Event event = Event.decode(record.value());
-            Status status = store.apply(event, record.partition(), record.offset());
-            // A redelivery writes the view too: whoever had the message before may have died between row and view.
-            while (status != null && view.putIfNewer(status)) {
-                status = store.newerThan(status);
-            }
-            ownTimes.visible(event, record.timestamp());
-        } catch (Rejected fault) {
-            deadLetters.send(record, fault.getMessage());
         }
     }
 

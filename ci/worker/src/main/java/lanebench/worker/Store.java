@@ -1,14 +1,13 @@
 package lanebench.worker;
 
-import java.net.URI;
-import java.net.URLDecoder;
-import java.nio.charset.StandardCharsets;
-import java.sql.Connection;
-import java.sql.DriverManager;
+import java.sql.Array;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.util.Properties;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Function;
 
 /**
  * Delivery rows in PostgreSQL.
@@ -36,6 +35,27 @@ final class Store implements AutoCloseable {
           log_partition = ?, log_offset = ?, updated_at = now()
         WHERE order_id = ? AND revision = ?
         RETURNING has_parked""";
+
+    /**
+     * For folds of several orders, an array a column; {@code applied} is how many events a fold has. A fold needs a row
+     * that it follows, unless it starts at revision 1. Sorted, so that two statements which meet wait for each other in
+     * one line.
+     */
+    private static final String APPLY_FOLDS = """
+        INSERT INTO deliveries AS d
+          (order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset)
+        SELECT order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset
+        FROM unnest(?::text[], ?::integer[], ?::integer[], ?::text[], ?::bigint[], ?::text[], ?::text[], ?::integer[],
+            ?::bigint[])
+          AS f (order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset)
+        WHERE f.revision = f.applied OR EXISTS (SELECT FROM deliveries AS r WHERE r.order_id = f.order_id)
+        ORDER BY f.order_id
+        ON CONFLICT (order_id) DO UPDATE SET
+          revision = excluded.revision, applied = d.applied + excluded.applied, status = excluded.status,
+          amount_minor = excluded.amount_minor, currency = excluded.currency, address = excluded.address,
+          log_partition = excluded.log_partition, log_offset = excluded.log_offset, updated_at = now()
+        WHERE d.revision = excluded.revision - excluded.applied
+        RETURNING order_id, has_parked""";
 
     /** A row of revision 0 stands for an order of which nothing is applied yet: something to lock. */
     private static final String MAKE = """
@@ -69,67 +89,69 @@ final class Store implements AutoCloseable {
         WHERE d.order_id = ?
         RETURNING revision, has_parked""";
 
-    private final String url;
-    private final Properties properties = new Properties();
-    private Connection connection;
+    private final Database database;
 
-    /** @param url as libpq writes it, {@code postgres://user:password@host:port/database?parameter=value} */
-    Store(String url, String schema) {
-        URI parts = URI.create(url);
-        String port = parts.getPort() < 0 ? "" : ":" + parts.getPort();
-        String parameters = parts.getRawQuery() == null ? "" : "?" + parts.getRawQuery();
-        this.url = "jdbc:postgresql://" + parts.getHost() + port + parts.getRawPath() + parameters;
-        if (parts.getRawUserInfo() != null) {
-            String[] user = parts.getRawUserInfo().split(":", 2);
-            properties.setProperty("user", decoded(user[0]));
-            if (user.length == 2) {
-                properties.setProperty("password", decoded(user[1]));
-            }
-        }
-        properties.setProperty("currentSchema", schema);
-        // Below the session time-out of the group: a frozen worker has lost its locks when its successor needs them.
-        properties.setProperty("options",
-            "-c lock_timeout=2000 -c statement_timeout=3000 -c idle_in_transaction_session_timeout=3000");
-        properties.setProperty("connectTimeout", "2");
-        properties.setProperty("socketTimeout", "4");
-        properties.setProperty("ApplicationName", "java-worker");
+    Store(Database database) {
+        this.database = database;
     }
 
     /**
-     * Applies, ignores or parks an event; committed on return. A connection that failed is made anew by the next call.
+     * Applies, ignores or parks an event; committed on return.
      *
      * @return the status of the row as it is now, or null if the event waits for what comes before it
      * @throws Rejected if the database refuses this event for good
      * @throws SQLException if trying again may help
      */
     Status apply(Event event, int partition, long offset) throws SQLException, Rejected {
-        try {
-            if (connection == null) {
-                connection = DriverManager.getConnection(url, properties);
-            }
+        return database.call(() -> {
             Boolean hasParked = guard(event, partition, offset);
             if (Boolean.FALSE.equals(hasParked)) {
                 return new Status(event.orderId(), event.revision());
             }
-            connection.setAutoCommit(false);
-            Status status = settle(event, partition, offset);
-            connection.commit();
-            connection.setAutoCommit(true);
-            return status;
-        } catch (SQLException failed) {
-            close();
-            String state = failed.getSQLState() == null ? "" : failed.getSQLState();
-            // Data exception, integrity violation: the event's fault. Whatever else passes, or is for someone to mend.
-            if (state.startsWith("22") || state.startsWith("23")) {
-                throw new Rejected("the store refused the message with SQLSTATE " + state);
+            return database.transaction(() -> settle(event, partition, offset));
+        });
+    }
+
+    /**
+     * Applies the folds that follow their rows, by one statement; committed on return.
+     *
+     * @return those that were applied and have nothing parked behind them; the events of the others are for
+     *     {@link #apply}, which ignores what was applied, and applies what is parked
+     * @throws Rejected if the database refuses one of them for good; none is applied then
+     * @throws SQLException if trying again may help
+     */
+    List<Fold> applyAll(List<Fold> folds) throws SQLException, Rejected {
+        return folds.isEmpty() ? folds : database.call(() -> {
+            Set<String> complete = new HashSet<>();
+            try (PreparedStatement statement = database.prepared(APPLY_FOLDS,
+                    column("text", folds, fold -> fold.last().event().orderId()),
+                    column("int4", folds, fold -> fold.last().event().revision()),
+                    column("int4", folds, fold -> fold.members().size()),
+                    column("text", folds, fold -> fold.status().text()),
+                    column("int8", folds, fold -> fold.last().event().amountMinor()),
+                    column("text", folds, fold -> fold.last().event().currency()),
+                    column("text", folds, fold -> fold.last().event().address()),
+                    column("int4", folds, fold -> fold.last().record().partition()),
+                    column("int8", folds, fold -> fold.last().record().offset()));
+                ResultSet applied = statement.executeQuery()) {
+                while (applied.next()) {
+                    boolean hasParked = applied.getBoolean(2);
+                    if (!hasParked) {
+                        complete.add(applied.getString(1));
+                    }
+                }
             }
-            throw failed;
-        }
+            return folds.stream().filter(fold -> complete.contains(fold.last().event().orderId())).toList();
+        });
+    }
+
+    private Array column(String type, List<Fold> folds, Function<Fold, Object> value) throws SQLException {
+        return database.array(type, folds.stream().map(value).toArray());
     }
 
     /** @return the status of the row as it is now, or null where that is no newer than this one */
     Status newerThan(Status status) throws SQLException {
-        try (PreparedStatement statement = prepared(NEWER, status.orderId(), status.revision());
+        try (PreparedStatement statement = database.prepared(NEWER, status.orderId(), status.revision());
             ResultSet found = statement.executeQuery()) {
             return found.next() ? new Status(status.orderId(), found.getInt(1)) : null;
         }
@@ -141,8 +163,8 @@ final class Store implements AutoCloseable {
         String status = Status.at(event.revision());
         Object[] row = {status, event.amountMinor(), event.currency(), event.address(), partition, offset};
         try (PreparedStatement statement = event.revision() == 1
-                ? prepared(APPLY_FIRST, id, row)
-                : prepared(APPLY_NEXT, row, id, event.revision() - 1);
+                ? database.prepared(APPLY_FIRST, id, row)
+                : database.prepared(APPLY_NEXT, row, id, event.revision() - 1);
             ResultSet taken = statement.executeQuery()) {
             return taken.next() ? taken.getBoolean(1) : null;
         }
@@ -151,10 +173,10 @@ final class Store implements AutoCloseable {
     /** What the guard alone can't do, under the row's lock. */
     private Status settle(Event event, int partition, long offset) throws SQLException {
         String id = event.orderId();
-        update(MAKE, id);
+        database.update(MAKE, id);
         Row row = row(LOCK, id);
         if (event.revision() - row.revision() > 1) {
-            update(PARK, id, event.revision(), event.revision(), event.amountMinor(), event.currency(),
+            database.update(PARK, id, event.revision(), event.revision(), event.amountMinor(), event.currency(),
                 event.address(), partition, offset);
             row(MARK, id);
             return null;
@@ -162,53 +184,25 @@ final class Store implements AutoCloseable {
         // The row may have moved between guard and lock, so that it takes the event now.
         guard(event, partition, offset);
         // Parked events behind an applied row: the gap is filled, or someone stopped between filling it and this.
-        while (row.hasParked() && update(APPLY_PARKED, id) > 0) {
+        while (row.hasParked() && database.update(APPLY_PARKED, id) > 0) {
             // One a time, each on the row as the last one left it.
         }
-        update(UNPARK, id);
+        database.update(UNPARK, id);
         return new Status(id, row(MARK, id).revision());
     }
 
     private record Row(int revision, boolean hasParked) {}
 
     private Row row(String sql, String orderId) throws SQLException {
-        try (PreparedStatement statement = prepared(sql, orderId); ResultSet found = statement.executeQuery()) {
+        try (PreparedStatement statement = database.prepared(sql, orderId);
+            ResultSet found = statement.executeQuery()) {
             found.next();
             return new Row(found.getInt(1), found.getBoolean(2));
         }
     }
 
-    private int update(String sql, Object... values) throws SQLException {
-        try (PreparedStatement statement = prepared(sql, values)) {
-            return statement.executeUpdate();
-        }
-    }
-
-    /** The driver keeps the statement prepared on its connection, so asking again costs no round trip. */
-    private PreparedStatement prepared(String sql, Object... values) throws SQLException {
-        PreparedStatement statement = connection.prepareStatement(sql);
-        int place = 0;
-        for (Object value : values) {
-            for (Object one : value instanceof Object[] several ? several : new Object[] {value}) {
-                statement.setObject(++place, one);
-            }
-        }
-        return statement;
-    }
-
-    private static String decoded(String text) {
-        return URLDecoder.decode(text.replace("+", "%2B"), StandardCharsets.UTF_8);
-    }
-
     @Override
     public void close() {
-        if (connection != null) {
-            try {
-                connection.close();
-            } catch (SQLException gone) {
-                // It is closed, one way or another.
-            }
-            connection = null;
-        }
+        database.close();
     }
 }
