@@ -20,11 +20,12 @@ use bed::Bed;
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use lanebench::benched::{self, PIPELINE, PipelineId};
 use lanebench::error::RunError;
-use lanebench::job::drain::{Backlog, Drains, MODES};
+use lanebench::job::drain::{Backlog, Drains};
 use lanebench::job::options::Lanes;
 use lanebench::record::file::{REPORTS_DIR, create_dated};
 use lanebench::report;
 use lanebench::stack::StackKind;
+use payment_delivery::consumer::Mode;
 use support::Session;
 
 /// The baseline first.
@@ -33,28 +34,27 @@ const LANES: [&str; 2] = ["1p1c", "3p3c"];
 /// Drains differ in length by a tenth; with fewer samples criterion refuses, and with more the whole takes too long.
 const SAMPLES: usize = 10;
 
-/// What is drained in each configuration: events, and the modelled call of each.
+/// What is drained with each number of partitions: how, how many events, and the modelled call of each.
 #[derive(Clone, Copy)]
 struct Load {
+    mode: Mode,
     events: u64,
     service_time: Duration,
 }
 
 /// What is drained on a stack, by the name it has in criterion's files.
 fn ids(stack: StackKind) -> Vec<(PipelineId, Load)> {
-    let nothing = Duration::ZERO;
-    let loads = if stack == StackKind::Embedded {
-        let modelled = Duration::from_millis(2);
-        vec![Load { events: 20_000, service_time: nothing }, Load { events: 600, service_time: modelled }]
-    } else {
-        vec![Load { events: 4000, service_time: nothing }]
+    let (nothing, modelled) = (Duration::ZERO, Duration::from_millis(2));
+    let backlogs = match stack {
+        StackKind::Embedded => vec![(20_000, nothing), (600, modelled)],
+        _ => vec![(4000, nothing)],
     };
-    let id = |mode: &str, load: Load| PipelineId {
-        stack: stack.to_string(),
-        mode: mode.into(),
-        service_time: load.service_time,
+    let load = |mode: Mode, (events, service_time): (u64, Duration)| {
+        let id = PipelineId { stack: stack.to_string(), mode: mode.to_string(), service_time };
+        (id, Load { mode, events, service_time })
     };
-    MODES.into_iter().flat_map(|mode| loads.iter().map(move |&load| (id(mode, load), load))).collect()
+    let modes = Mode::KINDS.into_iter();
+    modes.flat_map(|mode| backlogs.iter().map(move |&backlog| load(mode, backlog))).collect()
 }
 
 fn pipeline(criterion: &mut Criterion, session: &Session) {
@@ -63,10 +63,10 @@ fn pipeline(criterion: &mut Criterion, session: &Session) {
     let mut seed = 0;
     let mut group = criterion.benchmark_group(PIPELINE);
     group.sampling_mode(SamplingMode::Flat); // each sample as many drains as any other
-    for (id, Load { events, service_time }) in ids(bed.kind()) {
+    for (id, Load { mode, events, service_time }) in ids(bed.kind()) {
         group.throughput(Throughput::Elements(events));
         for name in LANES {
-            let lanes = lanes(name);
+            let lanes = Lanes { mode, ..lanes(name) };
             session.bench(&mut group, BenchmarkId::new(id.to_string(), name), |b| {
                 // Not within what criterion counts: it would take the start of a stack for the length of a drain.
                 let drains = drains.get_or_insert_with(|| open(session, &bed));

@@ -67,8 +67,10 @@ pub trait Probe: Send + Sync + 'static {
     fn out_of_order(&self, _seen: Seen<'_>, _events: u32) {}
     /// The message at `origin` went to the dead-letter topic.
     fn dead_lettered(&self, _consumer: &str, _origin: Origin, _reason: &str) {}
-    /// The processing loop of `consumer` spent `spent` on `activity`.
+    /// `consumer` spent `spent` of its time on `activity`.
     fn spent(&self, _consumer: &str, _activity: Activity, _spent: Duration) {}
+    /// A modelled downstream call took so long. Several may run side by side.
+    fn served(&self, _consumer: &str, _took: Duration) {}
     /// The processing loop is free again.
     fn worked(&self, _worked: Worked<'_>) {}
     /// `consumer` now owns exactly these partitions.
@@ -159,6 +161,9 @@ impl Probe for Both {
     fn recovered(&self, consumer: &str, component: Component) {
         self.each(|probe| probe.recovered(consumer, component));
     }
+    fn served(&self, consumer: &str, took: Duration) {
+        self.each(|probe| probe.served(consumer, took));
+    }
     fn fetch_started(&self, consumer: &str, partition: i32) {
         self.each(|probe| probe.fetch_started(consumer, partition));
     }
@@ -213,6 +218,9 @@ mod tests {
         fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
             self.note(&format!("spent {consumer} {activity:?} {spent:?}"));
         }
+        fn served(&self, consumer: &str, took: Duration) {
+            self.note(&format!("served {consumer} {took:?}"));
+        }
         fn worked(&self, worked: Worked<'_>) {
             self.note(&format!("worked {} {:?} {:?}", worked.consumer, worked.waited, worked.took));
         }
@@ -264,6 +272,7 @@ mod tests {
         both.out_of_order(seen, 2);
         both.dead_lettered("c", origin, "why");
         both.spent("c", Activity::Own, Duration::from_micros(5));
+        both.served("c", Duration::from_micros(6));
         let (waited, took) = (Duration::from_micros(7), Duration::from_micros(9));
         both.worked(Worked { consumer: "c", origin, waited, took });
         both.assigned("c", &[1, 2]);
@@ -285,6 +294,7 @@ mod tests {
             "out of order 3 2",
             "dead c partition 1 offset 2 why",
             "spent c Own 5µs",
+            "served c 6µs",
             "worked c 7µs 9µs",
             "assigned c [1, 2]",
             "released c true",

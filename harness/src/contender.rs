@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use payment_delivery::consumer::Mode;
+
 use crate::stack::worker::WorkerCommand;
 
 /// One of those that are compared, with all that sets it apart.
@@ -12,7 +14,7 @@ use crate::stack::worker::WorkerCommand;
 pub struct Contender {
     /// Tells it from the others; part of names on the stack.
     pub name: String,
-    /// Partitions and consumers.
+    /// Partitions, consumers, and how these work.
     pub lanes: Lanes,
     /// Replicas of each partition.
     pub replication: i16,
@@ -24,7 +26,7 @@ pub struct Contender {
     pub worker: Option<WorkerCommand>,
     /// Whether each consumer of that worker is a process of its own, so that one can break.
     pub each_a_process: bool,
-    /// What was varied, by flag; empty where partitions and consumers alone tell contenders apart.
+    /// What was varied, by flag; empty where partitions, consumers and mode alone tell contenders apart.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -35,13 +37,16 @@ impl Contender {
     }
 }
 
-/// A configuration that is compared: `3p3c` is three partitions and three consumers.
+/// A configuration that is compared. `3p3c` is three partitions and three consumers, in record mode. `3p3c-batch` is the same in batch mode,
+/// and `3p3c-keyed16` in keyed mode with 16 orders at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lanes {
     /// Partitions of the topic.
     pub partitions: i32,
     /// Consumers of the group.
     pub consumers: u32,
+    /// How each consumer works through its events.
+    pub mode: Mode,
 }
 
 /// Most partitions or consumers that a configuration may name.
@@ -49,7 +54,8 @@ const LANES_MAX: u32 = 100;
 
 impl fmt::Display for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}p{}c", self.partitions, self.consumers)
+        write!(f, "{}p{}c", self.partitions, self.consumers)?;
+        if self.mode == Mode::default() { Ok(()) } else { write!(f, "-{}", self.mode) }
     }
 }
 
@@ -57,8 +63,12 @@ impl FromStr for Lanes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = || format!("`{text}` is not of the form 3p3c (partitions, consumers)");
-        let (partitions, rest) = text.split_once('p').ok_or_else(form)?;
+        let form = || format!("`{text}` is not of the form 3p3c or 3p3c-batch (partitions, consumers, mode)");
+        let (counts, mode) = match text.split_once('-') {
+            Some((counts, mode)) => (counts, Some(mode)),
+            None => (text, None),
+        };
+        let (partitions, rest) = counts.split_once('p').ok_or_else(form)?;
         let consumers = rest.strip_suffix('c').ok_or_else(form)?;
         let count = |digits: &str, what: &str| match digits.parse::<u32>() {
             Ok(0) => Err(format!("`{text}` has no {what}: at least one is needed")),
@@ -66,8 +76,10 @@ impl FromStr for Lanes {
             Ok(n) => Ok(n),
             Err(_) => Err(form()),
         };
-        let partitions = count(partitions, "partitions")?;
-        Ok(Self { partitions: partitions as i32, consumers: count(consumers, "consumers")? })
+        let partitions = count(partitions, "partitions")? as i32;
+        let consumers = count(consumers, "consumers")?;
+        let mode = mode.map(str::parse::<Mode>).transpose().map_err(|error| format!("`{text}`: {error}"))?;
+        Ok(Self { partitions, consumers, mode: mode.unwrap_or_default() })
     }
 }
 
@@ -83,9 +95,16 @@ mod tests {
 
     #[test]
     fn a_configuration_reads_as_it_prints() {
-        let lanes: Lanes = "12p3c".parse().unwrap();
-        assert_eq!(lanes, Lanes { partitions: 12, consumers: 3 });
-        assert_eq!(lanes.to_string(), "12p3c");
+        for (text, mode, printed) in [
+            ("12p3c", Mode::Record, "12p3c"),
+            ("12p3c-record", Mode::Record, "12p3c"),
+            ("12p3c-batch", Mode::Batch, "12p3c-batch"),
+            ("12p3c-keyed", Mode::KEYED, "12p3c-keyed64"),
+        ] {
+            let lanes: Lanes = text.parse().unwrap();
+            assert_eq!(lanes, Lanes { partitions: 12, consumers: 3, mode });
+            assert_eq!(lanes.to_string(), printed);
+        }
     }
 
     #[test]
@@ -96,5 +115,8 @@ mod tests {
         refused("3p3", "not of the form");
         refused("-1p1c", "not of the form");
         refused("101p1c", "at most 100");
+        refused("1p1c-bulk", "`1p1c-bulk`: `bulk` is no mode; there are record");
+        refused("1p1c-", "is no mode");
+        refused("batch", "not of the form");
     }
 }

@@ -105,6 +105,7 @@ fn arrows_point_one_way() {
             "contender",
             "error",
             "gate",
+            "load",
             "measure",
             "progress",
             "record",
@@ -116,6 +117,7 @@ fn arrows_point_one_way() {
             "verify",
             "worker",
             "workload",
+            "workspace",
         ],
     );
 }

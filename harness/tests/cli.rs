@@ -60,6 +60,10 @@ fn usage_errors_exit_with_2() {
     lanebench(&["compare", "--configs", "1p0c"]).refused(2, &["no consumers"]);
     lanebench(&["compare", "--configs", "three"]).refused(2, &["of the form 3p3c"]);
     lanebench(&["compare", "--configs", "1p1c,1p1c"]).refused(2, &["named twice", "hint: "]);
+    lanebench(&["compare", "--configs", "1p1c,1p1c-record"]).refused(2, &["1p1c is named twice", "hint: "]);
+    lanebench(&["run", "consumer-killed", "--configs", "1p1c-bulk"])
+        .refused(2, &["`1p1c-bulk`: `bulk` is no mode; there are record"]);
+    lanebench(&["worker", "--mode", "bulk"]).refused(2, &["`bulk` is no mode"]);
     lanebench(&["compare", "--rate", "0"]).refused(2, &["above 0"]);
     lanebench(&["compare", "--rate", "fast"]).refused(2, &["not a rate"]);
     lanebench(&["compare", "--vary", "nodes=1,3"]).refused(2, &["`nodes` can't be varied", "replication"]);

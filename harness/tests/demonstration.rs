@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use lanebench::record::file::{self, RESULT_FILE};
-use lanebench::record::{Phase, PhaseKind, RunResult, Trial};
+use lanebench::record::{Configuration, Phase, PhaseKind, RunResult, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -102,6 +102,24 @@ fn consumers_in_a_process_of_their_own_need_nothing_either() {
             assert!(phase.worker.as_ref().unwrap().cpu_ns_per_event > 0.0, "{}", phase.name);
             assert!(phase.resources.iter().any(|r| r.name == "worker"), "{}", phase.name);
         }
+    }
+}
+
+#[test]
+fn modes_are_told_apart_by_name_and_checked_alike() {
+    let flags = ["--configs", "1p1c,1p1c-batch", "--service-time", "0ms"];
+    for worker in ["in-process", "process"] {
+        let result = compare(&[&flags[..], &["--worker", worker]].concat(), 0);
+        let [record, batch] = &result.configurations[..] else { panic!("two configurations") };
+        assert_eq!((record.name.as_str(), record.mode.as_str()), ("1p1c", "record"));
+        assert_eq!((batch.name.as_str(), batch.mode.as_str()), ("1p1c-batch", "batch"));
+        let truth = |configuration: &Configuration| configuration.trials[0].verification.clone();
+        let (record, batch) = (truth(record), truth(batch));
+        assert!(record.applied > 600 && record.writes_counted >= record.applied, "{record:?}");
+        assert!(batch.applied > 600, "{batch:?}");
+        assert!(batch.writes_counted < batch.applied, "a write brings several events of an order: {batch:?}");
+        let pairs: Vec<_> = result.comparisons.iter().map(|c| (&*c.baseline, &*c.candidate)).collect();
+        assert!(!pairs.is_empty() && pairs.iter().all(|pair| *pair == ("1p1c", "1p1c-batch")), "{pairs:?}");
     }
 }
 

@@ -134,7 +134,7 @@ fn what_is_no_result_is_named() {
     write("other.json", "{\"schema_version\":2,\"command\":[]}");
     write("empty.json", "");
     std::fs::create_dir(here.path("nothing")).unwrap();
-    here.refuses(&["nothing"], 2, &["holds no result.json, gate.json or scenario.json"]);
+    here.refuses(&["nothing"], 2, &["holds no result.json, gate.json, scenario.json or limits.json"]);
     here.refuses(&["cut.json"], 1, &["cut.json is cut off"]);
     here.refuses(&["empty.json"], 1, &["empty.json is cut off"]);
     here.refuses(&["later.json"], 1, &["schema_version 7", "knows 2"]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lanebench::measure::run_file::What;
 use nix::sys::signal::Signal;
+use payment_delivery::consumer::Mode;
 use payment_delivery::store::DeliveryStore as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, sleep};
@@ -27,8 +28,19 @@ const ORDERS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_share_group_and_file_until_they_are_told_to_stop() {
+    share(Mode::Record).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_share_them_in_batch_mode() {
+    share(Mode::Batch).await;
+}
+
+async fn share(mode: Mode) {
     let bed = Bed::new().await;
-    let mut workers = [bed.start("one", &["--consumers", "2"]), bed.start("two", &["--consumers", "2"])];
+    let name = mode.to_string();
+    let arguments = ["--consumers", "2", "--mode", name.as_str()];
+    let mut workers = [bed.start("one", &arguments), bed.start("two", &arguments)];
     for worker in &mut workers {
         worker.until("an equal share of the partitions", |records| owned(records).len() == 2).await;
     }
@@ -52,7 +64,8 @@ async fn two_processes_share_group_and_file_until_they_are_told_to_stop() {
             assert!(
                 matches!(
                     gates.iter().map(|gate| gate.what).collect::<Vec<_>>()[..],
-                    [What::Fetched(_), What::Stored(_), What::Visible { in_view, .. }] if in_view == place.revision
+                    [What::Fetched(_), What::Stored(_), What::Visible { in_view, .. }]
+                        if in_view == place.revision || (mode != Mode::Record && in_view > place.revision)
                 ),
                 "{gates:?}"
             );
@@ -87,15 +100,30 @@ async fn poison_on_any_partition_is_set_aside_and_what_is_behind_it_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_loses_nothing_and_what_comes_again_is_counted() {
+    killed_and_started_again(Mode::Record).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_worker_loses_nothing_in_batch_mode() {
+    killed_and_started_again(Mode::Batch).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_worker_loses_nothing_in_keyed_mode() {
+    killed_and_started_again(Mode::KEYED).await;
+}
+
+async fn killed_and_started_again(mode: Mode) {
+    let mode = mode.to_string();
     let bed = Bed::new().await;
     bed.produce(ORDERS, 1..=50).await;
     // One commit in an hour, so that a kill leaves work that was done and not committed.
-    let mut killed = bed.start("killed", &["--commit-interval", "1h"]);
+    let mut killed = bed.start("killed", &["--commit-interval", "1h", "--mode", &mode]);
     killed.until("some work", |records| count(records) > 200).await;
     killed.child.start_kill().unwrap();
     assert_eq!(killed.ended().await, None, "a signal ended it");
 
-    let mut again = bed.start("again", &["--consumers", "2"]);
+    let mut again = bed.start("again", &["--consumers", "2", "--mode", &mode]);
     let all = ORDERS * 50;
     again.until("all that is left", |records| count(records) >= all).await;
     again.signal(Signal::SIGINT);

@@ -8,15 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::commits::{CommitFailure, Commits};
 use super::fetch_loops::FetchLoops;
-use super::mode::ProcessorDeps;
 use super::mode::dead_letter::DeadLetters;
-use super::mode::record::RecordMode;
+use super::mode::{AnyProcessor, ProcessorDeps};
 use super::tracker::Tracker;
 use super::{ConsumerConfig, ConsumerError};
 use crate::failure::{Backoff, Component};
 use crate::kafka::group::{Assignment, Change, Member, OffsetError, Offsets};
 use crate::probe::retried;
-use crate::timer::Delay;
 
 /// How the work on one assignment ended.
 pub(super) enum End {
@@ -44,7 +42,7 @@ struct Work {
     member_id: String,
     tracker: Arc<Tracker>,
     loops: FetchLoops,
-    mode: RecordMode,
+    processor: AnyProcessor,
 }
 
 impl GroupConsumer {
@@ -75,7 +73,7 @@ impl GroupConsumer {
     /// Works on one assignment until it ends.
     pub(super) async fn serve(&mut self, assignment: &Assignment) -> Result<End, ConsumerError> {
         let offsets = self.member.offsets();
-        let mut work = self.carried(assignment)?;
+        let mut work = self.carried(assignment);
         let added: Vec<i32> =
             assignment.partitions.iter().copied().filter(|partition| !work.loops.has(*partition)).collect();
         let ended = match self.start_offsets(&added, &offsets).await {
@@ -110,11 +108,11 @@ impl GroupConsumer {
         let (consumer, probe) = (self.config.name.clone(), self.deps.probe.clone());
         tracing::info!(consumer, assignment.generation, partitions = ?assignment.partitions, "assigned");
         probe.assigned(&consumer, &assignment.partitions);
-        let Work { tracker, loops, mode, .. } = work;
+        let Work { tracker, loops, processor, .. } = work;
         let commits = Commits { consumer: &consumer, offsets, tracker, probe: &*probe };
         let (wind_down, stop_commits) = (CancellationToken::new(), CancellationToken::new());
         let mut committing = Box::pin(commits.on_cadence(self.config.commit_interval, &stop_commits));
-        let mut working = Box::pin(loops.work(mode, tracker, &consumer, &*probe, &wind_down));
+        let mut working = Box::pin(loops.work(processor, tracker, &consumer, &*probe, &wind_down));
 
         let mut is_committing = true;
         let mut ended = tokio::select! {
@@ -137,7 +135,7 @@ impl GroupConsumer {
                 drained = drain => match drained {
                     Ok(Ok(())) => is_drained = true,
                     Ok(Err(error)) => ended = Err(error),
-                    Err(_) => tracing::warn!(consumer, "the message in hand was not finished in time; it will come again"),
+                    Err(_) => tracing::warn!(consumer, "what is in hand was not finished in time; it will come again"),
                 },
                 reason = lost(&mut self.member) => ended = Ok(End::Lost(reason)),
             }
@@ -187,28 +185,26 @@ impl GroupConsumer {
     /// The work of the generation before, for the partitions that are still ours; else new work.
     ///
     /// Only the very next generation of the same member proves that nobody owned them in between.
-    fn carried(&mut self, assignment: &Assignment) -> Result<Work, ConsumerError> {
+    fn carried(&mut self, assignment: &Assignment) -> Work {
         let (generation, member_id) = (assignment.generation, assignment.member_id.clone());
         let is_next = |work: &Work| work.member_id == member_id && work.generation + 1 == generation;
         if let Some(mut work) = self.work.take().filter(is_next) {
             work.loops.retain(&assignment.partitions);
             work.tracker.retain(&assignment.partitions);
-            return Ok(Work { generation, ..work });
+            return Work { generation, ..work };
         }
         let consumer = &self.config.name;
-        let delay =
-            Delay::new().map_err(|source| ConsumerError::Timer { consumer: consumer.clone(), source })?;
         let letters = DeadLetters::new(self.config.bootstrap.clone(), &self.config.topic);
         let tracker = Arc::<Tracker>::default();
-        let mode = RecordMode::new(
+        let processor = AnyProcessor::new(
+            self.config.mode,
             consumer,
             self.deps.clone(),
             letters,
-            self.config.service_time,
-            delay,
             Arc::clone(&tracker),
+            self.config.service_time,
         );
-        Ok(Work { generation, member_id, tracker, loops: FetchLoops::default(), mode })
+        Work { generation, member_id, tracker, loops: FetchLoops::default(), processor }
     }
 
     /// Where to start each partition, `None` for its beginning; or how the assignment ended meanwhile.

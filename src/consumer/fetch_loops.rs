@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::mode::Mode;
+use super::mode::Processor;
 use super::tracker::Tracker;
 use super::{ConsumerConfig, ConsumerError};
 use crate::failure::Component;
@@ -95,7 +95,7 @@ impl FetchLoops {
     /// [`ConsumerError`] of a partition that can't be read on, or of a set-up that no attempt gets past.
     pub(super) async fn work(
         &mut self,
-        mode: &mut impl Mode,
+        processor: &mut impl Processor,
         tracker: &Tracker,
         consumer: &str,
         probe: &dyn Probe,
@@ -105,31 +105,34 @@ impl FetchLoops {
             while !wind_down.is_cancelled() {
                 if let Some((index, record)) = self.at_hand(tracker, consumer, probe)? {
                     let (arrived, begun) = (self.partitions[index].arrived, Instant::now());
-                    mode.take(&record).await?;
+                    let origin = record.origin;
+                    processor.take(record).await?;
                     let (waited, took) = (begun.saturating_duration_since(arrived), begun.elapsed());
-                    probe.worked(Worked { consumer, origin: record.origin, waited, took });
+                    probe.worked(Worked { consumer, origin, waited, took });
                     self.partitions[index].step_over(tracker);
                     continue;
                 }
-                let (waiting, is_busy) = (Instant::now(), mode.is_busy());
+                let (waiting, is_busy, idles) = (Instant::now(), processor.is_busy(), processor.idles());
                 tokio::select! {
                     biased;
                     () = wind_down.cancelled() => {}
-                    finished = mode.finish(), if is_busy => finished?,
+                    finished = processor.finish(), if is_busy => finished?,
                     (index, item) = self.next_item() => {
                         self.partitions[index].take(item, tracker, consumer, probe)?;
                     }
                 }
-                probe.spent(consumer, Activity::Idle, waiting.elapsed());
+                if idles {
+                    probe.spent(consumer, Activity::Idle, waiting.elapsed());
+                }
             }
             Ok(())
         };
         let worked = worked.await;
         if worked.is_ok() {
-            return mode.finish().await;
+            return processor.finish().await;
         }
         // What lies before the message or the batch at fault is brought to its end, unless that takes long: it would come again.
-        let _ = tokio::time::timeout(LAST_WORK, mode.finish()).await;
+        let _ = tokio::time::timeout(LAST_WORK, processor.finish()).await;
         worked
     }
 

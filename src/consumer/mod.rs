@@ -27,7 +27,7 @@ mod tracker;
 use assignment::{End, GroupConsumer};
 pub use consumers::Consumers;
 pub use error::ConsumerError;
-pub use mode::{ProcessorDeps, dead_letter_topic};
+pub use mode::{Mode, ProcessorDeps, dead_letter_topic};
 
 /// What a consumer needs to know.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct ConsumerConfig {
     pub group: GroupConfig,
     /// Fetching.
     pub fetch: FetchConfig,
+    /// How it works through its events.
+    pub mode: Mode,
     /// Modelled downstream call an event; zero for none.
     pub service_time: Duration,
     /// At most one commit in this time while working.
@@ -52,7 +54,7 @@ pub struct ConsumerConfig {
 }
 
 impl ConsumerConfig {
-    /// The defaults: no service time, commits every 100 ms, 5 s to drain.
+    /// The defaults: record mode, no service time, commits every 100 ms, 5 s to drain.
     pub fn new(
         name: impl Into<String>,
         bootstrap: Vec<String>,
@@ -66,6 +68,7 @@ impl ConsumerConfig {
             bootstrap,
             topic: topic.into(),
             fetch: FetchConfig::default(),
+            mode: Mode::default(),
             service_time: Duration::ZERO,
             commit_interval: Duration::from_millis(100),
             revoke_timeout: Duration::from_secs(5),

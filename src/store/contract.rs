@@ -27,6 +27,12 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("an_order_of_parked_events_only_has_no_row", |s| Box::pin(an_order_of_parked_events_only_has_no_row(s))),
     ("a_fold_applies_where_it_meets_the_row", |s| Box::pin(a_fold_applies_where_it_meets_the_row(s))),
     ("a_longer_fold_replaces_the_parked_one", |s| Box::pin(a_longer_fold_replaces_the_parked_one(s))),
+    ("of_several_folds_those_apply_that_follow_their_rows", |s| {
+        Box::pin(of_several_folds_those_apply_that_follow_their_rows(s))
+    }),
+    ("a_fold_that_is_refused_keeps_the_others_out", |s| {
+        Box::pin(a_fold_that_is_refused_keeps_the_others_out(s))
+    }),
     ("a_refused_message_leaves_no_trace", |s| Box::pin(a_refused_message_leaves_no_trace(s))),
     ("a_long_parked_run_is_applied_whole", |s| Box::pin(a_long_parked_run_is_applied_whole(s))),
     ("any_delivery_order_ends_in_the_same_row", |s| Box::pin(any_delivery_order_ends_in_the_same_row(s))),
@@ -191,6 +197,94 @@ pub async fn a_fold_applies_where_it_meets_the_row(store: &dyn DeliveryStore) {
         assert_eq!(got, outcome(order, effect, revision), "fold {first} to {last}");
     }
     holds(store, order, 12, &[]).await;
+}
+
+/// Applies several folds at once; panics where the store fails.
+async fn apply_all(store: &dyn DeliveryStore, folds: &[(&str, Revision, Revision)]) -> Vec<Option<Revision>> {
+    let folds: Vec<_> =
+        folds.iter().map(|(order, first, last)| (fold(order, *first, *last), origin(*last))).collect();
+    let rows = store.apply_all(&folds).await.expect("the store takes the folds");
+    let told = rows.into_iter().zip(&folds).map(|(row, (fold, _))| {
+        let row = row?;
+        assert_eq!(row.order_id, fold.event.order_id);
+        assert_eq!(row.status, Status::at(row.revision));
+        Some(row.revision)
+    });
+    told.collect()
+}
+
+/// An order, its row's revision (0: no row), and what is parked of it.
+type Held<'a> = (&'a str, Revision, &'a [(Revision, Revision)]);
+
+/// New orders, orders that go on, what is behind a gap, held already, or overlaps; and an order of which only parked events are known.
+pub async fn of_several_folds_those_apply_that_follow_their_rows(store: &dyn DeliveryStore) {
+    let order = |n: u32| format!("contract-several-{n}");
+    let names: Vec<String> = (0..8).map(order).collect();
+    let [new, on, gap, held, overlap, early, run, late] =
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|n: usize| names[n].as_str());
+    assert_eq!(apply_all(store, &[]).await, []);
+    for (order, first, last) in
+        [(on, 1, 2), (held, 1, 5), (overlap, 1, 2), (early, 3, 3), (run, 1, 1), (run, 4, 4), (run, 6, 6)]
+    {
+        apply(store, fold(order, first, last)).await;
+    }
+    let folds = [
+        (new, 1, 3),
+        (on, 3, 3),
+        (gap, 2, 3),
+        (held, 4, 5),
+        (overlap, 2, 4),
+        (early, 1, 2),
+        (run, 2, 3),
+        (late, 1, 1),
+    ];
+    let rows = [Some(3), Some(3), None, None, None, Some(3), Some(4), Some(1)];
+    assert_eq!(apply_all(store, &folds).await, rows);
+    let held_now: [Held<'_>; 8] = [
+        (new, 3, &[]),
+        (on, 3, &[]),
+        (gap, 0, &[]),
+        (held, 5, &[]),
+        (overlap, 2, &[]),
+        (early, 3, &[]),
+        (run, 4, &[(6, 6)]),
+        (late, 1, &[]),
+    ];
+    for (order, revision, parked) in held_now {
+        holds(store, order, revision, parked).await;
+    }
+    assert_eq!(apply_all(store, &folds).await, [None; 8], "all of it again");
+    for (order, revision, parked) in held_now {
+        holds(store, order, revision, parked).await;
+    }
+    let ids: Vec<OrderId> = names.iter().map(|order| id(order)).collect();
+    let mut rows = store.deliveries_of(&ids).await.expect("the rows are read");
+    rows.sort_by(|a, b| a.order_id.cmp(&b.order_id));
+    let there = held_now.iter().filter(|(_, revision, _)| *revision > 0);
+    let mut expected: Vec<_> = there.map(|(order, revision, _)| row(order, *revision)).collect();
+    expected.sort_by(|a, b| a.order_id.cmp(&b.order_id));
+    assert_eq!(rows, expected);
+    assert_eq!(store.deliveries_of(&[]).await.expect("nothing is read"), []);
+    // More than one statement's page, the revisions beyond what one digit sorts.
+    let many: Vec<String> = (0..3_000).map(|n| format!("contract-several-many-{n:04}")).collect();
+    let folds: Vec<_> = many.iter().map(|order| (order.as_str(), 1, 12)).collect();
+    assert_eq!(apply_all(store, &folds).await, vec![Some(12); many.len()]);
+    let folds: Vec<_> = many.iter().map(|order| (order.as_str(), 13, 13)).collect();
+    assert_eq!(apply_all(store, &folds).await, vec![Some(13); many.len()]);
+}
+
+/// All or nothing: who calls then finds out which it is, one by one.
+pub async fn a_fold_that_is_refused_keeps_the_others_out(store: &dyn DeliveryStore) {
+    let [good, bad] = ["contract-refused-among-a", "contract-refused-among-b"];
+    let mut refused = fold(bad, 1, 1);
+    refused.event.currency = "EURO".into();
+    let folds = [(fold(good, 1, 1), origin(1)), (refused, origin(1))];
+    let error = store.apply_all(&folds).await.expect_err("the currency is none");
+    assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    for order in [good, bad] {
+        holds(store, order, 0, &[]).await;
+    }
+    assert_eq!(apply_all(store, &[(good, 1, 1)]).await, [Some(1)]);
 }
 
 /// A message may come again as the end of a longer fold; none of its events may be forgotten then.

@@ -84,8 +84,30 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// Filling a gap applies the parked run behind it in order.
     async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError>;
 
+    /// Applies those of `folds` that follow their rows, in one atomic step; committed on return. At most one fold an order, and sorted
+    /// by order, so that two that write the same orders at once wait for each other in one line.
+    ///
+    /// Tells for each fold the row that took it, parked run included. `None`: the row is behind it or holds some of it already, and nothing
+    /// was done with it; it goes to [`DeliveryStore::apply`] event by event. So does everything where a store has no such step, as by
+    /// default.
+    ///
+    /// # Errors
+    /// As for `apply`. [`StoreError::Refused`] where one of the folds is refused; then none was applied.
+    async fn apply_all(&self, folds: &[(Fold, Origin)]) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        Ok(vec![None; folds.len()])
+    }
+
     /// The row of one order; `None` while nothing of it was applied.
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError>;
+
+    /// The rows of several orders, in any order; those of which nothing was applied are not among them.
+    async fn deliveries_of(&self, order_ids: &[OrderId]) -> Result<Vec<Delivery>, StoreError> {
+        let mut found = Vec::with_capacity(order_ids.len());
+        for order_id in order_ids {
+            found.extend(self.delivery(order_id).await?);
+        }
+        Ok(found)
+    }
 
     /// Some rows by order id, those behind `after`, or the first: a page of all, so that no call is as long as a table. None means that
     /// there are no more. Rows that change meanwhile may be seen before or after the change.

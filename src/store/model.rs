@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{DeliveryStore, Effect, Outcome, Parked, StoreError};
-use crate::delivery::{Decision, Delivery, Fold, Status, decide};
+use crate::delivery::{Decision, Delivery, Fold, Status, StatusEntry, decide};
 use crate::event::{OrderId, Revision};
 use crate::kafka::Origin;
 
@@ -61,6 +61,13 @@ impl Tables {
     }
 }
 
+fn storable(fold: &Fold) -> Result<(), StoreError> {
+    if fold.event.currency.len() == 3 {
+        return Ok(());
+    }
+    Err(StoreError::Refused { sqlstate: "23514".into(), message: "currency".into() })
+}
+
 fn delivery(fold: &Fold, applied: u32, origin: Origin) -> Delivery {
     Delivery {
         order_id: fold.event.order_id.clone(),
@@ -77,13 +84,26 @@ fn delivery(fold: &Fold, applied: u32, origin: Origin) -> Delivery {
 #[async_trait]
 impl DeliveryStore for ModelStore {
     async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
-        if fold.event.currency.len() != 3 {
-            return Err(StoreError::Refused { sqlstate: "23514".into(), message: "currency".into() });
-        }
+        storable(fold)?;
         let mut tables = self.tables();
         let effect = tables.apply(fold, origin);
         let row = tables.rows.get(&fold.event.order_id).map(Delivery::status_entry);
         Ok(Outcome { effect, row })
+    }
+
+    async fn apply_all(&self, folds: &[(Fold, Origin)]) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        folds.iter().try_for_each(|(fold, _)| storable(fold))?;
+        let mut tables = self.tables();
+        let applied = folds.iter().map(|(fold, origin)| {
+            let order_id = &fold.event.order_id;
+            let revision = tables.rows.get(order_id).map_or(0, |row| row.revision);
+            if revision + 1 != fold.first {
+                return None;
+            }
+            tables.apply(fold, *origin);
+            tables.rows.get(order_id).map(Delivery::status_entry)
+        });
+        Ok(applied.collect())
     }
 
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {

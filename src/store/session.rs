@@ -1,5 +1,6 @@
 //! A message meets its row, in either database: the guard, the park, and the drain of what was parked.
 
+use std::collections::HashMap;
 use std::future::Future;
 
 use sqlx::{
@@ -35,6 +36,12 @@ pub(super) trait Dialect: Database {
         fold: &Fold,
         origin: Origin,
     ) -> impl Future<Output = Result<Option<Found>, StoreError>> + Send;
+
+    /// Applies the folds that follow their rows, by one statement; returns a row of order id and `has_parked` for each of them.
+    fn apply_folds(
+        connection: &mut Self::Connection,
+        folds: &[(Fold, Origin)],
+    ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 }
 
 /// What the second statement found.
@@ -92,6 +99,34 @@ where
         Err(StoreError::Unavailable(format!(
             "the row of order {order_id} moved {ROUNDS} times under one message"
         )))
+    }
+
+    /// Applies the folds that follow their rows; tells the rows of these, parked runs included.
+    pub(super) async fn apply_all(
+        &mut self,
+        folds: &[(Fold, Origin)],
+    ) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        debug_assert!(folds.is_sorted_by(|(a, _), (b, _)| a.event.order_id < b.event.order_id));
+        if folds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let returned = DB::apply_folds(&mut *self.0, folds).await?;
+        let mut taken = HashMap::with_capacity(returned.len());
+        for row in &returned {
+            let order_id: &str = row.try_get(0).map_err(DB::sorted)?;
+            let has_parked: bool = row.try_get(1).map_err(DB::sorted)?;
+            taken.insert(order_id, has_parked);
+        }
+        let mut rows = Vec::with_capacity(folds.len());
+        for (fold, _) in folds {
+            let order_id = &fold.event.order_id;
+            rows.push(match taken.get(order_id.as_str()) {
+                Some(true) => Some(self.drain(order_id).await?),
+                Some(false) => Some(at(order_id, fold.last())),
+                None => None,
+            });
+        }
+        Ok(rows)
     }
 
     /// The guard: `Some(has_parked)` if the row took the message. Which statement it is depends on the message alone.
@@ -204,6 +239,11 @@ fn drain_failed<DB: Dialect>(failed: sqlx::Error) -> StoreError {
 
 fn at(order_id: &OrderId, revision: Revision) -> StatusEntry {
     StatusEntry { order_id: order_id.clone(), revision, status: Status::at(revision) }
+}
+
+/// How many events a fold has.
+pub(super) fn count(fold: &Fold) -> Result<i32, StoreError> {
+    error::integer(fold.last().saturating_sub(fold.first) + 1)
 }
 
 /// The revision that the fold's first event follows.

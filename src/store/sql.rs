@@ -30,6 +30,36 @@ UPDATE deliveries SET
 WHERE order_id = $1 AND revision >= $9 AND revision < $2
 RETURNING has_parked";
 
+/// The guard for folds of several orders, which `$folds` selects with these columns: those that follow their rows are applied, and
+/// returned. `applied` is how many events a fold has, so its first one follows the row where the row is that much behind its last.
+///
+/// The first `WHERE` keeps out a fold that needs a row which is not there, lest a part of an order be inserted for the whole. It also spares
+/// what is held already the row's lock. The second one judges the row as it is under that lock. In the order of their ids, so that two
+/// statements which meet wait for each other in one line.
+macro_rules! apply_folds {
+    ($folds:literal) => {
+        concat!(
+            "
+INSERT INTO deliveries AS d
+  (order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset)
+SELECT order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset
+FROM ",
+            $folds,
+            "
+WHERE f.revision - f.applied = COALESCE((SELECT r.revision FROM deliveries AS r WHERE r.order_id = f.order_id), 0)
+ORDER BY f.order_id
+ON CONFLICT (order_id) DO UPDATE SET
+  revision = excluded.revision, applied = d.applied + excluded.applied, status = excluded.status,
+  amount_minor = excluded.amount_minor, currency = excluded.currency, address = excluded.address,
+  log_partition = excluded.log_partition, log_offset = excluded.log_offset, updated_at = CURRENT_TIMESTAMP
+WHERE d.revision = excluded.revision - excluded.applied
+RETURNING order_id, has_parked"
+        )
+    };
+}
+
+pub(super) use apply_folds;
+
 /// The row as it is, in the columns of the statement that parks.
 pub(super) const LOOK: &str =
     "SELECT false AS parked, revision, status, has_parked FROM deliveries WHERE order_id = $1";
@@ -58,6 +88,20 @@ UPDATE deliveries SET has_parked = EXISTS (SELECT 1 FROM parked_events WHERE ord
 pub(super) const DELIVERY: &str = "
 SELECT order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset
 FROM deliveries WHERE order_id = $1 AND revision > 0";
+
+/// The rows of the orders that `$orders` says.
+macro_rules! deliveries_of {
+    ($orders:literal) => {
+        concat!(
+            "
+SELECT order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset
+FROM deliveries WHERE revision > 0 AND order_id ",
+            $orders
+        )
+    };
+}
+
+pub(super) use deliveries_of;
 
 /// A page of rows after the order id `$1`.
 pub(super) const DELIVERIES: &str = "

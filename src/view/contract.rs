@@ -22,6 +22,9 @@ pub type Check = for<'a> fn(&'a dyn StatusView) -> Pin<Box<dyn Future<Output = (
 /// Every check that needs no more than one view, by name.
 pub const CHECKS: &[(&str, Check)] = &[
     ("a_status_moves_forward_only", |v| Box::pin(a_status_moves_forward_only(v))),
+    ("many_statuses_are_written_as_single_ones_are", |v| {
+        Box::pin(many_statuses_are_written_as_single_ones_are(v))
+    }),
     ("many_statuses_come_in_the_order_asked_for", |v| Box::pin(many_statuses_come_in_the_order_asked_for(v))),
     ("a_read_refills_what_was_lost", |v| Box::pin(a_read_refills_what_was_lost(v))),
 ];
@@ -58,6 +61,31 @@ pub async fn a_status_moves_forward_only(view: &dyn StatusView) {
         was_there = true;
         assert_eq!(held(view, order).await, Some(entry(order, revision)));
     }
+}
+
+/// More than fit one round trip, older and newer ones and one order twice; each answer says what is held.
+pub async fn many_statuses_are_written_as_single_ones_are(view: &dyn StatusView) {
+    let order = |n: u32| format!("contract-many-at-once-{n}");
+    let held_before = |n: u32| (!n.is_multiple_of(3)).then_some(10 * (n % 3));
+    for n in 0..12 {
+        if let Some(revision) = held_before(n) {
+            view.put_if_newer(&entry(&order(n), revision)).await.expect("the view is written");
+        }
+    }
+    let written: Vec<StatusEntry> =
+        (0..1_203).chain([3]).map(|n| entry(&order(n), if n < 12 { 15 } else { n })).collect();
+    let puts = view.put_all_if_newer(&written).await.expect("the view is written");
+    let expected = (0..1_203).map(|n| match held_before(n) {
+        Some(held) if n < 12 => Put { revision: held.max(15), was_there: true },
+        _ => Put { revision: if n < 12 { 15 } else { n }, was_there: false },
+    });
+    let again = Put { revision: 15, was_there: true };
+    assert_eq!(puts, expected.chain([again]).collect::<Vec<_>>());
+    for n in [0, 1, 2, 3, 11, 12, 1_202] {
+        let revision = puts[n as usize].revision;
+        assert_eq!(held(view, &order(n)).await, Some(entry(&order(n), revision)));
+    }
+    assert_eq!(view.put_all_if_newer(&[]).await.expect("nothing is written"), []);
 }
 
 /// More than fit one round trip, known and unknown mixed, one twice.

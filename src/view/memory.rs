@@ -32,19 +32,27 @@ impl MemoryView {
     }
 }
 
+fn put(entries: &mut HashMap<OrderId, StatusEntry>, entry: &StatusEntry) -> Put {
+    // Not the entry API: it wants a key of its own, and the order is known already in all but the first event.
+    let Some(held) = entries.get_mut(&entry.order_id) else {
+        entries.insert(entry.order_id.clone(), entry.clone());
+        return Put { revision: entry.revision, was_there: false };
+    };
+    if held.revision < entry.revision {
+        held.clone_from(entry);
+    }
+    Put { revision: held.revision, was_there: true }
+}
+
 #[async_trait]
 impl StatusView for MemoryView {
     async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
-        let mut entries = self.entries();
-        // Not the entry API: it wants a key of its own, and the order is known already in all but the first event.
-        let Some(held) = entries.get_mut(&entry.order_id) else {
-            entries.insert(entry.order_id.clone(), entry.clone());
-            return Ok(Put { revision: entry.revision, was_there: false });
-        };
-        if held.revision < entry.revision {
-            held.clone_from(entry);
-        }
-        Ok(Put { revision: held.revision, was_there: true })
+        Ok(put(&mut self.entries(), entry))
+    }
+
+    async fn put_all_if_newer(&self, entries: &[StatusEntry]) -> Result<Vec<Put>, ViewError> {
+        let mut held = self.entries();
+        Ok(entries.iter().map(|entry| put(&mut held, entry)).collect())
     }
 
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {

@@ -39,6 +39,15 @@ pub trait StatusView: Send + Sync + 'static {
     /// Writes `entry` unless the view holds the same or a later revision.
     async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError>;
 
+    /// The same for several, in few round trips where the view can; tells what each write found and left, in the order of `entries`.
+    async fn put_all_if_newer(&self, entries: &[StatusEntry]) -> Result<Vec<Put>, ViewError> {
+        let mut puts = Vec::with_capacity(entries.len());
+        for entry in entries {
+            puts.push(self.put_if_newer(entry).await?);
+        }
+        Ok(puts)
+    }
+
     /// What the view holds for each of `order_ids`, in their order.
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError>;
 

@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod feed;
+pub mod unpaced;
 
 use std::sync::Arc;
 use std::thread;

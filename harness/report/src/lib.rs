@@ -13,6 +13,7 @@ pub mod chart;
 pub mod csv;
 pub mod gate;
 pub mod html;
+pub mod limits;
 pub mod markdown;
 pub mod pair;
 pub mod ran;

@@ -3,7 +3,7 @@
 use crate::units::{bytes, count, counted, number, percent, tick};
 use crate::words;
 use lanebench_result::scenario::ScenarioRecord;
-use lanebench_result::{Component, Environment, Noise, RunResult, Stack, Trial, WarmUp};
+use lanebench_result::{Component, Environment, Noise, PhaseKind, RunResult, Stack, Trial, WarmUp};
 
 /// What ran, as name and value: when, on what, what was offered, by which build.
 pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
@@ -37,7 +37,7 @@ pub fn ran(result: &RunResult) -> Vec<(&'static str, String)> {
         ("orders drawn", format!("{}, {} events an order on average", w.keys, w.events_per_order)),
         ("message value", format!("{} bytes on average", count(w.value_bytes.into()))),
         ("warm-up", warm_up(&result.warm_up)),
-        ("drain", format!("{} events", count(rates.drain_events))),
+        ("drain", drained(result)),
         ("sustained", format!("{} s counted, closed loop", number(rates.sustained_s))),
         (
             "steady",
@@ -130,6 +130,17 @@ fn varied(result: &RunResult, flag: &str) -> Option<String> {
 }
 
 /// How long it took until the first round, and whether all had settled.
+/// Events of the drains, and the fewest where a configuration is far slower.
+fn drained(result: &RunResult) -> String {
+    let phases = words::all_trials(result).flat_map(|trial| &trial.phases);
+    let drains = phases.filter(|phase| phase.kind == PhaseKind::Drain).map(|phase| phase.events);
+    let (events, fewest) = (result.warm_up.rates.drain_events, drains.min());
+    match fewest.filter(|fewest| *fewest < events) {
+        Some(fewest) => format!("{} events; {} where that would take too long", count(events), count(fewest)),
+        None => format!("{} events", count(events)),
+    }
+}
+
 fn warm_up(warm_up: &WarmUp) -> String {
     if warm_up.passes.is_empty() {
         return "none".into();

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::gate::{GATE_SCHEMA_VERSION, GateRecord, PoolRecord};
+use super::limits::{LIMITS_SCHEMA_VERSION, LimitsRecord};
 use super::scenario::{SCENARIO_SCHEMA_VERSION, ScenarioRecord};
 use super::{RunResult, SCHEMA_VERSION};
 
@@ -24,6 +25,9 @@ pub const GATE_FILE: &str = "gate.json";
 
 /// Name of the record of scenarios in its directory.
 pub const SCENARIO_FILE: &str = "scenario.json";
+
+/// Name of the record of limits in its directory.
+pub const LIMITS_FILE: &str = "limits.json";
 
 /// Where results go unless `--out` says otherwise, from the working directory.
 pub const REPORTS_DIR: &str = "reports";
@@ -55,6 +59,11 @@ impl Saved for GateRecord {
 impl Saved for ScenarioRecord {
     const FILE: &str = SCENARIO_FILE;
     const VERSION: u32 = SCENARIO_SCHEMA_VERSION;
+}
+
+impl Saved for LimitsRecord {
+    const FILE: &str = LIMITS_FILE;
+    const VERSION: u32 = LIMITS_SCHEMA_VERSION;
 }
 
 impl Saved for PoolRecord {
@@ -202,6 +211,14 @@ impl OutputDir {
         self.save_any(record)
     }
 
+    /// Saves limits as they are now, as [`save`](Self::save) does a run.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn save_limits(&self, record: &LimitsRecord) -> Result<PathBuf, FileError> {
+        self.save_any(record)
+    }
+
     fn save_any<T: Saved>(&self, saved: &T) -> Result<PathBuf, FileError> {
         let path = save(saved, &self.path)?;
         if let Some(latest) = &self.latest
@@ -296,6 +313,14 @@ pub fn load_gate(path: &Path) -> Result<GateRecord, FileError> {
 /// # Errors
 /// Those of [`load`].
 pub fn load_scenarios(path: &Path) -> Result<ScenarioRecord, FileError> {
+    load_any(path)
+}
+
+/// Loads a record of limits.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_limits(path: &Path) -> Result<LimitsRecord, FileError> {
     load_any(path)
 }
 

@@ -11,6 +11,7 @@ pub mod file;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod gate;
+pub mod limits;
 pub mod scenario;
 mod trial;
 
@@ -313,9 +314,9 @@ pub struct Configuration {
     pub partitions: i32,
     /// Consumers of the group.
     pub consumers: u32,
-    /// `record`.
+    /// How each consumer worked through its events: `record`, `batch` or `keyed64`.
     pub mode: String,
-    /// What was varied, by flag; empty where partitions and consumers alone tell configurations apart.
+    /// What was varied, by flag; empty where partitions, consumers and mode alone tell configurations apart.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
     /// One a round.

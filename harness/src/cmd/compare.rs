@@ -42,6 +42,7 @@ Examples:
                                                 LANEBENCH_BOOTSTRAP, …_DATABASE_URL
                                                 and …_REDIS_URL
   lanebench compare --configs 1p1c,3p1c,3p3c    the first is the baseline
+  lanebench compare --configs 1p1c,1p1c-batch   what does batch mode bring?
   lanebench compare --vary replication=1,3 --nodes 3
                                                 what does replication cost?
   lanebench compare --keys hot:0.5              half of the events: one order
@@ -53,15 +54,12 @@ Examples:
 #[command(after_help = EXAMPLES)]
 #[command(next_help_heading = "What to run")]
 pub struct CompareArgs {
-    /// What is compared, the baseline first; 3p1c is three partitions and one consumer
+    /// What is compared, the baseline first; 3p1c is three partitions and one consumer, 3p1c-batch and 3p1c-keyed the same in other modes
     #[arg(long, value_delimiter = ',', default_value = "1p1c,3p3c")]
     configs: Vec<Lanes>,
     /// Compare values of one flag, too: replication=1,3, service-time=0s,2ms or worker-cmd=CMD (repeat it for each command)
     #[arg(long, value_name = "FLAG=A,B")]
     vary: Vec<Vary>,
-    /// How a consumer works through its events
-    #[arg(long, value_enum, default_value_t = Mode::Record)]
-    mode: Mode,
     /// Rounds; each has one trial of each configuration, in random order [default: what fits into the budget]
     #[arg(long, conflicts_with = "budget", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
@@ -138,13 +136,6 @@ pub struct CompareArgs {
     keep: bool,
     #[command(flatten)]
     output: OutputFlags,
-}
-
-/// How a consumer works through its events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    /// One event at a time.
-    Record,
 }
 
 /// Where consumers run.

@@ -14,6 +14,7 @@ mod console;
 pub mod exit;
 mod gate;
 pub mod interrupt;
+pub mod limits;
 mod logs;
 mod out;
 mod place;
@@ -34,6 +35,7 @@ pub use out::{UsageError, explain};
 
 use crate::record::SCHEMA_VERSION;
 use crate::record::gate::GATE_SCHEMA_VERSION;
+use crate::record::limits::LIMITS_SCHEMA_VERSION;
 use crate::record::scenario::SCENARIO_SCHEMA_VERSION;
 
 /// How many partitions and consumers does a Kafka pipeline need, does it get faster, and does each key keep its order?
@@ -53,6 +55,7 @@ Examples:
   lanebench compare --key none                a negative control: exit code 3
   lanebench gate --baseline main              did this tree's worker get worse?
   lanebench run consumer-killed               who waits when a consumer dies?
+  lanebench limits --stack native             what can each component do alone?
   lanebench selftest                          can the harness be believed?
   lanebench serve                             the service on http://127.0.0.1:8080
   lanebench report reports/latest             renders a report again
@@ -65,9 +68,11 @@ fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let features = if cfg!(feature = "containers") { "containers" } else { "none" };
         let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("LANEBENCH_BUILT_FROM"));
-        let (run, gate, scenario) = (SCHEMA_VERSION, GATE_SCHEMA_VERSION, SCENARIO_SCHEMA_VERSION);
+        let (run, gate) = (SCHEMA_VERSION, GATE_SCHEMA_VERSION);
+        let (scenario, limits) = (SCENARIO_SCHEMA_VERSION, LIMITS_SCHEMA_VERSION);
         format!(
-            "{version} ({commit}; features: {features}; schemas: result {run}, gate {gate}, scenario {scenario})"
+            "{version} ({commit}; features: {features}; \
+             schemas: result {run}, gate {gate}, scenario {scenario}, limits {limits})"
         )
     });
     &VERSION
@@ -81,6 +86,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Judge a worker against a baseline in paired rounds: regressed, held or undecided
     Gate(Box<gate::GateArgs>),
+    /// Measure what each component of a stack can do alone: disk, store, view, broker, load generator
+    Limits(Box<limits::LimitsArgs>),
     /// Render a saved result again, or lay two beside each other
     Report(report::ReportArgs),
     /// Break things under load: who waits, for how long, and is anything lost?
@@ -135,6 +142,7 @@ pub fn main() -> ExitCode {
             Command::Compare(args) => compare::run(*args, cancel).await,
             Command::Completions(args) => completions::run(&args),
             Command::Gate(args) => Box::pin(gate::run(*args, cancel)).await,
+            Command::Limits(args) => Box::pin(limits::run(*args, cancel)).await,
             Command::Report(args) => report::run(&args),
             Command::Run(args) => Box::pin(run::run(*args, cancel)).await,
             Command::Selftest(args) => selftest::run(*args, cancel).await,

@@ -43,7 +43,7 @@ pub(super) struct PlaceFlags {
     /// min.insync.replicas of the topic [default: one below the replicas, at least 1]
     #[arg(long, value_parser = clap::value_parser!(i16).range(1..))]
     min_isr: Option<i16>,
-    /// JIT mode of the native brokers' JVM [default: early; c1 with --quick and in a gate]
+    /// JIT mode of the native brokers' JVM [default: early; c1 with --quick, in a gate and for limits]
     #[arg(long, value_enum)]
     broker_jit: Option<BrokerJit>,
     /// After how long without a heartbeat a native broker counts as dead, such as 3s [default: 9s, Kafka's own]

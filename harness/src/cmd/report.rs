@@ -10,7 +10,8 @@ use super::out::{Format, UsageError, print};
 use super::shown::Shown;
 use crate::benched;
 use crate::record::file::{
-    FileError, GATE_FILE, RESULT_FILE, SCENARIO_FILE, create_output_dir, load, load_gate, load_scenarios,
+    FileError, GATE_FILE, LIMITS_FILE, RESULT_FILE, SCENARIO_FILE, create_output_dir, load, load_gate,
+    load_limits, load_scenarios,
 };
 use crate::report::pair::Pair;
 use crate::report::{self, ReportError};
@@ -23,6 +24,7 @@ Examples:
   lanebench report old new --format markdown > pull-request.md
   lanebench report reports/latest/gate.json     a gate's words and picture
   lanebench report reports/latest/scenario.json what broke, and who waited
+  lanebench report reports/latest/limits.json   what each component can do alone
   lanebench report --criterion                  what `cargo bench` measured
 
 The exit code is 0 whatever the results say: no check is run again.";
@@ -31,7 +33,7 @@ The exit code is 0 whatever the results say: no check is run again.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
-    /// The result.json of a comparison, the gate.json of a gate or the scenario.json of a run, or the directory that holds it
+    /// The result.json of a comparison, the gate.json of a gate, the scenario.json of a run or the limits.json of limits, or the directory that holds it
     #[arg(value_name = "FILE", required_unless_present = "criterion")]
     first: Option<PathBuf>,
     /// Another one, to lay beside the first
@@ -67,9 +69,12 @@ fn saved_in(path: &Path) -> Result<PathBuf, UsageError> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let files = [RESULT_FILE, GATE_FILE, SCENARIO_FILE].map(|name| path.join(name));
+    let files = [RESULT_FILE, GATE_FILE, SCENARIO_FILE, LIMITS_FILE].map(|name| path.join(name));
     files.into_iter().find(|file| file.exists()).ok_or_else(|| UsageError {
-        what: format!("{} holds no {RESULT_FILE}, {GATE_FILE} or {SCENARIO_FILE}", path.display()),
+        what: format!(
+            "{} holds no {RESULT_FILE}, {GATE_FILE}, {SCENARIO_FILE} or {LIMITS_FILE}",
+            path.display()
+        ),
         hint: "name the directory of a report, such as reports/latest".into(),
     })
 }
@@ -77,9 +82,12 @@ fn saved_in(path: &Path) -> Result<PathBuf, UsageError> {
 /// Renders one record again, whatever it is of.
 fn again(file: &Path, args: &ReportArgs) -> anyhow::Result<String> {
     match load(file) {
-        // It may be a gate's or that of scenarios, under whatever name.
+        // It may be a gate's, that of scenarios or that of limits, under whatever name.
         Err(error @ (FileError::Invalid { .. } | FileError::UnknownVersion { .. })) => {
             if let Ok(record) = load_gate(file) {
+                return rendered(file, &record, args);
+            }
+            if let Ok(record) = load_limits(file) {
                 return rendered(file, &record, args);
             }
             load_scenarios(file).map_or(Err(error.into()), |record| rendered(file, &record, args))
@@ -129,10 +137,12 @@ fn gathered(args: &ReportArgs) -> anyhow::Result<String> {
 
 /// Lays two results beside each other.
 fn beside(first: &Path, second: &Path, args: &ReportArgs) -> anyhow::Result<String> {
-    if let Some(file) = [first, second].into_iter().find(|file| load_scenarios(file).is_ok()) {
+    let other = |file: &&Path| load_scenarios(file).is_ok() || load_limits(file).is_ok();
+    if let Some(file) = [first, second].into_iter().find(other) {
+        let what = if load_limits(file).is_ok() { "limits" } else { "scenarios" };
         return Err(UsageError {
             what: format!(
-                "{} tells of scenarios, and only comparisons can be laid beside each other",
+                "{} tells of {what}, and only comparisons can be laid beside each other",
                 file.display()
             ),
             hint: "render it by itself: `lanebench report` and that file".into(),

@@ -46,7 +46,7 @@ pub struct RunArgs {
     /// Show the scenarios that come with lanebench, and do nothing
     #[arg(long, conflicts_with = "scenarios")]
     list: bool,
-    /// To which configurations it is done; 3p1c is three partitions and one consumer
+    /// To which configurations it is done; 3p1c is three partitions and one consumer, 3p1c-batch and 3p1c-keyed the same in other modes
     #[arg(long, value_delimiter = ',', default_value = "1p1c,3p3c")]
     configs: Vec<Lanes>,
     /// Trials of each configuration in each scenario

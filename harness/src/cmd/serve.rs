@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use payment_delivery::api::{self, Limits, Token};
+use payment_delivery::consumer::Mode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,9 @@ pub struct ServeArgs {
     /// Consumers in this process; 0 where other processes work
     #[arg(long, env = "LANEBENCH_CONSUMERS", default_value_t = 3)]
     consumers: u16,
+    /// How each consumer works through its events: record (one at a time), batch (what is at hand, in one transaction) or keyed64 (64 orders at once)
+    #[arg(long, env = "LANEBENCH_MODE", default_value_t)]
+    mode: Mode,
     /// Partitions of a topic that is created here
     #[arg(long, env = "LANEBENCH_PARTITIONS", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..))]
     partitions: i32,
@@ -175,6 +179,7 @@ pub async fn run(args: ServeArgs, cancel: CancellationToken) -> anyhow::Result<E
         topic: args.topic,
         group: args.group,
         consumers: args.consumers,
+        mode: args.mode,
         partitions: args.partitions,
         replication,
         min_isr,

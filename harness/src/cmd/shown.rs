@@ -11,7 +11,7 @@ use super::out::{Format, OutputFlags, keep_logs, print, tell};
 use crate::error::RunError;
 use crate::progress::Progress as _;
 use crate::record::RunResult;
-use crate::record::file::{FileError, GATE_FILE, OutputDir, RESULT_FILE, SCENARIO_FILE};
+use crate::record::file::{FileError, GATE_FILE, LIMITS_FILE, OutputDir, RESULT_FILE, SCENARIO_FILE};
 use crate::record::gate::GateRecord;
 use crate::record::scenario::ScenarioRecord;
 use crate::report::{self, ReportError};
@@ -142,8 +142,8 @@ pub(super) async fn end<R: Shown>(
         Ok(outcome) => outcome,
         Err(error) => {
             drop(console);
-            let kept =
-                [RESULT_FILE, GATE_FILE, SCENARIO_FILE].into_iter().any(|name| out.file(name).exists());
+            let files = [RESULT_FILE, GATE_FILE, SCENARIO_FILE, LIMITS_FILE];
+            let kept = files.into_iter().any(|name| out.file(name).exists());
             if kept {
                 let directory = out.path().display();
                 tell(&format!("the finished {one}s are kept: `lanebench report {directory}` shows them"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use payment_delivery::consumer::Mode;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,9 @@ pub struct WorkerArgs {
     /// Consumers of this process: consumer-0, consumer-1 and so on
     #[arg(long, env = "LANEBENCH_CONSUMERS", default_value = "1")]
     consumers: NonZeroU16,
+    /// How each consumer works through its events: record (one at a time), batch (what is at hand, in one transaction) or keyed64 (64 orders at once)
+    #[arg(long, env = "LANEBENCH_MODE", default_value_t)]
+    mode: Mode,
     #[command(flatten)]
     servers: ServerFlags,
     #[command(flatten)]
@@ -110,6 +114,7 @@ impl WorkerArgs {
             topic: topic.unwrap_or_default(),
             group: group.unwrap_or_default(),
             consumers: self.consumers,
+            mode: self.mode,
             database: database.map_err(|error| UsageError {
                 what: error.to_string(),
                 hint: "give --database-url, or LANEBENCH_DATABASE_URL, one of the two".into(),

@@ -1,6 +1,6 @@
 //! What a result says of its stack and workload.
 
-use super::options::{Key, Options};
+use super::options::{Contender, Key, Options};
 use crate::record;
 use crate::stack::{PartFacts, Stack};
 use crate::trial::COMMIT_INTERVAL;
@@ -9,7 +9,12 @@ use crate::workload::plan::VALUE_BYTES_DEFAULT;
 
 /// What the numbers were measured on.
 pub(super) fn stack(stack: &Stack, options: &Options) -> record::Stack {
-    let (facts, baseline) = (stack.facts(), options.contenders.first());
+    stack_of(stack, options.contenders.first())
+}
+
+/// The same, with the topics of this contender.
+pub(super) fn stack_of(stack: &Stack, baseline: Option<&Contender>) -> record::Stack {
+    let facts = stack.facts();
     let component = |part: &PartFacts| record::Component {
         name: part.name.into(),
         version: part.version.clone().unwrap_or_else(|| "unknown".into()),

@@ -16,13 +16,10 @@ use crate::trial::TrialSpec;
 use crate::trial::phase::{Offer, PhaseSpec, plan};
 use crate::workload::{Arrivals, Keys};
 
-/// The modes in which a consumer works through its events, as a result names them.
-pub const MODES: [&str; 1] = ["record"];
-
 /// What is drained, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// Partitions and consumers.
+    /// Partitions, consumers, and how these work.
     pub lanes: Lanes,
     /// Events in the log before the gate opens.
     pub events: u64,
@@ -142,7 +139,7 @@ mod tests {
         drains.warm_up(&["3p3c".parse().unwrap()], service_time).await.unwrap();
         let backlog =
             |lanes: &str| Backlog { lanes: lanes.parse().unwrap(), events: 60, service_time, seed: 1 };
-        for lanes in ["1p1c", "3p3c"] {
+        for lanes in ["1p1c", "3p3c", "1p1c-batch"] {
             let trial = drains.drain(backlog(lanes)).await.unwrap();
             assert_eq!(trial.verification.applied, 60, "{lanes}");
             let drain = trial.phase(PhaseKind::Drain).unwrap();

@@ -7,6 +7,7 @@
 //! drain ───┤
 //! scenario ┤
 //! selftest ┘
+//! limits ────▶ one component at a time, at a trial's place
 //! ```
 
 pub mod compare;
@@ -14,6 +15,7 @@ mod describe;
 pub mod drain;
 pub(crate) mod environment;
 pub mod gate;
+pub mod limits;
 pub mod options;
 pub mod scenario;
 pub mod selftest;

@@ -85,12 +85,21 @@ pub fn comparisons(configurations: &[Configuration], percentiles: bool) -> Vec<C
     found
 }
 
-/// What a configuration is compared with: where a flag was varied, the first of the same partitions and consumers; else the first of
-/// the same settings. Of two differences nobody could tell which made the ratio.
+/// What a configuration is compared with: the first that differs in the varied flag alone, else in the mode alone, else in partitions and
+/// consumers alone. Of two differences nobody could tell which made the ratio. Only where there is no such, it is the first of the same settings.
 fn baseline_of<'a>(earlier: &'a [Configuration], candidate: &Configuration) -> Option<&'a Configuration> {
-    let lanes = |c: &Configuration| (c.partitions, c.consumers);
-    let same_lanes = earlier.iter().find(|c| lanes(c) == lanes(candidate));
-    same_lanes.or_else(|| earlier.iter().find(|c| c.settings == candidate.settings))
+    let rank = |c: &Configuration| {
+        let same_lanes = (c.partitions, c.consumers) == (candidate.partitions, candidate.consumers);
+        match (same_lanes, c.mode == candidate.mode, c.settings == candidate.settings) {
+            (true, true, _) => Some(0),
+            (true, false, true) => Some(1),
+            (false, true, true) => Some(2),
+            (false, false, true) => Some(3),
+            (_, _, false) => None,
+        }
+    };
+    let ranked = earlier.iter().filter_map(|c| Some((rank(c)?, c)));
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, baseline)| baseline)
 }
 
 /// One value of a trial, by its name in a result.
@@ -173,4 +182,44 @@ fn explain(pairs: &[(&Trial, &Trial)]) -> Option<Explanation> {
     }
     let [bound, efficiency, tail] = logs.map(|sum| (sum / pairs.len() as f64).exp());
     Some(Explanation { bound, efficiency, tail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contender::Lanes;
+
+    /// Such as `1p1c-batch`, with what was varied behind a space.
+    fn configuration(text: &str) -> Configuration {
+        let (lanes, varied) = text.split_once(' ').unwrap_or((text, ""));
+        let Lanes { partitions, consumers, mode } = lanes.parse().unwrap();
+        let settings = [("replication".to_owned(), varied.to_owned())];
+        Configuration {
+            name: text.into(),
+            partitions,
+            consumers,
+            mode: mode.to_string(),
+            settings: settings.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+            trials: Vec::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    #[track_caller]
+    fn check(names: &[&str], baselines: &[&str]) {
+        let all: Vec<_> = names.iter().map(|name| configuration(name)).collect();
+        let of = |index: usize| baseline_of(&all[..index], &all[index]).unwrap().name.as_str();
+        assert_eq!((1..all.len()).map(of).collect::<Vec<_>>(), baselines);
+    }
+
+    #[test]
+    fn a_configuration_is_compared_with_one_that_differs_in_one_thing() {
+        check(&["1p1c", "3p1c", "3p3c"], &["1p1c", "1p1c"]);
+        check(&["1p1c", "1p1c-batch"], &["1p1c"]);
+        check(&["1p1c", "3p3c", "1p1c-batch", "3p3c-batch"], &["1p1c", "1p1c", "3p3c"]);
+        check(&["1p1c-batch", "1p1c", "3p3c-batch"], &["1p1c-batch", "1p1c-batch"]);
+        check(&["1p1c 1", "1p1c 3", "3p3c 1", "3p3c 3"], &["1p1c 1", "1p1c 1", "3p3c 1"]);
+        check(&["1p1c 1", "1p1c 3", "1p1c-batch 1", "1p1c-batch 3"], &["1p1c 1", "1p1c 1", "1p1c-batch 1"]);
+        check(&["1p1c", "3p3c-batch"], &["1p1c"]);
+    }
 }

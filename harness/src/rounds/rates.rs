@@ -11,6 +11,9 @@ use crate::workload::Segment;
 
 /// A drain should last at least this long at the fastest configuration.
 const DRAIN_MIN: Duration = Duration::from_millis(1500);
+/// The backlog of a configuration that is far slower than the fastest is what it works off in this time: keyed mode may be sixty times as
+/// fast as record mode, whose drain would then take minutes.
+const DRAIN_MAX: Duration = Duration::from_secs(8);
 /// Events that a schedule of random gaps is planned for, so that it hardly ever has fewer than the 3,000 from which on percentiles are
 /// compared: four standard deviations more.
 const STEADY_EVENTS: f64 = 3220.0;
@@ -156,6 +159,13 @@ pub fn fix(capacities: &[Capacity], requested: Requested, sizes: Sizes, steady_p
         steady_s,
         surge: None,
     }
+}
+
+/// The same for one configuration, whose backlog does not take too long.
+pub(crate) fn of(rates: &Rates, capacity: Capacity, requested: Requested) -> Rates {
+    let most = ((capacity.drain_per_s * DRAIN_MAX.as_secs_f64()).ceil() as u64).max(1000);
+    let most = if requested.drain_events.is_some() { u64::MAX } else { most };
+    Rates { drain_events: rates.drain_events.min(most), ..rates.clone() }
 }
 
 /// The surge between these sustained capacities, if a rate separates them.
@@ -323,6 +333,18 @@ mod tests {
         let surge = surge([1000.0, 3000.0].into_iter(), Sizes::MEASUREMENT).unwrap();
         assert!((surge.base_per_s - 400.0).abs() < 1e-9);
         assert!((surge.peak_per_s - 1732.05).abs() < 0.01, "√(1,000 × 3,000)");
+    }
+
+    #[test]
+    fn a_configuration_that_is_far_slower_has_a_smaller_backlog_unless_one_is_asked_for() {
+        let rates = fixed(&[100.0, 1000.0, 3000.0]);
+        let events =
+            |sustained: f64, requested| of(&rates, capacities(&[sustained])[0], requested).drain_events;
+        assert_eq!([3000.0, 1000.0].map(|sustained| events(sustained, REQUESTED)), [10_800; 2]);
+        assert_eq!(events(500.0, REQUESTED), 8_000, "8 s at 1,000/s");
+        assert_eq!(events(10.0, REQUESTED), 1_000);
+        let asked = Requested { drain_events: Some(10_800), ..REQUESTED };
+        assert_eq!(events(10.0, asked), 10_800);
     }
 
     #[test]

@@ -155,7 +155,8 @@ fn round_length(
             let own: u64 =
                 warmed_by_itself(contender, spec.worker_warm_up).iter().map(PhaseSpec::events).sum();
             let own = Duration::from_secs_f64(own as f64 / capacity.drain_per_s.max(1.0));
-            own + around + rates::length(rates, *capacity, spec.sizes, surge)
+            let rates = rates::of(rates, *capacity, spec.requested);
+            own + around + rates::length(&rates, *capacity, spec.sizes, surge)
         });
         lengths.sum()
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use payment_delivery::api::{self, Limits, Metrics, Service, Token};
-use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps, dead_letter_topic};
+use payment_delivery::consumer::{ConsumerConfig, Consumers, Mode, ProcessorDeps, dead_letter_topic};
 use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::fetch::ReaderChoice;
 use payment_delivery::kafka::producer::ProducerConfig;
@@ -33,6 +33,8 @@ pub struct Settings {
     pub group: String,
     /// Consumers in this process; none where other processes work.
     pub consumers: u16,
+    /// How each of them works through its events.
+    pub mode: Mode,
     /// Partitions of a topic that is made here.
     pub partitions: i32,
     /// Replicas of such a topic.
@@ -151,6 +153,7 @@ impl Lanes {
                 settings.topic.clone(),
                 settings.group.clone(),
             );
+            config.mode = settings.mode;
             config.fetch.reader = settings.reader;
             consumers.start(runtime.handle(), config, parts, gate.clone());
         }

@@ -381,6 +381,14 @@ impl Stack {
         }
     }
 
+    /// The directory below which the parts keep their data; `None` where it is not on this machine, or nothing there is synced.
+    pub fn data_directory(&self) -> Option<&Path> {
+        match self {
+            Self::Native(native) => Some(native.data_directory()),
+            Self::Containers(_) | Self::Embedded(_) | Self::External(_) => None,
+        }
+    }
+
     /// Components that are threads of this process, each with what its threads' names begin with.
     pub fn threads(&self) -> Vec<(&'static str, &'static str)> {
         match self {

@@ -67,7 +67,7 @@ pub struct NativeStack {
     postgres: Postgres,
     redis: Redis,
     proxies: Option<Proxies>,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl NativeStack {
@@ -156,7 +156,7 @@ impl NativeStack {
             }
         }
         let proxies = ports.proxies.map(|ports| Proxies::start(ports, &behind, &endpoints)).transpose()?;
-        Ok(Self { endpoints, proxies, facts, kafka, postgres, redis, _scratch: scratch })
+        Ok(Self { endpoints, proxies, facts, kafka, postgres, redis, scratch })
     }
 
     /// Where the parts answer.
@@ -182,6 +182,11 @@ impl NativeStack {
             redis: Some(self.redis.process.pid()),
             proxies: Vec::new(),
         }
+    }
+
+    /// The directory below which all parts keep their data.
+    pub fn data_directory(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// The brokers' logs of garbage collection.

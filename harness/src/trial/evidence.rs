@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use payment_delivery::consumer::dead_letter_topic;
 use payment_delivery::consumer::mode::dead_letter::origin_and_reason;
+use payment_delivery::consumer::{Mode, dead_letter_topic};
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::fetch::read_each;
 use payment_delivery::kafka::{Fetched, Origin};
@@ -46,6 +46,8 @@ pub(super) struct Known<'a> {
     pub(super) view_emptied: bool,
     /// When the topic got more partitions.
     pub(super) partitions_added: Option<PartitionsAdded>,
+    /// How consumers work through their events.
+    pub(super) mode: Mode,
 }
 
 /// What the evidence comes to.
@@ -69,8 +71,10 @@ pub(super) async fn check(
 ) -> Result<Checked, RunError> {
     let outside = known.reports.is_some_and(|reports| reports.taken.is_none());
     let view_evicted = trial.evicted().await?;
-    let Known { keyed, view_emptied, partitions_added, .. } = known;
-    let rules = Rules { keyed, outside, view_evicted, view_emptied, partitions_added, ..Rules::default() };
+    let Known { keyed, view_emptied, partitions_added, mode, .. } = known;
+    let folds = mode != Mode::Record;
+    let rules =
+        Rules { keyed, outside, view_evicted, view_emptied, partitions_added, folds, ..Rules::default() };
     let mut checker = sent(rules, timeline, &known).await?;
     known
         .extra
@@ -238,12 +242,13 @@ async fn counted(
             let committed_ns = committed_ns.filter(|_| steady);
             compared += u64::from(committed_ns.is_some());
             let written_ns = clock.of_unix_ns(unix_ns - ahead_ns);
-            if let Some((phase, due_ns)) =
-                timeline.due(&order_id, revision).filter(|_| steady && before < revision)
-            {
+            // A fold, or a parked run, came with its last event. A revision that was not planned brings nothing that was.
+            let planned = steady && timeline.due(&order_id, revision).is_some();
+            for brought in (before.saturating_add(1)..=revision).filter(|_| planned) {
+                let Some((phase, due_ns)) = timeline.due(&order_id, brought) else { continue };
                 written.entry(phase).or_default().record(written_ns - due_ns as i64);
                 if rows_say {
-                    timeline.seen_in_row(&order_id, revision, u64::try_from(written_ns).unwrap_or(0));
+                    timeline.seen_in_row(&order_id, brought, u64::try_from(written_ns).unwrap_or(0));
                 }
             }
             let after_ns = committed_ns.map(|committed_ns| written_ns - committed_ns as i64);

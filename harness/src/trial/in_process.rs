@@ -79,6 +79,7 @@ impl InProcessConsumers {
             let parts = ProcessorDeps { store, view, probe: Arc::clone(probe) };
             let name = format!("consumer-{index}");
             let mut config = ConsumerConfig {
+                mode: lanes.mode,
                 service_time: settings.service_time,
                 commit_interval: settings.commit_interval,
                 ..ConsumerConfig::new(

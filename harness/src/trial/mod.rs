@@ -234,6 +234,7 @@ impl<'a> TrialRunner<'a> {
             keyed: self.options.key == Key::OrderId,
             view_emptied,
             partitions_added: partitions_added(spec),
+            mode: spec.contender.lanes.mode,
         };
         let checked = Box::pin(evidence::check(self.workspace, place, &timeline, known)).await?;
         if let Some(service) = service {

@@ -174,6 +174,7 @@ impl WorkerConsumers {
         let (processes, consumers) = if each { (lanes.consumers, 1) } else { (1, lanes.consumers) };
         let mut environment = place.contract()?;
         environment.push(("LANEBENCH_CONSUMERS", consumers.to_string()));
+        environment.push(("LANEBENCH_MODE", lanes.mode.to_string()));
         environment.push(("LANEBENCH_SERVICE_TIME", format!("{}us", service_time.as_micros())));
         // Whoever watches a process tells of events by where they lie.
         timeline.keep_places();

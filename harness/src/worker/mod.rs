@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps};
+use payment_delivery::consumer::{ConsumerConfig, Consumers, Mode, ProcessorDeps};
 use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::fetch::ReaderChoice;
 use payment_delivery::probe::Probe;
@@ -47,6 +47,8 @@ pub struct Settings {
     pub group: String,
     /// Consumers, each with a processing loop and a membership of its own.
     pub consumers: NonZeroU16,
+    /// How each of them works through its events.
+    pub mode: Mode,
     /// Where rows are kept.
     pub database: Database,
     /// Where statuses are kept.
@@ -124,6 +126,7 @@ impl Settings {
     fn consumer(&self, number: u16) -> ConsumerConfig {
         let Self { bootstrap, topic, group, .. } = self.clone();
         let mut config = ConsumerConfig::new(consumer_name(number), bootstrap, topic, group);
+        config.mode = self.mode;
         config.service_time = self.service_time;
         config.commit_interval = self.commit_interval;
         config.fetch.reader = self.reader;

@@ -228,6 +228,9 @@ impl DeliveryStore for Switched<SqliteStore> {
     async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
         self.store()?.apply(fold, origin).await
     }
+    async fn apply_all(&self, folds: &[(Fold, Origin)]) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        self.store()?.apply_all(folds).await
+    }
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
         self.store()?.delivery(order_id).await
     }
@@ -290,6 +293,9 @@ impl PaymentLog for Switched<SqliteStore> {
 impl StatusView for Switched<MemoryView> {
     async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
         self.view()?.put_if_newer(entry).await
+    }
+    async fn put_all_if_newer(&self, entries: &[StatusEntry]) -> Result<Vec<Put>, ViewError> {
+        self.view()?.put_all_if_newer(entries).await
     }
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {
         self.view()?.get(order_ids).await

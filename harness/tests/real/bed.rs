@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use lanebench::stack::{BrokerJit, Endpoints, NativeOptions, NativeStack, StackError};
 use libtest_mimic::Failed;
-use payment_delivery::consumer::{self, ConsumerConfig, ConsumerError, ProcessorDeps, dead_letter_topic};
+use payment_delivery::consumer::{
+    self, ConsumerConfig, ConsumerError, Mode, ProcessorDeps, dead_letter_topic,
+};
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::failure::Component;
 use payment_delivery::kafka::admin::Admin;
@@ -203,6 +205,11 @@ pub(crate) fn message(event: &PaymentEvent) -> Message {
         timestamp_ms: 1_700_000_000_000,
         ..Message::default()
     }
+}
+
+/// What a test's figures are called where it was run in this mode.
+pub(crate) fn in_mode(name: &str, mode: Mode) -> String {
+    if mode == Mode::default() { name.to_owned() } else { format!("{name}-{mode}") }
 }
 
 /// A running consumer.

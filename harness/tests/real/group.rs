@@ -7,17 +7,23 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
+use payment_delivery::consumer::{ConsumerConfig, Mode};
 use payment_delivery::kafka::group::GroupConfig;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::Case;
-use crate::bed::{Bed, Diary, check, evidence, until};
+use crate::bed::{Bed, Diary, check, evidence, in_mode, until};
 use crate::tools::{kafka_tool, signal};
 
 pub(crate) const CASES: &[Case] = &[
     ("a Java consumer shares the group and hands back what it has committed", java_shares_the_group),
-    ("a killed consumer's partitions are taken over after its session", killed_consumer_is_replaced),
+    ("a killed consumer's partitions are taken over after its session", |bed| {
+        killed_consumer_is_replaced(bed, Mode::Record)
+    }),
+    ("a killed consumer's partitions are taken over in batch mode", |bed| {
+        killed_consumer_is_replaced(bed, Mode::Batch)
+    }),
 ];
 
 fn java_shares_the_group(bed: &Bed) -> Result<(), Failed> {
@@ -92,12 +98,13 @@ fn java_shares_the_group(bed: &Bed) -> Result<(), Failed> {
     })
 }
 
-fn killed_consumer_is_replaced(bed: &Bed) -> Result<(), Failed> {
+fn killed_consumer_is_replaced(bed: &Bed, mode: Mode) -> Result<(), Failed> {
     bed.run(async {
         let field = bed.field(3).await?;
         let probe = Arc::new(Diary::default());
-        let doomed = field.consumer(field.config("doomed"), field.parts(probe.clone()).await?);
-        let heir = field.consumer(field.config("heir"), field.parts(probe.clone()).await?);
+        let config = |name| ConsumerConfig { mode, ..field.config(name) };
+        let doomed = field.consumer(config("doomed"), field.parts(probe.clone()).await?);
+        let heir = field.consumer(config("heir"), field.parts(probe.clone()).await?);
         until(Duration::from_secs(20), "they never shared the partitions", async || {
             let owned = probe.owned.lock().expect("no panic");
             Ok(owned.len() == 2 && owned.values().map(Vec::len).sum::<usize>() == 3)
@@ -114,7 +121,7 @@ fn killed_consumer_is_replaced(bed: &Bed) -> Result<(), Failed> {
         let whole = rows.len() == 300 && rows.iter().all(|row| row.revision == 2 && row.applied == 2);
         check(whole, "every order should be at revision 2")?;
         evidence(
-            "killed-consumer",
+            &in_mode("killed-consumer", mode),
             &json!({"session_timeout_s": 1.5, "events": acked.len(), "all_committed_after_s": took.as_secs_f64(), "lost": 0}),
         )
     })

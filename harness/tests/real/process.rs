@@ -1,6 +1,7 @@
 //! Consumers in a process of their own, on the real components.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use lanebench::measure::run_file::{Follower, What};
 use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use payment_delivery::consumer::Mode;
 use payment_delivery::kafka::Origin;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::view::StatusView;
@@ -16,28 +18,31 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::Case;
-use crate::bed::{Bed, Field, check, evidence, until};
+use crate::bed::{Bed, Field, check, evidence, in_mode, until};
 use crate::trouble::Frozen;
 
 pub(crate) const CASES: &[Case] = &[
-    (
-        "a worker process that is killed loses nothing, and the next one stops gracefully",
-        killed_and_followed_by_another,
-    ),
+    ("a worker process that is killed loses nothing, and the next one stops gracefully", |bed| {
+        killed_and_followed_by_another(bed, Mode::Record)
+    }),
+    ("a worker process that is killed in batch mode loses nothing either", |bed| {
+        killed_and_followed_by_another(bed, Mode::Batch)
+    }),
     ("a worker whose store hangs says so within a second, and not all the time", says_that_it_hangs),
 ];
 
 /// Once half of the events were taken in hand, the process is killed.
-const ORDERS: u32 = 400;
-
-fn killed_and_followed_by_another(bed: &Bed) -> Result<(), Failed> {
+fn killed_and_followed_by_another(bed: &Bed, mode: Mode) -> Result<(), Failed> {
+    // More than a batch or two.
+    let orders = if mode == Mode::Batch { 4_000 } else { 400 };
     bed.run(async {
         let field = bed.field(3).await?;
-        let acked = field.produce(ORDERS, 1..=10).await?;
+        let acked = field.produce(orders, 1..=10).await?;
         let files = tempfile::tempdir()?;
         let [first_file, second_file] = ["first", "second"].map(|name| files.path().join(name));
 
-        let (mut first, mut followed) = (worker(&field, &first_file)?, Follower::new(&first_file));
+        let worker = |file: &Path| command(&field, file).env("LANEBENCH_MODE", mode.to_string()).spawn();
+        let (mut first, mut followed) = (worker(&first_file)?, Follower::new(&first_file));
         let mut taken = Vec::new();
         until(Duration::from_secs(60), "the first process did not work", async || {
             taken.extend(fetched(&mut followed)?);
@@ -50,7 +55,7 @@ fn killed_and_followed_by_another(bed: &Bed) -> Result<(), Failed> {
         taken.extend(fetched(&mut followed)?);
         check(taken.len() < acked.len(), "it should have been killed in the middle")?;
 
-        let (mut second, mut followed) = (worker(&field, &second_file)?, Follower::new(&second_file));
+        let (mut second, mut followed) = (worker(&second_file)?, Follower::new(&second_file));
         field.worked_off(Duration::from_secs(60)).await?;
         let pid = second.id().ok_or("the second process has ended")?;
         kill(Pid::from_raw(pid as i32), Signal::SIGTERM)?;
@@ -62,7 +67,7 @@ fn killed_and_followed_by_another(bed: &Bed) -> Result<(), Failed> {
         check(unique.len() == acked.len(), format!("{} of {} were in hand", unique.len(), acked.len()))?;
         let redelivered = taken.len() + again.len() - unique.len();
         let rows = field.store().await?.deliveries().await?;
-        let whole = rows.len() == ORDERS as usize && rows.iter().all(|r| r.revision == 10 && r.applied == 10);
+        let whole = rows.len() == orders as usize && rows.iter().all(|r| r.revision == 10 && r.applied == 10);
         check(whole, "every order should be at revision 10, applied 10 times")?;
         let ids: Vec<_> = rows.iter().map(|row| row.order_id.clone()).collect();
         let shown = field.view().await?.get(&ids).await?;
@@ -70,7 +75,7 @@ fn killed_and_followed_by_another(bed: &Bed) -> Result<(), Failed> {
         check(agrees, "the view should show every row")?;
         let figures =
             json!({"events": acked.len(), "before_the_kill": taken.len(), "redelivered": redelivered});
-        evidence("worker-process-killed", &figures)
+        evidence(&in_mode("worker-process-killed", mode), &figures)
     })
 }
 
@@ -121,11 +126,7 @@ fn says_that_it_hangs(bed: &Bed) -> Result<(), Failed> {
     })
 }
 
-fn worker(field: &Field, run_file: &std::path::Path) -> Result<Child, Failed> {
-    Ok(command(field, run_file).spawn()?)
-}
-
-pub(crate) fn command(field: &Field, run_file: &std::path::Path) -> Command {
+pub(crate) fn command(field: &Field, run_file: &Path) -> Command {
     let name = field.topic.split('.').next().unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_lanebench"));
     command

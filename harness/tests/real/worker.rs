@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use libtest_mimic::Failed;
-use payment_delivery::consumer::ProcessorDeps;
+use payment_delivery::consumer::{ConsumerConfig, Mode, ProcessorDeps};
 use payment_delivery::delivery::{Status, StatusEntry};
 use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::store::DeliveryStore;
@@ -14,11 +14,16 @@ use payment_delivery::view::{Put, StatusView, ViewError, publish};
 use serde_json::json;
 
 use crate::Case;
-use crate::bed::{Bed, Diary, check, evidence, until};
+use crate::bed::{Bed, Diary, check, evidence, in_mode, until};
 
 pub(crate) const CASES: &[Case] = &[
     ("a worker killed between row and view leaves nothing stale behind", killed_between_row_and_view),
-    ("a worker stopped gracefully leaves nothing to be redelivered", stopped_gracefully),
+    ("a worker stopped gracefully leaves nothing to be redelivered", |bed| {
+        stopped_gracefully(bed, Mode::Record)
+    }),
+    ("a worker stopped gracefully in batch mode leaves nothing either", |bed| {
+        stopped_gracefully(bed, Mode::Batch)
+    }),
     ("a late status does not stay in a view that came back empty", came_back_empty),
 ];
 
@@ -79,13 +84,15 @@ fn killed_between_row_and_view(bed: &Bed) -> Result<(), Failed> {
     })
 }
 
-fn stopped_gracefully(bed: &Bed) -> Result<(), Failed> {
-    const ORDERS: u32 = 600;
+fn stopped_gracefully(bed: &Bed, mode: Mode) -> Result<(), Failed> {
+    // More than a batch or two.
+    let orders = if mode == Mode::Batch { 6_000 } else { 600 };
     bed.run(async {
         let field = bed.field(3).await?;
-        let acked = field.produce(ORDERS, 1..=5).await?;
+        let acked = field.produce(orders, 1..=5).await?;
         let probe = Arc::new(Diary::default());
-        let first = field.consumer(field.config("first"), field.parts(probe.clone()).await?);
+        let config = |name| ConsumerConfig { mode, ..field.config(name) };
+        let first = field.consumer(config("first"), field.parts(probe.clone()).await?);
         until(Duration::from_secs(30), "the first consumer did not work", async || {
             Ok(probe.count() > acked.len() / 4)
         })
@@ -93,16 +100,16 @@ fn stopped_gracefully(bed: &Bed) -> Result<(), Failed> {
         first.stop().await?;
         let at_stop = probe.count();
         check(at_stop < acked.len(), "it should have been stopped in the middle")?;
-        let second = field.consumer(field.config("second"), field.parts(probe.clone()).await?);
+        let second = field.consumer(config("second"), field.parts(probe.clone()).await?);
         field.worked_off(Duration::from_secs(60)).await?;
         second.stop().await?;
         check(probe.repeats().is_empty(), format!("redelivered: {:?}", probe.repeats()))?;
         check(probe.count() == acked.len(), format!("{} of {} delivered", probe.count(), acked.len()))?;
         let rows = field.store().await?.deliveries().await?;
-        let whole = rows.len() == ORDERS as usize && rows.iter().all(|r| r.revision == 5 && r.applied == 5);
+        let whole = rows.len() == orders as usize && rows.iter().all(|r| r.revision == 5 && r.applied == 5);
         check(whole, "every order should be at revision 5, applied 5 times")?;
         evidence(
-            "stopped-gracefully",
+            &in_mode("stopped-gracefully", mode),
             &json!({"events": acked.len(), "delivered_before_stop": at_stop, "redelivered": probe.repeats().len()}),
         )
     })

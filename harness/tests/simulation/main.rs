@@ -6,6 +6,8 @@
 //!
 //!     LANEBENCH_SEED=17 cargo test --locked -p lanebench --test simulation -- --ignored --exact --nocapture one_schedule
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -49,14 +51,15 @@ async fn runs(seeds: impl Iterator<Item = u64>, bug: Option<Bug>) -> Vec<(Schedu
 async fn hold(name: &str, seeds: impl Iterator<Item = u64>) {
     const _: () = assert!(EVENTS >= 2_000);
     let (mut schedules, mut faulty, mut gentle, mut redelivered) = (0, 0, 0, 0);
+    let mut by_mode = BTreeMap::<String, u32>::new();
     let (mut fewest_faults, mut fewest_rebalances) = (usize::MAX, u32::MAX);
     for (schedule, ended) in runs(seeds, None).await {
-        let Schedule { seed, faults, steps, is_gentle } = &schedule;
+        let Schedule { seed, mode, faults, steps, is_gentle } = &schedule;
         if !ended.broken.is_empty() {
             let again = runs(std::iter::repeat_n(*seed, AGAIN), None).await;
             let times = again.iter().filter(|(_, ended)| !ended.broken.is_empty()).count();
             panic!(
-                "seed {seed} breaks {:#?}\nand did so again in {times} of {AGAIN} runs; to repeat it:\n\
+                "seed {seed} in {mode} mode breaks {:#?}\nand did so again in {times} of {AGAIN} runs; to repeat it:\n\
                  LANEBENCH_SEED={seed} cargo test --locked -p lanebench --test simulation -- --ignored --exact \
                  --nocapture one_schedule\n{steps:#?}",
                 ended.broken
@@ -66,10 +69,12 @@ async fn hold(name: &str, seeds: impl Iterator<Item = u64>) {
         fewest_rebalances = fewest_rebalances.min(ended.rebalances);
         (schedules, faulty, redelivered) = (schedules + 1, faulty + faults, redelivered + ended.redelivered);
         gentle += usize::from(*is_gentle);
+        *by_mode.entry(mode.to_string()).or_default() += 1;
         assert!(*faults >= 3 && ended.rebalances >= 1, "seed {seed} shows nothing: {steps:?}");
     }
     let figures = json!({"schedules": schedules, "events_each": EVENTS, "faults": faulty, "fewest_faults": fewest_faults,
-        "fewest_rebalances": fewest_rebalances, "redelivered": redelivered, "gentle": gentle, "broken": 0});
+        "fewest_rebalances": fewest_rebalances, "redelivered": redelivered, "gentle": gentle, "by_mode": by_mode,
+        "broken": 0});
     evidence(name, &figures).expect("a file of figures");
 }
 

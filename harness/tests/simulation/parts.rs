@@ -100,6 +100,26 @@ impl DeliveryStore for Store {
         Ok(outcome)
     }
 
+    async fn apply_all(&self, folds: &[(Fold, Origin)]) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        let away = self.around.switches.store_away.load(Ordering::Relaxed);
+        match self.around.bug {
+            // Event by event, each through `apply`, where the bug is.
+            Some(Bug::CommitBeforeStore) => return Ok(vec![None; folds.len()]),
+            Some(Bug::PastAHole) if away => return Ok(vec![None; folds.len()]),
+            _ if away => return Err(StoreError::Unavailable("it is away".into())),
+            _ => {}
+        }
+        let rows = self.inner.apply_all(folds).await?;
+        for ((fold, _), _) in folds.iter().zip(&rows).filter(|(_, row)| row.is_some()) {
+            self.around.truth.stored_fold(fold);
+        }
+        self.around.freeze();
+        if self.around.switches.answers_lost.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("its answer was lost".into()));
+        }
+        Ok(rows)
+    }
+
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
         self.inner.delivery(order_id).await
     }

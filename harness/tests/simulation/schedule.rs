@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use payment_delivery::consumer::Mode;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -47,6 +48,8 @@ pub(crate) enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
     pub(crate) seed: u64,
+    /// How all consumers work.
+    pub(crate) mode: Mode,
     pub(crate) steps: Vec<(Duration, Step)>,
     pub(crate) faults: usize,
     /// Nothing fails: consumers come and go as they should.
@@ -71,7 +74,9 @@ impl Schedule {
             fault(kind, at, freeze_min_ms, &mut rng, &mut steps);
         }
         steps.sort_by_key(|(at, _)| *at);
-        Self { seed, steps, faults, is_gentle }
+        // From the seed itself, so that it moves no other draw.
+        let mode = [Mode::Batch, Mode::Record, Mode::KEYED][(seed / 2 % 3) as usize];
+        Self { seed, mode, steps, faults, is_gentle }
     }
 }
 

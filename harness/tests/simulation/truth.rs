@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use payment_delivery::event::Revision;
+use payment_delivery::delivery::Fold;
+use payment_delivery::event::{OrderId, Revision};
 use payment_delivery::kafka::Origin;
 use payment_delivery::probe::{Probe, Seen};
 
@@ -24,6 +25,8 @@ struct SoFar {
     released: BTreeSet<String>,
     /// How often each message was taken in hand.
     taken: BTreeMap<Origin, u32>,
+    /// Where each event lies, as far as it was taken in hand.
+    places: BTreeMap<(OrderId, Revision), BTreeSet<Origin>>,
     rebalances: u32,
     /// Memberships that were lost.
     lost: u32,
@@ -42,6 +45,18 @@ impl Truth {
     /// The store committed the event at `origin`, whatever the consumer was told.
     pub(crate) fn stored(&self, origin: Origin) {
         self.seen().stored.entry(origin.partition).or_default().insert(origin.offset);
+    }
+
+    /// The store committed all events of a fold. It names the place of its last event alone; those of the others are known since they were
+    /// taken in hand.
+    pub(crate) fn stored_fold(&self, fold: &Fold) {
+        let mut so_far = self.seen();
+        let SoFar { stored, places, .. } = &mut *so_far;
+        for revision in fold.first..=fold.last() {
+            for origin in places.get(&(fold.event.order_id.clone(), revision)).into_iter().flatten() {
+                stored.entry(origin.partition).or_default().insert(origin.offset);
+            }
+        }
     }
 
     /// Times at which somebody was given partitions.
@@ -68,6 +83,7 @@ impl Probe for Truth {
     fn fetched(&self, seen: Seen<'_>) {
         let mut so_far = self.seen();
         *so_far.taken.entry(seen.origin).or_default() += 1;
+        so_far.places.entry((seen.order_id.clone(), seen.revision)).or_default().insert(seen.origin);
         if so_far.released.contains(seen.consumer) {
             let example = format!("{} took {} in hand", seen.consumer, seen.origin);
             so_far.broken.entry("works on what it gave up").or_insert(example);

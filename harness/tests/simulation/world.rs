@@ -8,7 +8,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lanebench::broker::{Cluster, ClusterOptions};
-use payment_delivery::consumer::{self, ConsumerConfig, ConsumerError, ProcessorDeps, dead_letter_topic};
+use payment_delivery::consumer::{
+    self, ConsumerConfig, ConsumerError, Mode, ProcessorDeps, dead_letter_topic,
+};
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::Message;
 use payment_delivery::kafka::admin::{Admin, GroupDescription, GroupMember};
@@ -62,6 +64,7 @@ struct World {
     view: MemoryView,
     switches: Arc<Switches>,
     truth: Arc<Truth>,
+    mode: Mode,
     bug: Option<Bug>,
     consumers: Vec<Option<Running>>,
     /// Those that were told to go.
@@ -73,7 +76,7 @@ struct World {
 
 /// Runs one schedule.
 pub(crate) async fn run(schedule: &Schedule, bug: Option<Bug>) -> Ended {
-    let mut world = World::new(bug).await;
+    let mut world = World::new(schedule.mode, bug).await;
     for slot in 0..CONSUMERS {
         world.start(slot);
     }
@@ -146,7 +149,7 @@ async fn load(bootstrap: Vec<String>, seed: u64) -> Result<BTreeMap<OrderId, Rev
 }
 
 impl World {
-    async fn new(bug: Option<Bug>) -> Self {
+    async fn new(mode: Mode, bug: Option<Bug>) -> Self {
         let options = ClusterOptions { nodes: NODES as usize, ..ClusterOptions::default() };
         let cluster = Cluster::start(options).await.expect("a cluster");
         let admin = Admin::connect(&cluster.bootstrap(), PATIENCE).await.expect("it answers");
@@ -166,6 +169,7 @@ impl World {
             view: MemoryView::new(),
             switches: Arc::default(),
             truth: Arc::default(),
+            mode,
             bug,
             consumers: (0..CONSUMERS).map(|_| None).collect(),
             leaving: Vec::new(),
@@ -183,6 +187,7 @@ impl World {
         let name = format!("consumer-{slot}-{}", self.incarnations);
         let mut config = ConsumerConfig::new(&name, self.cluster.bootstrap(), TOPIC, GROUP);
         config.group.session_timeout = SESSION;
+        config.mode = self.mode;
         config.service_time = SERVICE_TIME;
         if self.bug == Some(Bug::NoDrain) {
             config.revoke_timeout = Duration::ZERO;

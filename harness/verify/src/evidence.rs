@@ -49,6 +49,9 @@ pub struct Rules {
     pub view_emptied: bool,
     /// Whether the topic got more partitions meanwhile, as the scenario says.
     pub partitions_added: Option<PartitionsAdded>,
+    /// Whether one write may bring several events of an order, as in batch and keyed mode. Then the events between the two revisions count as
+    /// applied if the log has them. Otherwise they must have been parked.
+    pub folds: bool,
 }
 
 /// An event handed to the producer.

@@ -77,7 +77,7 @@ pub(super) enum Flag {
     Parked = 4,
     /// It is in the dead-letter topic.
     Dead = 8,
-    /// A write that took in a parked run brought it into its row.
+    /// A write brought it into its row with others, as one of a parked run or of a fold.
     Covered = 16,
 }
 
@@ -122,7 +122,7 @@ impl Event {
         (self.over != NEVER).then_some(self.over)
     }
 
-    /// Whether a write brought it into its row, by itself or with a parked run.
+    /// Whether a write brought it into its row, by itself or with others.
     pub(super) fn was_written(&self) -> bool {
         self.over != NEVER || self.is(Flag::Covered)
     }

@@ -8,7 +8,7 @@
 //! sent ──▶ log ──▶ deliveries ──▶ writes ──▶ rows, parked, dead letters ──▶ view
 //!      provenance: nothing that nobody sent, every acknowledgement true
 //!      contents:   what was sent, what the log has and what a write brought say the same
-//!      writes:     each write brings the next event, or a parked run behind it, once
+//!      writes:     each write brings the next event, or a parked run behind it, once; where the mode folds, several of the log
 //!      accounting: acked = applied + parked + dead-lettered, as sets of (order, revision)
 //!      order:      per key, at the log, at the consumer, in the row
 //!      agreement:                                     row and view show the same

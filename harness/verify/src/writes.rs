@@ -1,4 +1,5 @@
-//! Each write of a row brings the next event, or a parked run that follows it, and says what was sent.
+//! Each write of a row brings the next event, or a parked run that follows it, and says what was sent. Where the mode folds, it may bring
+//! several events of the log.
 //!
 //! The database counts the writes, whoever makes them: so a row that skipped an event is told from one that took it, whatever the worker
 //! itself counts.
@@ -96,7 +97,7 @@ pub(super) fn park(known: &mut Known, park: &ParkWrite<'_>, findings: &mut Findi
 }
 
 /// Goes along the writes of each order: each must have found what the one before had left, and what lies between them must have
-/// been parked, so that the write took it in.
+/// been parked, so that the write took it in. Where the mode folds, it must lie in the log.
 pub(super) fn follow(known: &mut Known, findings: &mut Findings, verification: &Verification) {
     if verification.writes_counted == 0 {
         if known.ledger.orders.iter().any(|order| order.row.is_some()) {
@@ -137,7 +138,7 @@ fn follow_order(known: &mut Known, number: OrderNumber, findings: &mut Findings)
         }
         for event in between.drain(..) {
             let event = &mut known.ledger.events[event as usize];
-            if event.is(Flag::WasParked) {
+            if event.is(Flag::WasParked) || (known.rules.folds && event.logged().is_some()) {
                 event.set(Flag::Covered);
             }
         }

@@ -30,7 +30,7 @@ use sqlx::Postgres;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use tokio::time::timeout_at;
 
-use crate::delivery::{Delivery, Fold};
+use crate::delivery::{Delivery, Fold, StatusEntry};
 use crate::event::OrderId;
 use crate::kafka::Origin;
 use crate::store::connections::{Connections, Patience};
@@ -167,9 +167,22 @@ impl DeliveryStore for PostgresStore {
         lease.settle(ended)
     }
 
+    async fn apply_all(&self, folds: &[(Fold, Origin)]) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        let mut lease = self.connections.lease().await?;
+        let deadline = lease.deadline();
+        let ended = timeout_at(deadline, Session::<Postgres>(lease.connection()).apply_all(folds)).await;
+        lease.settle(ended)
+    }
+
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
         let rows = self.page(sqlx::query(shared::DELIVERY).bind(order_id.as_str())).await?;
         rows.first().map(row::delivery).transpose()
+    }
+
+    async fn deliveries_of(&self, order_ids: &[OrderId]) -> Result<Vec<Delivery>, StoreError> {
+        let order_ids: Vec<&str> = order_ids.iter().map(OrderId::as_str).collect();
+        let rows = self.page(sqlx::query(sql::DELIVERIES_OF).bind(order_ids)).await?;
+        rows.iter().map(row::delivery).collect()
     }
 
     async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError> {

@@ -1,8 +1,19 @@
 //! The SQL that only PostgreSQL understands, beside what it shares (`store/sql.rs`). `search_path` says which schema is
 //! meant.
 
+use crate::store::sql::{apply_folds, deliveries_of};
+
 /// Makes a schema, or fails where there is one.
 pub(super) const CREATE: &str = include_str!("create.sql");
+
+/// The guard for folds of several orders, one array a column.
+pub(super) const APPLY_FOLDS: &str = apply_folds!(
+    "unnest($1::text[], $2::integer[], $3::integer[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], $9::bigint[])
+  AS f (order_id, revision, applied, status, amount_minor, currency, address, log_partition, log_offset)"
+);
+
+/// The rows of an array of orders.
+pub(super) const DELIVERIES_OF: &str = deliveries_of!("= ANY ($1::text[])");
 
 /// Creates what is missing.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");

@@ -1,14 +1,15 @@
 //! What is SQLite's own when a message meets its row.
 
-use sqlx::sqlite::SqliteConnection;
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Sqlite};
 
 use super::{error, statements as sql};
-use crate::delivery::Fold;
+use crate::delivery::{Fold, Status};
 use crate::kafka::Origin;
 use crate::store::StoreError;
 use crate::store::error::integer;
-use crate::store::session::{Dialect, Found, Session, before};
+use crate::store::session::{Dialect, Found, Session, before, count};
 
 impl Dialect for Sqlite {
     const BEGIN: &'static str = sql::BEGIN;
@@ -60,5 +61,28 @@ impl Dialect for Sqlite {
         }
         transaction.commit().await.map_err(error::sorted)?;
         Ok(Some(found))
+    }
+
+    async fn apply_folds(
+        connection: &mut SqliteConnection,
+        folds: &[(Fold, Origin)],
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        let columns = |(fold, origin): &(Fold, Origin)| -> Result<Value, StoreError> {
+            let event = &fold.event;
+            Ok(json!([
+                event.order_id.as_str(),
+                integer(fold.last())?,
+                count(fold)?,
+                Status::at(fold.last()).as_str(),
+                event.amount_minor,
+                event.currency,
+                event.address,
+                origin.partition,
+                origin.offset
+            ]))
+        };
+        let folds = folds.iter().map(columns).collect::<Result<Value, StoreError>>()?;
+        let query = sqlx::query(sql::APPLY_FOLDS).bind(folds.to_string());
+        query.fetch_all(connection).await.map_err(error::sorted)
     }
 }

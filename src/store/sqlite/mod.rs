@@ -34,7 +34,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, Sqlite};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::delivery::{Delivery, Fold};
+use crate::delivery::{Delivery, Fold, StatusEntry};
 use crate::event::OrderId;
 use crate::kafka::Origin;
 use crate::store::connections::{Connections, Patience};
@@ -151,9 +151,23 @@ impl DeliveryStore for SqliteStore {
         lease.settle(ended)
     }
 
+    async fn apply_all(&self, folds: &[(Fold, Origin)]) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        folds.iter().try_for_each(|(fold, _)| error::storable(fold))?;
+        let mut lease = self.connections.lease().await?;
+        let deadline = lease.deadline();
+        let ended = timeout_at(deadline, Session::<Sqlite>(lease.connection()).apply_all(folds)).await;
+        lease.settle(ended)
+    }
+
     async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
         let rows = self.page(sqlx::query(shared::DELIVERY).bind(order_id.as_str())).await?;
         rows.first().map(row::delivery).transpose()
+    }
+
+    async fn deliveries_of(&self, order_ids: &[OrderId]) -> Result<Vec<Delivery>, StoreError> {
+        let order_ids: serde_json::Value = order_ids.iter().map(OrderId::as_str).collect();
+        let rows = self.page(sqlx::query(sql::DELIVERIES_OF).bind(order_ids.to_string())).await?;
+        rows.iter().map(row::delivery).collect()
     }
 
     async fn deliveries_after(&self, after: Option<&OrderId>) -> Result<Vec<Delivery>, StoreError> {

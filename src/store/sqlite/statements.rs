@@ -1,5 +1,17 @@
 //! The SQL that only SQLite understands, beside what it shares (`store/sql.rs`).
 
+use crate::store::sql::{apply_folds, deliveries_of};
+
+/// The guard for folds of several orders: a JSON array of arrays, the columns in their order.
+pub(super) const APPLY_FOLDS: &str = apply_folds!(
+    "(SELECT value ->> 0 AS order_id, value ->> 1 AS revision, value ->> 2 AS applied, value ->> 3 AS status,
+    value ->> 4 AS amount_minor, value ->> 5 AS currency, value ->> 6 AS address, value ->> 7 AS log_partition,
+    value ->> 8 AS log_offset FROM json_each($1)) AS f"
+);
+
+/// The rows of a JSON array of orders.
+pub(super) const DELIVERIES_OF: &str = deliveries_of!("IN (SELECT value FROM json_each($1))");
+
 /// Creates what is missing. In one transaction, so that stores which start together see all or nothing.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
 

@@ -60,6 +60,14 @@ pub async fn a_forgotten_script_is_loaded_again(url: &str) {
         let put = view.put_if_newer(&entry("o-1", revision)).await.expect("the view is written");
         assert_eq!(put, Put { revision, was_there: revision > 1 });
     }
+    run(url, "SCRIPT FLUSH SYNC").await;
+    let written = [entry("o-1", 1), entry("o-2", 3)];
+    let puts = view.put_all_if_newer(&written).await.expect("the view is written");
+    // Whether they were there can't be told: the first of them may have been written by an attempt of which the rest was refused.
+    let told = |revision| Put { revision, was_there: false };
+    assert_eq!(puts, [told(2), told(3)]);
+    let puts = view.put_all_if_newer(&written).await.expect("the view is written");
+    assert_eq!(puts, [2, 3].map(|revision| Put { revision, was_there: true }));
     view.clear().await.expect("the view is cleared");
 }
 

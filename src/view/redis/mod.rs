@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Script;
+use redis::{ErrorKind, Script, ServerErrorKind};
 
 use crate::delivery::{Status, StatusEntry};
 use crate::event::{OrderId, Revision};
@@ -29,6 +29,12 @@ pub use server::RedisServer;
 
 /// Orders asked for in one round trip.
 const GET_CHUNK: usize = 500;
+
+/// Statuses written in one round trip.
+const PUT_CHUNK: usize = 500;
+
+/// The server does not know the script, since it was started anew.
+const NO_SCRIPT: ErrorKind = ErrorKind::Server(ServerErrorKind::NoScript);
 
 /// Keys that Redis looks at in one step of a scan.
 const SCAN_COUNT: usize = 1_000;
@@ -141,6 +147,35 @@ impl StatusView for RedisView {
             .call(|mut connection| async move { script.invoke_async(&mut connection).await })
             .await?;
         Ok(Put { revision, was_there })
+    }
+
+    async fn put_all_if_newer(&self, entries: &[StatusEntry]) -> Result<Vec<Put>, ViewError> {
+        let mut puts = Vec::with_capacity(entries.len());
+        for chunk in entries.chunks(PUT_CHUNK) {
+            let mut pipeline = redis::pipe();
+            for entry in chunk {
+                let script = pipeline.cmd("EVALSHA").arg(self.put_if_newer.get_hash()).arg(1);
+                script.arg(self.key(&entry.order_id)).arg(entry.revision).arg(entry.status.as_str());
+            }
+            let load = &self.put_if_newer;
+            let written: Vec<(Revision, bool)> = self
+                .connection
+                .call(|mut connection| async move {
+                    match pipeline.query_async(&mut connection).await {
+                        Err(unknown) if unknown.kind() == NO_SCRIPT => {
+                            load.load_async(&mut connection).await?;
+                            let answered: Vec<(Revision, bool)> =
+                                pipeline.query_async(&mut connection).await?;
+                            // What it finds now may be what it left the first time, from the write on at which another had loaded the script.
+                            Ok(answered.into_iter().map(|(revision, _)| (revision, false)).collect())
+                        }
+                        answered => answered,
+                    }
+                })
+                .await?;
+            puts.extend(written.into_iter().map(|(revision, was_there)| Put { revision, was_there }));
+        }
+        Ok(puts)
     }
 
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {

@@ -181,11 +181,11 @@ impl Probe for Recorder {
 
     fn spent(&self, consumer: &str, activity: Activity, spent: Duration) {
         let number = consumer_number(consumer);
-        let mut inner = self.lock();
-        if activity == Activity::Service {
-            inner.write(number, &[What::Served { took_ns: nanos(spent) }]);
-        }
-        inner.spent(number, activity, spent, Instant::now());
+        self.lock().spent(number, activity, spent, Instant::now());
+    }
+
+    fn served(&self, consumer: &str, took: Duration) {
+        self.tell(consumer, What::Served { took_ns: nanos(took) });
     }
 
     fn assigned(&self, consumer: &str, partitions: &[i32]) {

@@ -105,6 +105,7 @@ fn time_spent_is_a_total_that_is_written_rarely_and_whole_at_the_end() {
         recorder.spent("consumer-0", Activity::Store, Duration::from_nanos(300));
         recorder.spent("consumer-3", Activity::Own, Duration::from_nanos(200));
     }
+    recorder.served("consumer-0", Duration::from_micros(6));
     recorder.spent("consumer-0", Activity::Service, Duration::from_micros(5));
     recorder.finish().unwrap();
     let records = Follower::new(&field.path).poll().unwrap();
@@ -118,7 +119,7 @@ fn time_spent_is_a_total_that_is_written_rarely_and_whole_at_the_end() {
     assert_eq!(last(0, Activity::Store), Some(3_000_000));
     assert_eq!(last(3, Activity::Own), Some(2_000_000));
     assert_eq!(last(0, Activity::Service), Some(5_000));
-    assert!(told(&records).contains(&What::Served { took_ns: 5_000 }));
+    assert!(told(&records).contains(&What::Served { took_ns: 6_000 }));
     assert!(records.len() < 1_000, "{} records for 20,001 reports", records.len());
 }
 

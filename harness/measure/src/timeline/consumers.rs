@@ -106,25 +106,17 @@ impl Consumers {
 
     /// Adds what a consumer spent up to `now_ns`, as far as it lies after the last snapshot.
     pub(super) fn spent(&self, name: &str, activity: Activity, spent: Duration, now_ns: u64) {
-        if activity == Activity::Service {
-            self.served(spent);
-        }
-        self.spent_on(name, activity, spent, now_ns);
+        let since_boundary = now_ns.saturating_sub(self.boundary_ns.load(Ordering::Relaxed));
+        let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(since_boundary);
+        self.with(name, |_, consumer| {
+            consumer.spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
+        });
     }
 
     /// Notes how long a modelled call took.
     pub(super) fn served(&self, took: Duration) {
         let took_ns = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX);
         self.services_ns.lock().unwrap_or_else(PoisonError::into_inner).push(took_ns);
-    }
-
-    /// The same as [`Self::spent`] for what may be the sum of several calls.
-    pub(super) fn spent_on(&self, name: &str, activity: Activity, spent: Duration, now_ns: u64) {
-        let since_boundary = now_ns.saturating_sub(self.boundary_ns.load(Ordering::Relaxed));
-        let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).min(since_boundary);
-        self.with(name, |_, consumer| {
-            consumer.spent_ns[activity as usize].fetch_add(spent_ns, Ordering::Relaxed);
-        });
     }
 
     /// A consumer is free at `now_ns`, after an event that waited for it and was worked on for so long.

@@ -113,7 +113,7 @@ impl Replay {
             What::Spent { activity, total_ns } => {
                 let before = self.spent_ns.insert((record.consumer, activity), total_ns).unwrap_or(0);
                 let spent = Duration::from_nanos(total_ns.saturating_sub(before));
-                timeline.consumers.spent_on(&name, activity, spent, at_ns);
+                timeline.consumers.spent(&name, activity, spent, at_ns);
             }
             What::Served { took_ns } => timeline.consumers.served(Duration::from_nanos(took_ns)),
             What::Skipped { partition, from, to } => timeline.skipped(&name, partition, from, to),

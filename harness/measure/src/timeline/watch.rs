@@ -41,6 +41,10 @@ impl Probe for Timeline {
         self.consumers.spent(consumer, activity, spent, self.clock.now_ns());
     }
 
+    fn served(&self, _consumer: &str, took: Duration) {
+        self.consumers.served(took);
+    }
+
     fn worked(&self, worked: Worked<'_>) {
         self.consumers.worked(worked.consumer, worked.waited, worked.took, self.clock.now_ns());
     }

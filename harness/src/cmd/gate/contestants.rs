@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use payment_delivery::consumer::Mode;
 use payment_delivery::redact::redact_all;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +45,7 @@ async fn baseline(
     if let Some(name) = &args.baseline {
         let revision = Revision::resolve(name).await?;
         let program = revision.binary(console, cancel).await?;
-        has_worker(&program, &format!("baseline {name} ({})", revision.short())).await?;
+        has_worker(&program, &format!("baseline {name} ({})", revision.short()), args.config.mode).await?;
         return Ok(own(&program, name.clone(), Some(revision.commit), Vec::new()));
     }
     if let Some(program) = &args.baseline_bin {
@@ -53,7 +54,7 @@ async fn baseline(
             what: format!("--baseline-bin {label} can't be used: {error}"),
             hint: "give the path of a lanebench binary".into(),
         })?;
-        has_worker(&program, &format!("--baseline-bin {label}")).await?;
+        has_worker(&program, &format!("--baseline-bin {label}"), args.config.mode).await?;
         return Ok(own(&program, label, None, Vec::new()));
     }
     foreign("--baseline-cmd", args.baseline_cmd.as_deref().unwrap_or_default())
@@ -88,19 +89,23 @@ fn foreign(flag: &str, line: &str) -> anyhow::Result<GateSide> {
     Ok(GateSide { side: Side { label: shown.clone(), commit: None, command: shown }, worker })
 }
 
-/// Asks a binary whether it has a worker to measure.
-async fn has_worker(program: &Path, what: &str) -> Result<(), UsageError> {
+/// Asks a binary whether it has a worker to measure in this mode.
+async fn has_worker(program: &Path, what: &str, mode: Mode) -> Result<(), UsageError> {
     let asked = Command::new(program).args(["worker", "--help"]).output().await;
     let refused = |why: String| UsageError {
         what: format!("{what} has no `lanebench worker` to measure: {why}"),
         hint: "choose a baseline that has one, or give any worker's command line with `--baseline-cmd`"
             .into(),
     };
-    match asked {
-        Ok(answer) if answer.status.success() => Ok(()),
-        Ok(answer) => Err(refused(
-            String::from_utf8_lossy(&answer.stderr).lines().next().unwrap_or("it says nothing").to_owned(),
-        )),
-        Err(error) => Err(refused(error.to_string())),
+    let answer = asked.map_err(|error| refused(error.to_string()))?;
+    if !answer.status.success() {
+        let said = String::from_utf8_lossy(&answer.stderr);
+        return Err(refused(said.lines().next().unwrap_or("it says nothing").to_owned()));
     }
+    // An older one does not read the variable, and would work in record mode unasked.
+    let knows_modes = String::from_utf8_lossy(&answer.stdout).contains("--mode");
+    if mode != Mode::default() && !knows_modes {
+        return Err(refused(format!("it has no {mode} mode")));
+    }
+    Ok(())
 }

@@ -66,7 +66,7 @@ pub(super) struct GateArgs {
     /// What is judged, and how [default: gate.toml where there is one, else built-in rules]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    /// Partitions of the topic and consumers of either side
+    /// Partitions of the topic, and consumers of either side; 3p3c-batch has them work in batch mode
     #[arg(long, default_value = "1p1c")]
     config: Lanes,
     /// CPUs that all of it runs on, 0 for all of the machine's [default: 1 on the embedded stack, else all]

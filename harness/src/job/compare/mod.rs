@@ -12,7 +12,7 @@ use crate::error::RunError;
 use crate::progress::Progress;
 use crate::record::file::OutputDir;
 use crate::record::{
-    Configuration, Environment, PhaseKind, RunResult, SCHEMA_VERSION, SeenBy, Summary, Surge, Trial,
+    Configuration, Environment, PhaseKind, Rates, RunResult, SCHEMA_VERSION, SeenBy, Summary, Surge, Trial,
     counting_rounds,
 };
 use crate::rounds::rates;
@@ -194,9 +194,9 @@ impl<'a> Comparison<'a> {
         self.result.warm_up.rates.surge.as_ref().filter(|_| round >= rates::first_surge_round(self.rounds))
     }
 
-    /// The phases of a round's trials.
-    fn phases(&self, round: u32) -> Vec<PhaseSpec> {
-        let (rates, options) = (&self.warmed.record.rates, self.setup.options);
+    /// The phases of a round's trials at these rates.
+    fn phases(&self, round: u32, rates: &Rates) -> Vec<PhaseSpec> {
+        let options = self.setup.options;
         let mut phases = rates::phases(rates, &self.warmed.capacities, options.sizes, self.surge(round));
         phases.extend(options.scenario.as_ref().map(|s| rates::scenario(s, &self.warmed.capacities)));
         if let Some(steady) = phases.iter_mut().find(|phase| phase.kind == PhaseKind::Steady) {
@@ -255,13 +255,19 @@ impl Job for Comparison<'_> {
     fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError> {
         self.fix_surge(round);
         let options = self.setup.options;
-        let shared = plan(self.phases(round), options.draw, seed)?;
+        let rates = &self.warmed.record.rates;
+        let shared = plan(self.phases(round, rates), options.draw, seed)?;
         let mut turns = Vec::new();
         for (key, contender) in options.contenders.iter().enumerate() {
-            let mut phases = plan(warmed_by_itself(contender, options.worker_warm_up), options.draw, seed)?;
-            phases.extend(shared.iter().cloned());
             let capacity = self.warmed.capacities[key];
-            let length = rates::length(&self.warmed.record.rates, capacity, options.sizes, self.surge(round));
+            let own = rates::of(rates, capacity, options.requested);
+            let mut phases = plan(warmed_by_itself(contender, options.worker_warm_up), options.draw, seed)?;
+            if own.drain_events == rates.drain_events {
+                phases.extend(shared.iter().cloned());
+            } else {
+                phases.extend(plan(self.phases(round, &own), options.draw, seed)?);
+            }
+            let length = rates::length(&own, capacity, options.sizes, self.surge(round));
             turns.push(Turn {
                 key,
                 name: format!("r{round}.{}", contender.name),
@@ -300,7 +306,7 @@ fn configurations(options: &Options) -> Vec<Configuration> {
         name: contender.name.clone(),
         partitions: contender.lanes.partitions,
         consumers: contender.lanes.consumers,
-        mode: "record".into(),
+        mode: contender.lanes.mode.to_string(),
         settings: contender.settings.clone(),
         trials: Vec::new(),
         summary: Summary::default(),

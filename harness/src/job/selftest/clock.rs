@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use payment_delivery::consumer::Mode;
 use payment_delivery::store::DeliveryStore;
 use serde::Serialize;
 
@@ -194,10 +195,11 @@ impl Case {
             "clock: {lanes} lanes at {utilisation}, {service:?}{}",
             if frozen { ", sender frozen" } else { "" }
         );
+        let configuration = Lanes { partitions: lanes as i32, consumers: lanes, mode: Mode::Record };
         let spec = TrialSpec {
             name: format!("c{number}"),
             title,
-            contender: &in_process(options, Lanes { partitions: lanes as i32, consumers: lanes }),
+            contender: &in_process(options, configuration),
             place: TrialPlace { round: number, position: 1, seed },
             phases: &phases,
             rig: Some(&rig),
@@ -205,10 +207,7 @@ impl Case {
         let trial = Box::pin(runner.trial(&spec)).await?;
         if let Some(finding) = trial.verification.findings.first() {
             let what = finding.message.clone();
-            return Err(RunError::Untrue {
-                lanes: Lanes { partitions: lanes as i32, consumers: lanes },
-                what,
-            });
+            return Err(RunError::Untrue { lanes: configuration, what });
         }
         let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
         let frozen_until =

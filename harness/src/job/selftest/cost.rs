@@ -1,5 +1,6 @@
 //! What counting the writes costs: drains in pairs, with the database's triggers and without.
 
+use payment_delivery::consumer::Mode;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +17,10 @@ use crate::trial::{TrialPlace, TrialRunner, TrialSpec};
 const EVENTS: u64 = 6_000;
 /// Pairs that are not kept: programs that compile as they run are slow at first.
 const WARM_UP: u32 = 4;
-const CONFIGS: [Lanes; 2] = [Lanes { partitions: 1, consumers: 1 }, Lanes { partitions: 3, consumers: 3 }];
+const CONFIGS: [Lanes; 2] = [
+    Lanes { partitions: 1, consumers: 1, mode: Mode::Record },
+    Lanes { partitions: 3, consumers: 3, mode: Mode::Record },
+];
 
 /// One drain.
 #[derive(Clone, Copy, Debug, Default, Serialize)]

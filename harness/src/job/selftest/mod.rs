@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use payment_delivery::consumer::Mode;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -90,7 +91,7 @@ const OPTIONS: TrialOptions =
     TrialOptions { through: Through::Kafka, key: Key::OrderId, throttle: None, keep: false };
 const DRAW: Draw =
     Draw { keys: Keys::Uniform, orders: None, events_per_order: 5, arrivals: Arrivals::Poisson };
-const LANES: Lanes = Lanes { partitions: 3, consumers: 3 };
+const LANES: Lanes = Lanes { partitions: 3, consumers: 3, mode: Mode::Record };
 
 /// Runs it on a stack that other processes can reach.
 ///

@@ -99,6 +99,7 @@ impl Lane {
     }
 }
 
+// Each event has a time of its own.
 store!(DeadlineStore);
 
 #[cfg(test)]

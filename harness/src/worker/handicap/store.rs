@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use payment_delivery::delivery::{Delivery, Fold};
+use payment_delivery::delivery::{Delivery, Fold, StatusEntry};
 use payment_delivery::event::OrderId;
 use payment_delivery::kafka::Origin;
 use payment_delivery::store::{DeliveryStore, Outcome, Parked, StoreError};
@@ -31,6 +31,13 @@ impl SlowStore {
         self.slow.charge(begun.elapsed()).await;
         applied
     }
+
+    async fn applied_all(&self, folds: &[(Fold, Origin)]) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        let begun = Instant::now();
+        let applied = self.inner.apply_all(folds).await;
+        self.slow.charge(begun.elapsed()).await;
+        applied
+    }
 }
 
 impl PlantedStore {
@@ -39,14 +46,22 @@ impl PlantedStore {
     }
 }
 
-/// A store around another: `applied` is its own, all else the inner one's.
+/// A store around another: `applied` is its own, all else the inner one's. Without a name for how it applies several folds, they go through
+/// `applied` event by event.
 macro_rules! store {
-    ($store:ty) => {
+    ($store:ty $(, $applied_all:ident)?) => {
         #[async_trait]
         impl DeliveryStore for $store {
             async fn apply(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
                 self.applied(fold, origin).await
             }
+
+            $(async fn apply_all(
+                &self,
+                folds: &[(Fold, Origin)],
+            ) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+                self.$applied_all(folds).await
+            })?
 
             async fn delivery(&self, order_id: &OrderId) -> Result<Option<Delivery>, StoreError> {
                 self.inner.delivery(order_id).await
@@ -73,5 +88,6 @@ macro_rules! store {
 
 pub(crate) use store;
 
-store!(SlowStore);
+store!(SlowStore, applied_all);
+// A fault is planted into single events.
 store!(PlantedStore);

@@ -36,6 +36,7 @@ pub(super) struct Evidence {
     pub(super) view_emptied: bool,
     pub(super) allow_dead_letters: bool,
     pub(super) partitions_added: Option<PartitionsAdded>,
+    pub(super) folds: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -109,8 +110,8 @@ impl Evidence {
 
 /// Checks evidence, piece by piece as a trial does.
 pub(super) fn verify(evidence: &Evidence) -> Verification {
-    let Evidence { keyed, outside, allow_parked, allow_dead_letters, view_emptied, partitions_added, .. } =
-        *evidence;
+    let Evidence { keyed, outside, allow_parked, allow_dead_letters, .. } = *evidence;
+    let Evidence { view_emptied, partitions_added, folds, .. } = *evidence;
     let rules = Rules {
         keyed,
         outside,
@@ -119,6 +120,7 @@ pub(super) fn verify(evidence: &Evidence) -> Verification {
         view_evicted: 0,
         view_emptied,
         partitions_added,
+        folds,
     };
     let mut checker = Checker::new(rules, evidence.sent.iter().map(|sent| (&sent.order_id, sent.revision)));
     for Sent { order_id, revision, outcome } in &evidence.sent {

@@ -47,6 +47,35 @@ proptest! {
     }
 
     #[test]
+    fn a_fold_brings_the_events_that_it_passes(world in healthy(), order in 0..2usize, folded in 1..3u32) {
+        let mut evidence = world.evidence;
+        evidence.folds = true;
+        let v = spoilt(&mut evidence, |writes| {
+            writes.remove(brought(writes, order, folded));
+            let next = brought(writes, order, folded + 1);
+            writes[next].before = folded - 1;
+        });
+        kinds(&v, &[]);
+        prop_assert_eq!((v.lost, v.applied), (0, world.acked));
+        prop_assert_eq!(v.order_checks["row"].pairs, world.pairs);
+    }
+
+    #[test]
+    fn a_fold_brings_nothing_that_the_log_does_not_have(world in healthy(), order in 0..2usize) {
+        let mut evidence = world.evidence;
+        evidence.folds = true;
+        let first = id(order);
+        evidence.log.retain(|logged| logged.event != Some((first.clone(), 1)));
+        let v = spoilt(&mut evidence, |writes| {
+            writes.remove(brought(writes, order, 1));
+            let next = brought(writes, order, 2);
+            writes[next].before = 0;
+        });
+        prop_assert_eq!(v.lost, 1);
+        prop_assert!(v.findings.iter().any(|f| f.kind == "lost" && f.message.contains("past it")));
+    }
+
+    #[test]
     fn an_event_written_twice(world in healthy(), order in 0..2usize, revision in 1..4u32) {
         let mut evidence = world.evidence;
         let mut place = None;

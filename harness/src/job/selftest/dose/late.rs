@@ -59,9 +59,18 @@ impl<T: ?Sized> Late<T> {
 pub(super) struct LateStore(pub(super) Late<dyn DeliveryStore>);
 
 impl LateStore {
+    async fn wait(&self) -> Result<(), StoreError> {
+        self.0.wait().await.map_err(|error| StoreError::Unusable(error.to_string()))
+    }
+
     async fn applied(&self, fold: &Fold, origin: Origin) -> Result<Outcome, StoreError> {
-        self.0.wait().await.map_err(|error| StoreError::Unusable(error.to_string()))?;
+        self.wait().await?;
         self.0.inner.apply(fold, origin).await
+    }
+
+    async fn applied_all(&self, folds: &[(Fold, Origin)]) -> Result<Vec<Option<StatusEntry>>, StoreError> {
+        self.wait().await?;
+        self.0.inner.apply_all(folds).await
     }
 }
 
@@ -73,15 +82,26 @@ impl std::ops::Deref for LateStore {
     }
 }
 
-store!(LateStore);
+store!(LateStore, applied_all);
 
 pub(super) struct LateView(pub(super) Late<dyn StatusView>);
+
+impl LateView {
+    async fn wait(&self) -> Result<(), ViewError> {
+        self.0.wait().await.map_err(|error| ViewError::Unusable(error.to_string()))
+    }
+}
 
 #[async_trait]
 impl StatusView for LateView {
     async fn put_if_newer(&self, entry: &StatusEntry) -> Result<Put, ViewError> {
-        self.0.wait().await.map_err(|error| ViewError::Unusable(error.to_string()))?;
+        self.wait().await?;
         self.0.inner.put_if_newer(entry).await
+    }
+
+    async fn put_all_if_newer(&self, entries: &[StatusEntry]) -> Result<Vec<Put>, ViewError> {
+        self.wait().await?;
+        self.0.inner.put_all_if_newer(entries).await
     }
 
     async fn get(&self, order_ids: &[OrderId]) -> Result<Vec<Option<StatusEntry>>, ViewError> {

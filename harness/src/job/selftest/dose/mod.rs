@@ -8,6 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use payment_delivery::consumer::Mode;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::view::StatusView;
 use rand::SeedableRng as _;
@@ -43,7 +44,7 @@ const OF_COMMITS: Duration = Duration::from_secs(4);
 /// So seldom that no event waits for another, whatever is added.
 const RATE_PER_S: f64 = 25.0;
 const LENGTH: Duration = Duration::from_secs(4);
-const LANE: Lanes = Lanes { partitions: 1, consumers: 1 };
+const LANE: Lanes = Lanes { partitions: 1, consumers: 1, mode: Mode::Record };
 
 /// Where time is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
