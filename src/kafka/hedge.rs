@@ -12,11 +12,11 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// What the first of several attempts comes to that ends, well or not.
 ///
-/// An attempt that hangs is left to itself, and others start beside it, each of which asks anew who is there. So the cluster is found as
-/// soon as it knows whom to name, and not when the one that hangs is given up. A slow one is not cut short either. The caller bounds the
-/// whole in time, and so how many there are: two a second. Dropping it ends them all.
+/// An attempt that hangs is left to itself, and others start beside it. Each looks the leader up afresh, so a new leader is found before the
+/// attempt that hangs is given up. A slow attempt is not cut short either. The caller bounds the whole in time, and so how many there are:
+/// two a second. Dropping it ends them all.
 ///
-/// For attempts without effect, such as looking for a leader: all but one are for nothing.
+/// Only for look-ups, which have no effect: all but one are for nothing.
 ///
 /// # Errors
 /// That of the first one that ends, if it failed.

@@ -18,9 +18,9 @@ use crate::{ReportError, write};
 pub const MARKDOWN_FILE: &str = "summary.md";
 
 /// How the numbers are meant.
-const NOTE: &str = "A pipeline is no faster than the slowest component that each of its events passes. Here \
-                    each component worked alone. In a run they share the machine. Best: the highest of the \
-                    sizes.";
+const NOTE: &str = "Each component worked alone; in a run they share the machine. Compare like with like: a \
+                    call may write many rows, a row may hold several events of its order, and one fsync may \
+                    serve several transactions. Best: the highest of the sizes, and so a little too high.";
 
 /// Writes [`MARKDOWN_FILE`] into `dir`, which is made if it is missing. Returns the file's path.
 ///

@@ -129,7 +129,6 @@ fn varied(result: &RunResult, flag: &str) -> Option<String> {
     (!values.is_empty()).then(|| format!("{} (varied)", values.join("; ")))
 }
 
-/// How long it took until the first round, and whether all had settled.
 /// Events of the drains, and the fewest where a configuration is far slower.
 fn drained(result: &RunResult) -> String {
     let phases = words::all_trials(result).flat_map(|trial| &trial.phases);
@@ -141,6 +140,7 @@ fn drained(result: &RunResult) -> String {
     }
 }
 
+/// How long it took until the first round, and whether all had settled.
 fn warm_up(warm_up: &WarmUp) -> String {
     if warm_up.passes.is_empty() {
         return "none".into();

@@ -99,11 +99,14 @@ pub fn drain_comparisons(result: &RunResult) -> impl Iterator<Item = &Comparison
 /// cost, where that was measured. `None` where no drain counts.
 pub fn catch_up(result: &RunResult) -> Option<String> {
     let drains = result.configurations.iter().map(|c| (c.name.as_str(), c.summary.drain_per_s.as_ref()));
-    let compared = drain_comparisons(result).map(|c| (c.candidate.as_str(), &c.ratio));
+    // Where nothing is said, a ratio is one to the first.
+    let first = result.configurations.first().map_or("", |c| c.name.as_str());
+    let to = |c: &Comparison| if c.baseline == first { String::new() } else { format!(" to {}", c.baseline) };
+    let compared = drain_comparisons(result).map(|c| (format!("{}{}", c.candidate, to(c)), &c.ratio));
     let measured = rates(drains, compared)?;
     let control = result.control.as_ref().and_then(|control| {
         let rows = control.configurations.iter().map(|row| (row.name.as_str(), row.drain_per_s.as_ref()));
-        let ratios = control.ratios.iter().map(|(name, ratio)| (name.as_str(), ratio));
+        let ratios = control.ratios.iter().map(|(name, ratio)| (name.clone(), ratio));
         Some(format!(" Control at {}: {}.", control_cost(control), rates(rows, ratios)?))
     });
     Some(format!(
@@ -139,7 +142,7 @@ pub fn objective(result: &RunResult) -> Option<String> {
 /// `1p1c 2,542, 3p3c 4,101; 3p3c 1.61× (1.47–1.77)`; `None` without a rate.
 fn rates<'a>(
     rates: impl Iterator<Item = (&'a str, Option<&'a Estimate>)>,
-    ratios: impl Iterator<Item = (&'a str, &'a Estimate)>,
+    ratios: impl Iterator<Item = (String, &'a Estimate)>,
 ) -> Option<String> {
     let rates: Vec<String> =
         rates.filter_map(|(name, rate)| Some(format!("{name} {}", number(rate?.value)))).collect();
@@ -415,7 +418,7 @@ pub fn share_bound(configuration: &Configuration) -> Option<String> {
     let low = bounds.iter().copied().reduce(f64::min)?;
     let high = bounds.iter().copied().reduce(f64::max)?;
     Some(format!(
-        "Ideal speed-up over one partition, if every consumer works as fast as the one alone: 1 ÷ largest share = {}.",
+        "Ideal speed-up over one partition in the same mode, if every consumer works as fast as the one alone: 1 ÷ largest share = {}.",
         units::range(low, high, number)
     ))
 }

@@ -227,10 +227,10 @@ impl WarmUp {
     }
 }
 
-/// What all rounds offer, the same to every configuration.
+/// What all rounds offer, the same to every configuration, but for the drain of one that is far slower.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
-    /// Events of the drain's backlog.
+    /// Events of the drain's backlog. Of a far slower configuration it is what that works off in a few seconds: its phases tell how much.
     pub drain_events: u64,
     /// Length of the part of the closed loop that is counted.
     pub sustained_s: f64,

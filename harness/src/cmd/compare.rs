@@ -42,7 +42,8 @@ Examples:
                                                 LANEBENCH_BOOTSTRAP, …_DATABASE_URL
                                                 and …_REDIS_URL
   lanebench compare --configs 1p1c,3p1c,3p3c    the first is the baseline
-  lanebench compare --configs 1p1c,1p1c-batch   what does batch mode bring?
+  lanebench compare --configs 1p1c,1p1c-keyed   64 orders side by side, on one
+                                                partition: what does it bring?
   lanebench compare --vary replication=1,3 --nodes 3
                                                 what does replication cost?
   lanebench compare --keys hot:0.5              half of the events: one order

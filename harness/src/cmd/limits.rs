@@ -27,9 +27,8 @@ Examples:
   lanebench limits --rounds 1 --duration 200ms  a quick look, no intervals
   lanebench limits --format json | jq '.limits[].estimate.value'
 
-A pipeline is no faster than the slowest component that each event passes.
-store_N, produce_N and fetch_N: as many connections or partitions as
-`--connections` says.";
+One consumer in record mode meets store_1, several meet store_N; one in batch or
+keyed mode meets store_bulk, which counts rows: a row may hold several events.";
 
 /// Flags of `limits`.
 #[derive(Args)]
@@ -42,7 +41,7 @@ pub struct LimitsArgs {
     /// Length of each measurement, such as 1s; a quarter of it is added before it, as warm-up
     #[arg(long, default_value = "1s", value_parser = length)]
     duration: Duration,
-    /// Connections to the store, and partitions of the topic, where several work side by side
+    /// Connections of store_N, and partitions of produce_N and fetch_N
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=32))]
     connections: u32,
     /// Seed of events, and of the order of measurements

@@ -163,9 +163,14 @@ pub fn fix(capacities: &[Capacity], requested: Requested, sizes: Sizes, steady_p
 
 /// The same for one configuration, whose backlog does not take too long.
 pub(crate) fn of(rates: &Rates, capacity: Capacity, requested: Requested) -> Rates {
-    let most = ((capacity.drain_per_s * DRAIN_MAX.as_secs_f64()).ceil() as u64).max(1000);
-    let most = if requested.drain_events.is_some() { u64::MAX } else { most };
-    Rates { drain_events: rates.drain_events.min(most), ..rates.clone() }
+    let events = rates.drain_events;
+    let own = if requested.drain_events.is_some() { events } else { cut(events, capacity.drain_per_s) };
+    Rates { drain_events: own, ..rates.clone() }
+}
+
+/// A backlog as it is where it does not take too long, else what is worked off in time.
+pub(crate) fn cut(events: u64, drain_per_s: f64) -> u64 {
+    events.min(((drain_per_s * DRAIN_MAX.as_secs_f64()).ceil() as u64).max(1000))
 }
 
 /// The surge between these sustained capacities, if a rate separates them.

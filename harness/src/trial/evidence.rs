@@ -237,8 +237,9 @@ async fn counted(
             checker.park(&ParkWrite { order_id: &order_id, first, last, origin, content });
         }
         Counted::Write(CountedWrite { order_id, before, revision, origin, content, unix_ns }) => {
-            // By the place where the log has the event, not by the one that the worker names.
-            let committed_ns = checker.place(&order_id, revision).and_then(|place| commits.passed_ns(place));
+            // By the places where the log has its events, not by the one that the worker names.
+            let places = checker.places(&order_id, before, revision).into_iter();
+            let committed_ns = places.filter_map(|place| commits.passed_ns(place)).min();
             let committed_ns = committed_ns.filter(|_| steady);
             compared += u64::from(committed_ns.is_some());
             let written_ns = clock.of_unix_ns(unix_ns - ahead_ns);

@@ -189,11 +189,17 @@ impl Checker {
         provenance::delivery(&mut self.known, seen, &mut self.findings);
     }
 
-    /// Where the log has an event first.
-    pub fn place(&self, order_id: &OrderId, revision: Revision) -> Option<Origin> {
+    /// Where the log has the events that a write brings, each where it lies first. Where the mode folds they are all that it passes over, but for those that were parked:
+    /// their offsets may have been committed before.
+    pub fn places(&self, order_id: &OrderId, before: Revision, revision: Revision) -> Vec<Origin> {
         let ledger = &self.known.ledger;
-        let event = ledger.order(order_id).and_then(|order| ledger.event(order, revision))?;
-        ledger.events[event as usize].logged()
+        let Some(order) = ledger.order(order_id) else { return Vec::new() };
+        let Some(last) = ledger.event(order, revision) else { return Vec::new() };
+        let passed_over = if self.known.rules.folds { before.saturating_add(1)..revision } else { 0..0 };
+        let passed_over = passed_over.filter_map(|revision| ledger.event(order, revision));
+        let never_parked = |event: &u32| !ledger.events[*event as usize].is(Flag::WasParked);
+        let events = passed_over.filter(never_parked).chain([last]);
+        events.filter_map(|event| ledger.events[event as usize].logged()).collect()
     }
 
     /// A write of a row. They come in any order.

@@ -19,8 +19,7 @@ use crate::kafka::Fetched;
 use crate::probe::Activity;
 use crate::timer::LazyDelay;
 
-/// Most of a batch. More rows a statement bring little, and each batch makes its first event wait for its last. A single message may be
-/// larger.
+/// Most of a batch, which makes its first event wait for its last. A single message may be larger.
 const BATCH_MAX: Size = Size { messages: 1_000, bytes: 1 << 20 };
 
 /// How long the modelled calls of a batch may take: a partition that is revoked waits for the batch in flight and the one behind it.

@@ -22,7 +22,7 @@ use crate::failure::Component;
 use crate::kafka::{Fetched, Message, Origin};
 use crate::probe::Activity;
 
-/// After so many messages what is in flight is looked after.
+/// The group in flight is polled once for so many messages that are gathered.
 const NUDGE_EVERY: usize = 64;
 
 /// The work on a group, under way.
@@ -227,7 +227,7 @@ async fn work_off(steps: &Steps, group: Group) -> Result<(), ConsumerError> {
     }
     steps.spent(Activity::Own, begun.elapsed());
     show_all(steps, &taken, &shown).await?;
-    // Of each order, what comes later comes later here, too.
+    // Later events go last, so that each order keeps its sequence.
     singly.append(&mut later);
     for Taken { event, fetched } in singly {
         one(steps, event, &fetched).await?;

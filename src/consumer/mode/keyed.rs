@@ -33,7 +33,7 @@ use crate::timer::LazyDelay;
 /// Most that is in hand. A single message may be larger.
 const IN_HAND_MAX: Size = Size { messages: 4_096, bytes: 4 << 20 };
 
-/// Most events of a group, if more are ready.
+/// Without calls to wait for, a group is stored once it has so many events.
 const GROUP_MAX: usize = 1_000;
 
 /// How long the calls may take of what is in hand, of each order and in all: a partition that is revoked waits for them.

@@ -38,7 +38,7 @@ pub enum Mode {
     Record,
     /// What is at hand at a time: consecutive events of one order folded, all in one durable transaction, the view in one pipeline.
     Batch,
-    /// Orders side by side, so many at once, each strictly in its order; what they have called for is stored in groups, as in batch mode.
+    /// Orders side by side, so many at once, each strictly in its order; events whose calls have ended are stored in groups, as in batch mode.
     Keyed(NonZeroU16),
 }
 
@@ -118,8 +118,7 @@ pub(super) trait Processor: Send {
     /// Whether anything is in flight.
     fn is_busy(&self) -> bool;
 
-    /// Whether the consumer has nothing to do while no message is at hand. Not so where something in flight says for itself what it waits
-    /// for.
+    /// Whether time without a message at hand is idle time. Not so while something in flight tells for itself what it waits for.
     fn idles(&self) -> bool;
 }
 

@@ -159,7 +159,7 @@ impl Steps {
         });
         let mut puts = puts.await?.needed(&self.consumer, Component::View)?;
         let is_first = tries.into_inner() == 1;
-        // As `publish` does it for one: a view that had lost an order takes whatever comes, so the row is looked at anew.
+        // A view that had lost an order takes whatever comes, an old status too. So the row is read again, as `publish` does it for one.
         let is_lost = |(row, put): &(&StatusEntry, &Put)| !(put.was_there && is_first) && row.revision > 1;
         let lost: Vec<OrderId> =
             rows.iter().zip(&puts).filter(is_lost).map(|(row, _)| row.order_id.clone()).collect();

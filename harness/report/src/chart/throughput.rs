@@ -68,7 +68,8 @@ pub fn draw<DB: DrawingBackend>(
     let height = frame.height() / result.configurations.len().max(1) as f64;
     for (i, (configuration, row)) in result.configurations.iter().zip(&rows).enumerate() {
         let top = frame.top + i as f64 * height;
-        let baseline = result.configurations.first().filter(|_| i > 0).map(|c| c.name.as_str());
+        let compared = words::sustained_comparisons(result).find(|c| c.candidate == configuration.name);
+        let baseline = compared.map(|c| c.baseline.as_str());
         let said = labels(&canvas, (frame.left + 10.0, top + 18.0), configuration, row, baseline)?;
         let strip = Rect { top: top + said + 4.0, bottom: top + height - height * 0.05, ..frame };
         let estimate = configuration.summary.sustained_per_s.as_ref();
@@ -121,7 +122,8 @@ fn labels<DB: DrawingBackend>(
     };
     let against = match baseline {
         Some(baseline) if row.compared => {
-            format!("{} {baseline} ({})", row.ratio.value, row.ratio.detail)
+            let detail = row.ratio.detail.trim_end_matches(&format!(", to {baseline}"));
+            format!("{} {baseline} ({detail})", row.ratio.value)
         }
         _ => String::new(),
     };

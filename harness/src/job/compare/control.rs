@@ -57,8 +57,13 @@ impl ControlDrains {
         self.drained_per_s.iter().map(|&per_s| self.one(per_s) + around).sum()
     }
 
+    /// The backlog of a configuration that drains at this rate.
+    fn backlog(&self, per_s: f64) -> u64 {
+        rates::cut(self.events, per_s)
+    }
+
     fn one(&self, per_s: f64) -> Duration {
-        Duration::from_secs_f64(self.events as f64 / per_s.max(1.0))
+        Duration::from_secs_f64(self.backlog(per_s) as f64 / per_s.max(1.0))
     }
 
     /// The drains of a round, their keys above those of its trials.
@@ -75,7 +80,7 @@ impl ControlDrains {
                 name: format!("c{round}.{}", contender.name),
                 title: format!("round {round}/{rounds}, {} control", contender.name),
                 contender: contender.clone(),
-                phases: phases(options, contender, self.events, seed)?,
+                phases: phases(options, contender, self.backlog(self.drained_per_s[index]), seed)?,
                 expected: self.one(self.drained_per_s[index]),
             })
         };

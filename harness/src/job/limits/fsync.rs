@@ -1,19 +1,22 @@
-//! The disk below the stack's data: how often a small append can be synced.
+//! The disk below the stack's data: how often a block can be synced.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 use super::{MeasurementLength, panicked};
 use crate::error::RunError;
 
-/// About as much as the log record of one updated row.
-const APPEND: [u8; 512] = [b'.'; 512];
+/// A block of the write-ahead log, as PostgreSQL writes it.
+const BLOCK: [u8; 8 << 10] = [b'.'; 8 << 10];
 
-/// Synced appends a second, to a file in `directory` that is removed afterwards.
+/// Blocks of the file: a segment of that log. It is whole before anything is counted, since a file that grows has its size synced, too.
+const BLOCKS: u64 = (16 << 20) / BLOCK.len() as u64;
+
+/// Synced writes a second, to a file in `directory` that is removed afterwards.
 pub(super) async fn rate(
     directory: &Path,
     length: MeasurementLength,
@@ -21,27 +24,30 @@ pub(super) async fn rate(
 ) -> Result<f64, RunError> {
     let (directory, cancel) = (directory.to_owned(), cancel.clone());
     let measured = tokio::task::spawn_blocking(move || {
-        let mut file = tempfile::Builder::new().prefix("fsync-").tempfile_in(directory)?;
-        append_for(&mut file, length.warm_up, &cancel)?;
-        append_for(&mut file, length.counted, &cancel)
+        let file = tempfile::Builder::new().prefix("fsync-").tempfile_in(directory)?;
+        let file = file.as_file();
+        (0..BLOCKS).try_for_each(|block| write(file, block))?;
+        file.sync_all()?;
+        write_for(file, length.warm_up, &cancel)?;
+        write_for(file, length.counted, &cancel)
     });
     let failed = |source| RunError::System { what: "syncing a file beside the stack's data", source };
     measured.await.map_err(panicked)?.map_err(failed)
 }
 
-fn append_for(
-    file: &mut NamedTempFile,
-    length: Duration,
-    cancel: &CancellationToken,
-) -> std::io::Result<f64> {
+fn write(file: &File, block: u64) -> std::io::Result<()> {
+    file.write_all_at(&BLOCK, block % BLOCKS * BLOCK.len() as u64)
+}
+
+fn write_for(file: &File, length: Duration, cancel: &CancellationToken) -> std::io::Result<f64> {
     let begun = Instant::now();
-    let mut appends = 0_u32;
+    let mut writes = 0;
     while begun.elapsed() < length && !cancel.is_cancelled() {
-        file.write_all(&APPEND)?;
-        file.as_file().sync_data()?;
-        appends += 1;
+        write(file, writes)?;
+        file.sync_data()?;
+        writes += 1;
     }
-    Ok(f64::from(appends) / begun.elapsed().as_secs_f64())
+    Ok(writes as f64 / begun.elapsed().as_secs_f64())
 }
 
 #[cfg(test)]
@@ -49,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn appends_are_counted_and_the_file_is_removed() {
+    async fn writes_are_counted_and_the_file_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let length =
             MeasurementLength { warm_up: Duration::from_millis(5), counted: Duration::from_millis(20) };

@@ -83,7 +83,8 @@ impl Measurement {
     }
 }
 
-const FSYNC: &str = "Appends of 512 bytes to a file beside the stack's data, each followed by fdatasync.";
+const FSYNC: &str = "Blocks of 8 KiB written over in a file beside the stack's data, each followed by fdatasync, as in \
+                     a write-ahead log.";
 
 const STORE: &str = "Single events applied to their rows, each committed before the next. Triggers count \
                      the writes, as in a run.";

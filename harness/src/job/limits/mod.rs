@@ -1,4 +1,4 @@
-//! `limits`: what each component of a stack can do alone. Each measurement is made once a round, in random order.
+//! `limits`: what each component of a stack can do alone. Each measurement is made once a round, in random order; the first round is not counted.
 //!
 //! Nothing is judged here: a limit is an estimate over the rounds, or the reason why there is none.
 
@@ -172,18 +172,24 @@ impl LimitsContext<'_> {
             .collect();
         let measured: Vec<usize> = (0..tallies.len()).filter(|&index| tallies[index].is_measured()).collect();
         let mut draws = ChaCha8Rng::seed_from_u64(options.seed);
-        let all = measured.len() as u32 * options.rounds;
+        let all = measured.len() as u32 * (1 + options.rounds);
         let (begun, mut done) = (Instant::now(), 0_u32);
-        for round in 1..=options.rounds {
+        // The first is not counted: brokers and caches are cold.
+        for round in 0..=options.rounds {
             let mut order = measured.clone();
             order.shuffle(&mut draws);
             let mut found = Vec::new();
             for index in order {
                 let measurement = tallies[index].measurement;
-                progress.phase(&format!("round {round}/{}: {measurement}", options.rounds));
+                let which =
+                    if round == 0 { "warm-up".into() } else { format!("round {round}/{}", options.rounds) };
+                progress.phase(&format!("{which}: {measurement}"));
                 found.push((index, Box::pin(self.measure(measurement, round)).await?));
                 done += 1;
                 progress.left(begun.elapsed() / done * (all - done));
+            }
+            if round == 0 {
+                continue;
             }
             for (index, rates) in found {
                 tallies[index].add(&rates);

@@ -86,7 +86,7 @@ pub(super) fn event(order_id: OrderId, revision: Revision) -> PaymentEvent {
     PaymentEvent { order_id, revision, amount_minor, currency, address, paid_at_ms: 0 }
 }
 
-fn content(revision: Revision) -> ContentDigest {
+pub(super) fn content(revision: Revision) -> ContentDigest {
     ContentDigest::of_event(&event(id(0), revision))
 }
 

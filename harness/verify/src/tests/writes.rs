@@ -5,10 +5,13 @@ use std::time::Duration;
 use payment_delivery::store::Parked;
 use proptest::prelude::*;
 
-use super::world::{Evidence, SendOutcome, Write, acked_at, at, healthy, id, places, row, verify};
+use super::world::{
+    Evidence, SendOutcome, Write, acked_at, at, content, event, healthy, id, places, row, verify,
+};
 use super::{named, only, passes};
-use crate::{Kind, PartitionEnd};
+use crate::{Checker, Kind, Logged, ParkWrite, PartitionEnd, Rules};
 use lanebench_result::Verification;
+use payment_delivery::kafka::Origin;
 
 /// Which write of an order brought this revision.
 fn brought(writes: &[Write], order: usize, revision: u32) -> usize {
@@ -286,4 +289,23 @@ fn a_parked_run_is_taken_in_by_one_write() {
     let v = verify(&evidence);
     assert_eq!((v.applied, v.lost), (3, 1), "3 was never parked, so the write to 4 went past it");
     named(&v, &order, 3, at(0, 1));
+}
+
+#[test]
+fn a_write_brings_the_events_that_it_passes_over_only_where_the_mode_folds() {
+    let order = id(0);
+    for (folds, expected) in [(false, vec![13]), (true, vec![11, 13])] {
+        let rules = Rules { keyed: true, folds, ..Rules::default() };
+        let mut checker = Checker::new(rules, (1..=4).map(|revision| (&order, revision)));
+        for revision in 1..=4 {
+            let event = event(order.clone(), revision);
+            let origin = Origin { partition: 0, offset: 10 + i64::from(revision) };
+            checker.log(&Logged { origin, key: Some(order.as_str().as_bytes()), event: Some(&event) });
+        }
+        let origin = Origin { partition: 0, offset: 12 };
+        checker.park(&ParkWrite { order_id: &order, first: 2, last: 2, origin, content: content(2) });
+        let offsets: Vec<i64> = checker.places(&order, 0, 3).iter().map(|place| place.offset).collect();
+        assert_eq!(offsets, expected);
+        assert_eq!(checker.places(&order, 3, 9), [], "nobody sent it");
+    }
 }
