@@ -47,6 +47,14 @@ pub struct Message {
     pub timestamp_ms: i64,
 }
 
+impl Message {
+    /// The bytes of key, value and headers, without the little that frames them.
+    pub(crate) fn bytes(&self) -> usize {
+        let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        length(&self.key) + length(&self.value) + self.headers.bytes()
+    }
+}
+
 /// A message read from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {

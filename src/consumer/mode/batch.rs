@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Processor;
 use super::groups::{Groups, Size};
-use super::steps::Steps;
+use super::steps::{Steps, calls_within};
 use crate::consumer::ConsumerError;
 use crate::kafka::Fetched;
 use crate::probe::Activity;
@@ -35,8 +35,7 @@ pub(in crate::consumer) struct BatchProcessor {
 
 impl BatchProcessor {
     pub(super) fn new(steps: Arc<Steps>, service_time: Duration) -> Self {
-        let calls_max = CALLS_MAX.as_nanos().checked_div(service_time.as_nanos()).unwrap_or(u128::MAX);
-        let messages = usize::try_from(calls_max).unwrap_or(usize::MAX).clamp(1, BATCH_MAX.messages);
+        let messages = calls_within(CALLS_MAX, service_time).clamp(1, BATCH_MAX.messages);
         let batch_max = Size { messages, ..BATCH_MAX };
         Self { batches: Groups::new(Arc::clone(&steps)), steps, service_time, batch_max }
     }
@@ -80,10 +79,5 @@ impl Processor for BatchProcessor {
 
     fn is_busy(&self) -> bool {
         self.batches.in_hand().messages > 0
-    }
-
-    /// The batch in flight says for itself what it waits for.
-    fn idles(&self) -> bool {
-        !self.is_busy()
     }
 }

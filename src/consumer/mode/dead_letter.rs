@@ -121,7 +121,7 @@ impl DeadLetters {
 
     async fn write(&self, mut letter: Letter, partition: i32) -> Result<(), RawError> {
         let target = self.target(partition, letter.message.key.as_deref()).await?;
-        while letter.bytes() > LARGEST && letter.cut() {}
+        while letter.message.bytes() > LARGEST && letter.cut() {}
         let writers = &mut self.state.lock().await.writers;
         let writer =
             writers.entry(target).or_insert_with(|| RawWriter::new(&self.bootstrap, &self.letters, target));
@@ -199,13 +199,6 @@ impl Letter {
         let mut message = self.message.clone();
         self.told.iter().for_each(|(name, value)| message.headers.push(name, Some(value)));
         message
-    }
-
-    /// What its parts have, without the little that frames them.
-    fn bytes(&self) -> usize {
-        let Message { key, value, headers, .. } = &self.message;
-        let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
-        length(key) + length(value) + headers.bytes()
     }
 
     /// Halves its largest part, and says so; false if there is nothing left to cut.

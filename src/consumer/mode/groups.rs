@@ -19,7 +19,7 @@ use crate::consumer::ConsumerError;
 use crate::delivery::{Fold, StatusEntry};
 use crate::event::{OrderId, PaymentEvent};
 use crate::failure::Component;
-use crate::kafka::{Fetched, Message, Origin};
+use crate::kafka::{Fetched, Origin};
 use crate::probe::Activity;
 
 /// The group in flight is polled once for so many messages that are gathered.
@@ -42,15 +42,8 @@ impl Taken {
 
     /// Bytes of what its message holds.
     pub(super) fn bytes(&self) -> usize {
-        bytes(&self.fetched)
+        self.fetched.message.bytes()
     }
-}
-
-/// Bytes of what a message holds.
-fn bytes(fetched: &Fetched) -> usize {
-    let Message { key, value, headers, .. } = &fetched.message;
-    let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
-    length(key) + length(value) + headers.bytes()
 }
 
 /// Messages that are worked off together.
@@ -114,7 +107,7 @@ impl Groups {
                 Some(Taken { event, fetched })
             }
             Err(error) => {
-                self.gathered.size.add(bytes(&fetched));
+                self.gathered.size.add(fetched.message.bytes());
                 self.gathered.undecodable.push((fetched, error.to_string()));
                 None
             }

@@ -23,7 +23,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::Processor;
 use super::groups::{Groups, Size, Taken};
-use super::steps::Steps;
+use super::steps::{Steps, calls_within};
 use crate::consumer::ConsumerError;
 use crate::event::OrderId;
 use crate::kafka::Fetched;
@@ -72,8 +72,7 @@ pub(in crate::consumer) struct KeyedProcessor {
 impl KeyedProcessor {
     pub(super) fn new(steps: Arc<Steps>, service_time: Duration, at_once: NonZeroU16) -> Self {
         let at_once = usize::from(at_once.get());
-        let calls_max = CALLS_MAX.as_nanos().checked_div(service_time.as_nanos()).unwrap_or(u128::MAX);
-        let calls_max = usize::try_from(calls_max).unwrap_or(usize::MAX);
+        let calls_max = calls_within(CALLS_MAX, service_time);
         // Twice as many as are called, so that none of these waits for the store of the others.
         let messages = calls_max.saturating_mul(at_once).min(IN_HAND_MAX.messages).max(2 * at_once);
         Self {
@@ -197,10 +196,5 @@ impl Processor for KeyedProcessor {
 
     fn is_busy(&self) -> bool {
         self.in_hand().messages > 0
-    }
-
-    /// Calls and the group in flight say for themselves what they wait for.
-    fn idles(&self) -> bool {
-        !self.is_busy()
     }
 }

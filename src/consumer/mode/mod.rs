@@ -119,7 +119,9 @@ pub(super) trait Processor: Send {
     fn is_busy(&self) -> bool;
 
     /// Whether time without a message at hand is idle time. Not so while something in flight tells for itself what it waits for.
-    fn idles(&self) -> bool;
+    fn idles(&self) -> bool {
+        !self.is_busy()
+    }
 }
 
 /// That of any mode.

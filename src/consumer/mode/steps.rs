@@ -17,7 +17,7 @@ use crate::kafka::{Fetched, Origin};
 use crate::probe::{Activity, Seen};
 use crate::store::{Effect, Outcome};
 use crate::timer::LazyDelay;
-use crate::view::{Put, publish};
+use crate::view::{Put, ViewError, publish};
 
 /// What a consumer's steps need.
 pub(super) struct Steps {
@@ -42,6 +42,12 @@ pub(super) enum Stored {
     Nothing,
     /// The store refuses the event for good, for this reason.
     Refused(String),
+}
+
+/// How many modelled calls fit into `time`, one after another; any number where there are none.
+pub(super) fn calls_within(time: Duration, service_time: Duration) -> usize {
+    let calls = time.as_nanos().checked_div(service_time.as_nanos());
+    calls.and_then(|calls| usize::try_from(calls).ok()).unwrap_or(usize::MAX)
 }
 
 impl Steps {
@@ -151,14 +157,7 @@ impl Steps {
 
     /// Brings several rows into the view. Tells the revisions then in the view.
     pub(super) async fn show_all(&self, rows: &[StatusEntry]) -> Result<Vec<Revision>, ConsumerError> {
-        let ProcessorDeps { view, probe, .. } = &self.deps;
-        let tries = AtomicU32::new(0);
-        let puts = attempts(&self.consumer, &**probe, Component::View, || {
-            tries.fetch_add(1, Ordering::Relaxed);
-            view.put_all_if_newer(rows)
-        });
-        let mut puts = puts.await?.needed(&self.consumer, Component::View)?;
-        let is_first = tries.into_inner() == 1;
+        let (mut puts, is_first) = self.written(|| self.deps.view.put_all_if_newer(rows)).await?;
         // A view that had lost an order takes whatever comes, an old status too. So the row is read again, as `publish` does it for one.
         let is_lost = |(row, put): &(&StatusEntry, &Put)| !(put.was_there && is_first) && row.revision > 1;
         let lost: Vec<OrderId> =
@@ -179,15 +178,23 @@ impl Steps {
 
     /// Writes a row to the view.
     async fn put(&self, row: StatusEntry) -> Result<Put, ConsumerError> {
-        let ProcessorDeps { view, probe, .. } = &self.deps;
+        let (put, is_first) = self.written(|| self.deps.view.put_if_newer(&row)).await?;
+        Ok(Put { was_there: put.was_there && is_first, ..put })
+    }
+
+    /// What writing to the view comes to, and whether the first attempt did it: what a later one finds there may be what an earlier one left,
+    /// whose answer was lost.
+    async fn written<T, F: Future<Output = Result<T, ViewError>>>(
+        &self,
+        write: impl Fn() -> F,
+    ) -> Result<(T, bool), ConsumerError> {
         let tries = AtomicU32::new(0);
-        let put = attempts(&self.consumer, &**probe, Component::View, || {
+        let written = attempts(&self.consumer, &*self.deps.probe, Component::View, || {
             tries.fetch_add(1, Ordering::Relaxed);
-            view.put_if_newer(&row)
+            write()
         });
-        let put = put.await?.needed(&self.consumer, Component::View)?;
-        // What a later attempt finds may be what an earlier one left, whose answer was lost.
-        Ok(Put { was_there: put.was_there && tries.into_inner() == 1, ..put })
+        let written = written.await?.needed(&self.consumer, Component::View)?;
+        Ok((written, tries.into_inner() == 1))
     }
 
     /// The row of an order as it is now.
