@@ -35,7 +35,7 @@ keyed mode meets store_bulk, which counts rows: a row may hold several events.";
 #[command(after_help = EXAMPLES)]
 #[command(next_help_heading = "What to measure")]
 pub struct LimitsArgs {
-    /// Rounds; each makes every measurement once, in random order
+    /// Rounds; each makes every measurement once, in random order; one before them is not counted
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Length of each measurement, such as 1s; a quarter of it is added before it, as warm-up
