@@ -25,7 +25,7 @@ use lanebench::job::options::Lanes;
 use lanebench::record::file::{REPORTS_DIR, create_dated};
 use lanebench::report;
 use lanebench::stack::StackKind;
-use payment_delivery::consumer::Mode;
+use payment_delivery::consumer::{Mode, ServiceTime};
 use support::Session;
 
 /// The baseline first.
@@ -42,7 +42,8 @@ struct Load {
     service_time: Duration,
 }
 
-/// What is drained on a stack, by the name it has in criterion's files.
+/// What is drained on a stack, by the name it has in criterion's files. Where calls are modelled, a mode that makes several at once has so
+/// many times the events: its drain would be too short for a rate otherwise.
 fn ids(stack: StackKind) -> Vec<(PipelineId, Load)> {
     let (nothing, modelled) = (Duration::ZERO, Duration::from_millis(2));
     let backlogs = match stack {
@@ -51,6 +52,8 @@ fn ids(stack: StackKind) -> Vec<(PipelineId, Load)> {
     };
     let load = |mode: Mode, (events, service_time): (u64, Duration)| {
         let id = PipelineId { stack: stack.to_string(), mode: mode.to_string(), service_time };
+        let at_once = if service_time.is_zero() { 1 } else { mode.calls_at_once() };
+        let events = events * u64::from(at_once);
         (id, Load { mode, events, service_time })
     };
     let modes = Mode::KINDS.into_iter();
@@ -65,6 +68,7 @@ fn pipeline(criterion: &mut Criterion, session: &Session) {
     group.sampling_mode(SamplingMode::Flat); // each sample as many drains as any other
     for (id, Load { mode, events, service_time }) in ids(bed.kind()) {
         group.throughput(Throughput::Elements(events));
+        let service_time = ServiceTime::fixed(service_time);
         for name in LANES {
             let lanes = Lanes { mode, ..lanes(name) };
             session.bench(&mut group, BenchmarkId::new(id.to_string(), name), |b| {
@@ -100,7 +104,7 @@ fn open<'a>(session: &'a Session, bed: &'a Bed<'_>) -> Drains<'a> {
         let drains = Drains::open(stack, session.cancel.clone()).await?;
         if stack.kind() == StackKind::Native {
             eprintln!("warming up for up to half a minute");
-            drains.warm_up(&LANES.map(lanes), Duration::ZERO).await?;
+            drains.warm_up(&LANES.map(lanes), ServiceTime::NONE).await?;
         }
         Ok::<_, RunError>(drains)
     };

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
-use payment_delivery::consumer::Mode;
+use payment_delivery::consumer::{Mode, ServiceTime};
 
 use crate::stack::worker::WorkerCommand;
 
@@ -21,7 +20,7 @@ pub struct Contender {
     /// `min.insync.replicas`.
     pub min_isr: i16,
     /// Modelled downstream call an event.
-    pub service_time: Duration,
+    pub service_time: ServiceTime,
     /// Its worker, where that is a process of its own; `None` for consumers in this process.
     pub worker: Option<WorkerCommand>,
     /// Whether each consumer of that worker is a process of its own, so that one can break.

@@ -95,6 +95,8 @@ fn usage_errors_exit_with_2() {
         .refused(2, &["a process", "hint: "]);
     lanebench(&["compare", "--worker-cmd", "x", "--service-time", "2ms"])
         .refused(2, &["`--service-time`", "hint: "]);
+    lanebench(&["compare", "--service-time", "5-2ms"])
+        .refused(2, &["--service-time", "`5-2ms` has a shortest call above its longest", "like 0-5ms"]);
     lanebench(&["conpare"]).refused(2, &["compare"]);
 }
 

@@ -110,6 +110,10 @@ fn modes_are_told_apart_by_name_and_checked_alike() {
     let flags = ["--configs", "1p1c,1p1c-batch", "--service-time", "0ms"];
     for worker in ["in-process", "process"] {
         let result = compare(&[&flags[..], &["--worker", worker]].concat(), 0);
+        let ceilings = result.ceilings.as_ref().unwrap();
+        let shares = ceilings.shares.iter().filter(|share| share.component == "store");
+        let per_call = shares.map(|share| ceilings.limit_of(share).unwrap().per_call.is_some());
+        assert_eq!(per_call.collect::<Vec<_>>(), [false, true], "many rows a call are batch mode's ceiling");
         let [record, batch] = &result.configurations[..] else { panic!("two configurations") };
         assert_eq!((record.name.as_str(), record.mode.as_str()), ("1p1c", "record"));
         assert_eq!((batch.name.as_str(), batch.mode.as_str()), ("1p1c-batch", "batch"));
@@ -168,6 +172,16 @@ fn it_needs_nothing_and_says_what_it_is() {
     assert_eq!(result.stack.name, "embedded");
     assert_eq!(result.stack.demonstration.len(), 2, "{:?}", result.stack.demonstration);
     assert!((result.workload.service_time_ms - 2.0).abs() < 1e-9);
+    assert!(told.contains("Of its ceilings, each component alone:"), "{told}");
+    let ceilings = result.ceilings.as_ref().unwrap();
+    assert!(ceilings.named("generator").is_some() && ceilings.named("produce_single").is_some());
+    for configuration in &result.configurations {
+        let own = || ceilings.shares.iter().filter(|share| share.configuration == configuration.name);
+        let components: Vec<&str> = own().map(|share| share.component.as_str()).collect();
+        assert_eq!(components, ["store", "view", "produce", "fetch", "calls"]);
+        assert_eq!(own().filter(|share| share.is_nearest).count(), 1);
+        assert!(own().all(|share| share.share.n == 1 && share.share.value > 0.0), "{:?}", ceilings.shares);
+    }
     let control = result.control.unwrap();
     assert!(control.service_time_ms.abs() < 1e-9);
     for (row, configuration) in control.configurations.iter().zip(&result.configurations) {

@@ -77,12 +77,14 @@ fn each_component_has_its_limits_and_nothing_is_left() {
             "store_bulk",
             "store_bulk",
             "store_bulk",
-            "view_single",
+            "view_1",
+            "view_N",
             "view_pipelined",
             "produce_1",
             "fetch_1",
             "produce_N",
             "fetch_N",
+            "produce_single",
             "generator"
         ]
     );
@@ -113,7 +115,7 @@ fn formats_are_data_and_quiet_is_quiet() {
     bench.ended(&output, 0);
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
     let record: LimitsRecord = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((record.limits.len(), record.rounds), (14, 1));
+    assert_eq!((record.limits.len(), record.rounds), (16, 1));
     let markdown = bench.command(&["report", "report", "--format", "markdown"]).output().unwrap();
     assert!(text(&markdown.stdout).contains("| store\\_bulk | 1,000 a call"), "{}", text(&markdown.stdout));
 }

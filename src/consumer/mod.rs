@@ -22,12 +22,14 @@ mod consumers;
 mod error;
 mod fetch_loops;
 pub mod mode;
+mod service_time;
 mod tracker;
 
 use assignment::{End, GroupConsumer};
 pub use consumers::Consumers;
 pub use error::ConsumerError;
 pub use mode::{Mode, ProcessorDeps, dead_letter_topic};
+pub use service_time::ServiceTime;
 
 /// What a consumer needs to know.
 #[derive(Clone, Debug)]
@@ -44,8 +46,8 @@ pub struct ConsumerConfig {
     pub fetch: FetchConfig,
     /// How it works through its events.
     pub mode: Mode,
-    /// Modelled downstream call an event; zero for none.
-    pub service_time: Duration,
+    /// Modelled downstream call an event.
+    pub service_time: ServiceTime,
     /// At most one commit in this time while working.
     pub commit_interval: Duration,
     /// How long a partition that is to be given up may take to finish the message in hand and to commit. Must be
@@ -69,7 +71,7 @@ impl ConsumerConfig {
             topic: topic.into(),
             fetch: FetchConfig::default(),
             mode: Mode::default(),
-            service_time: Duration::ZERO,
+            service_time: ServiceTime::NONE,
             commit_interval: Duration::from_millis(100),
             revoke_timeout: Duration::from_secs(5),
         }

@@ -45,10 +45,10 @@ impl AddAssign for Throughput {
     }
 }
 
-/// Our keyed producer, with acks = all. What it sent is waited for all at once.
-pub struct BulkProducer(Producer<()>);
+/// Our keyed producer, with acks = all.
+pub struct UnpacedProducer(Producer<()>);
 
-impl BulkProducer {
+impl UnpacedProducer {
     /// Connects to all partitions of `topic`.
     ///
     /// # Errors
@@ -84,6 +84,31 @@ impl BulkProducer {
                 records += 1;
             }
             self.0.flush().await?;
+            Ok(Throughput { records, took: begun.elapsed() })
+        })
+    }
+
+    /// Sends copies of `messages` in turn for `length`, each acknowledged before the next is sent.
+    ///
+    /// # Errors
+    /// As [`Self::send_for`].
+    pub fn send_singly_for<'a>(
+        &'a self,
+        messages: &'a [Message],
+        length: Duration,
+    ) -> Work<'a, Throughput, ProduceError> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let mut records = 0;
+            for message in messages.iter().cycle() {
+                if begun.elapsed() >= length {
+                    break;
+                }
+                self.0.send(message.clone(), ()).await?;
+                // What is flushed goes at once, and is not kept for a batch.
+                self.0.flush().await?;
+                records += 1;
+            }
             Ok(Throughput { records, took: begun.elapsed() })
         })
     }

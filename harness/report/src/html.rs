@@ -9,7 +9,7 @@ use crate::scenario::page::{Section, section};
 use crate::table::{self, Row};
 use crate::units::{number, percent, range, ratio, spread};
 use crate::words::{self, Tone};
-use crate::{ReportError, ran};
+use crate::{ReportError, ceilings, ran};
 use lanebench_result::{Comparison, Configuration, PartitionShare, PhaseKind, RunResult, Trial};
 
 pub(super) mod checks;
@@ -41,6 +41,10 @@ pub fn page(result: &RunResult) -> Result<String, ReportError> {
         catch_up: words::catch_up(result),
         rounds: rounds::rows(result),
         round_headings: &rounds::HEADINGS,
+        ceilings: ceilings::rows(result),
+        ceilings_title: ceilings::TITLE,
+        ceiling_headings: &ceilings::HEADINGS,
+        ceilings_note: ceilings::note(result),
         phases: phases::rows(result),
         phase_headings: &phases::HEADINGS,
         rows: table::rows_and_control(result),
@@ -75,6 +79,11 @@ struct Page<'a> {
     catch_up: Option<String>,
     rounds: Vec<rounds::Round>,
     round_headings: &'static [&'static str],
+    ceilings: Vec<ceilings::Row>,
+    ceilings_title: &'static str,
+    ceiling_headings: &'static [&'static str],
+    /// What the table means.
+    ceilings_note: Option<String>,
     phases: Vec<phases::PhaseRow>,
     phase_headings: &'static [&'static str],
     rows: Vec<Row>,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use lanebench_result::RunResult;
 
 pub mod bench;
+mod ceilings;
 pub mod chart;
 pub mod csv;
 pub mod gate;

@@ -136,12 +136,8 @@ struct Row {
 fn rows(record: &LimitsRecord) -> Vec<Row> {
     let is_varied = |limit: &Limit| record.limits.iter().filter(|other| other.name == limit.name).count() > 1;
     let row = |limit: &Limit| {
-        let connections = limit.connections.filter(|_| limit.per_call.is_none());
-        let connections = connections.map(|n| counted(n.into(), "connection", "connections"));
-        let partitions = limit.partitions.map(|n| counted(n.into(), "partition", "partitions"));
-        let per_call = limit.per_call.map(|n| format!("{} a call", count(n.into())));
-        let best = (limit.is_ceiling && is_varied(limit)).then(|| "best".to_owned());
-        let with: Vec<String> = [connections, partitions, per_call, best].into_iter().flatten().collect();
+        let mut with = conditions(limit);
+        with.extend((limit.is_ceiling && is_varied(limit)).then(|| "best".to_owned()));
         let rate = match &limit.estimate {
             Some(estimate) => Cell::new(number(estimate.value), spread(estimate, number)),
             None if limit.not_measured.is_some() => Cell::new("not measured", ""),
@@ -150,6 +146,15 @@ fn rows(record: &LimitsRecord) -> Vec<Row> {
         Row { name: limit.name.clone(), with: with.join(", "), rate }
     };
     record.limits.iter().map(row).collect()
+}
+
+/// Connections, partitions, and how much each call wrote.
+pub(crate) fn conditions(limit: &Limit) -> Vec<String> {
+    let connections = limit.connections.filter(|n| *n > 1 || limit.per_call.is_none());
+    let connections = connections.map(|n| counted(n.into(), "connection", "connections"));
+    let partitions = limit.partitions.map(|n| counted(n.into(), "partition", "partitions"));
+    let per_call = limit.per_call.map(|n| format!("{} a call", count(n.into())));
+    [connections, partitions, per_call].into_iter().flatten().collect()
 }
 
 /// What each name means, and why something was not measured.
@@ -208,6 +213,7 @@ mod tests {
             what: format!("What {name} counts."),
             connections: None,
             partitions: None,
+            replication: None,
             per_call: None,
             is_ceiling: rate.is_some(),
             estimate: rate.map(estimate),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{scenario, table, words};
+use crate::{ceilings, scenario, table, words};
 use lanebench_result::{RunResult, Warning};
 
 /// The whole file as text.
@@ -43,6 +43,7 @@ pub fn summary(result: &RunResult) -> String {
     for said in [words::objective(result), words::catch_up(result)].into_iter().flatten() {
         let _ = writeln!(out, "{}", escape(&said));
     }
+    out.push_str(&beside_ceilings(result));
     if let Some(run) = scenario::of_comparison(result) {
         out.push_str(&scenario::markdown::section(&run));
         let _ = writeln!(out, "\n{}", escape(scenario::words::NOTE));
@@ -56,6 +57,23 @@ pub fn summary(result: &RunResult) -> String {
         result.workload.seed,
         result.command_line.replace("```", "'''")
     );
+    out
+}
+
+/// Shares of ceilings; empty where nothing was measured.
+fn beside_ceilings(result: &RunResult) -> String {
+    let Some(note) = ceilings::note(result) else { return String::new() };
+    let [with, alone, share] = ceilings::HEADINGS;
+    let mut out = format!("\n{}:\n\n", ceilings::TITLE);
+    // Writing to a String cannot fail.
+    let _ =
+        writeln!(out, "| configuration | component | {with} | {alone} | {share} |\n|---|---|---|--:|--:|");
+    for row in ceilings::rows(result) {
+        let cells =
+            [row.configuration, row.component, row.measured_with, row.alone.inline(), row.share.inline()];
+        let _ = writeln!(out, "| {} |", cells.map(|cell| escape(&cell)).join(" | "));
+    }
+    let _ = writeln!(out, "\n{}", escape(&note));
     out
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::chart::plane::Layout;
 use super::chart::style::DARK;
-use super::{chart, csv, fixture, html, markdown, render, table, text, words};
+use super::{chart, csv, fixture, html, markdown, ran, render, table, text, words};
 use lanebench_result::{RunResult, Verdict};
 
 /// Where the pictures are kept for looking at: `LANEBENCH_KEEP_REPORTS=DIR cargo test -p lanebench report`.
@@ -233,6 +233,17 @@ fn a_demonstration_says_so_before_anything_else() {
         );
     }
     assert_eq!(words::demonstration(&fixture::ordinary()), None);
+}
+
+#[test]
+fn a_call_of_each_events_own_is_said_with_its_bounds() {
+    let mut result = fixture::demonstration();
+    (result.workload.service_time_ms, result.workload.service_time_range_ms) = (2.5, Some([0.0, 5.0]));
+    let said = words::demonstration(&result).unwrap();
+    assert!(said.contains("Modelled: 0–5 ms of service time an event, uniform (as measured"), "{said}");
+    let said = ran::ran(&result);
+    let (_, call) = said.iter().find(|(name, _)| *name == "service time").unwrap();
+    assert!(call.starts_with("0–5 ms of service time an event, uniform ("), "{call}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use comfy_table::{Cell as TableCell, CellAlignment, ContentArrangement, Table, presets};
 
 use crate::table::{self, Row};
-use crate::{scenario, words};
+use crate::{ceilings, scenario, words};
 use lanebench_result::{RunResult, Warning};
 
 /// The width that everything is kept to.
@@ -40,6 +40,9 @@ pub fn render(result: &RunResult, report: Option<&Path>) -> String {
         ),
         "",
     ));
+    if let Some(said) = ceilings::in_short(result) {
+        out.push_str(&wrap(&said, ""));
+    }
     if let Some(run) = scenario::of_comparison(result) {
         out.push_str(&scenario::text::section(&run));
         out.push('\n');

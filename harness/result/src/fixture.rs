@@ -53,6 +53,7 @@ pub fn workload() -> Workload {
         value_bytes: 300,
         arrivals: "poisson".into(),
         service_time_ms: 0.0,
+        service_time_range_ms: None,
         commit_interval_ms: 100,
         inject: None,
         objective_ns: None,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub mod bench;
+pub mod ceilings;
 pub mod file;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
@@ -15,6 +16,7 @@ pub mod limits;
 pub mod scenario;
 mod trial;
 
+use ceilings::Ceilings;
 use scenario::OfferedScenario;
 pub use trial::*;
 
@@ -53,6 +55,9 @@ pub struct RunResult {
     /// The same drains without the modelled cost, if one is modelled: what the model is worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Control>,
+    /// What each component did alone in the same run, and each configuration's shares of it; null where that was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceilings: Option<Ceilings>,
     /// The scenario in which each trial ended, if it was to end in one: its phase is of kind `scenario`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<OfferedScenario>,
@@ -153,8 +158,11 @@ pub struct Workload {
     pub value_bytes: u32,
     /// `constant` or `poisson`.
     pub arrivals: String,
-    /// Modelled downstream call an event, 0 for none.
+    /// Modelled downstream call an event, 0 for none; the mean where each event has its own.
     pub service_time_ms: f64,
+    /// Where each event has its own: the shortest and the longest, between which they are drawn uniformly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_time_range_ms: Option<[f64; 2]>,
     /// Commit cadence of the consumers.
     pub commit_interval_ms: u64,
     /// What 99 of 100 events of the steady phase were to take at most, if that was said.

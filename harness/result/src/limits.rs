@@ -51,10 +51,13 @@ pub struct Limit {
     /// Partitions of the topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u32>,
+    /// Replicas of each partition; null in results from before this was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication: Option<i16>,
     /// Rows or statuses that each call wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_call: Option<u32>,
-    /// Whether it is the highest of its name: the ceiling.
+    /// Whether it is the highest of those that differ in `per_call` alone: the ceiling.
     pub is_ceiling: bool,
     /// The rate, over the rounds; null where it was not measured.
     pub estimate: Option<Estimate>,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use payment_delivery::consumer::ServiceTime;
 use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
@@ -11,7 +12,7 @@ use super::exit::Exit;
 use super::out::{OUTPUT, OutputFlags, UsageError};
 use super::place::{Needs, PlaceFlags};
 use super::shown::end;
-use super::values::{command_line, duration, foreign_worker, named_once};
+use super::values::{command_line, duration, foreign_worker, named_once, service_time};
 use super::vary::{self, Vary};
 use crate::job::compare::{self, Setup};
 use crate::job::environment::environment;
@@ -27,7 +28,7 @@ use crate::stack::{BrokerJit, StackKind};
 use crate::workload::{Arrivals, Keys};
 
 /// Modelled call an event on the embedded stack, whose store costs next to nothing to write.
-const SERVICE_TIME: Duration = Duration::from_millis(2);
+const SERVICE_TIME: ServiceTime = ServiceTime::fixed(Duration::from_millis(2));
 
 /// Where a JVM has compiled most of a small worker.
 pub(super) const WORKER_WARM_UP: u64 = 2_000;
@@ -58,7 +59,7 @@ pub struct CompareArgs {
     /// What is compared, the baseline first; 3p1c is three partitions and one consumer, 3p1c-batch and 3p1c-keyed the same in other modes
     #[arg(long, value_delimiter = ',', default_value = "1p1c,3p3c")]
     configs: Vec<Lanes>,
-    /// Compare values of one flag, too: replication=1,3, service-time=0s,2ms or worker-cmd=CMD (repeat it for each command)
+    /// Compare values of one flag, too: replication=1,3, service-time=0s,2ms,0-5ms or worker-cmd=CMD (repeat it for each command)
     #[arg(long, value_name = "FLAG=A,B")]
     vary: Vec<Vary>,
     /// Rounds; each has one trial of each configuration, in random order [default: what fits into the budget]
@@ -67,7 +68,7 @@ pub struct CompareArgs {
     /// Time for the whole run, such as 4m [default: 2m on the embedded stack, else 4m]
     #[arg(long, value_parser = duration)]
     budget: Option<Duration>,
-    /// Within a minute (embedded) or a hundred seconds (native): no surge, percentiles not compared, native brokers on C1
+    /// Within a minute (embedded) or a hundred seconds (native): no surge, no ceilings, percentiles not compared, native brokers on C1
     #[arg(long, conflicts_with_all = ["rounds", "budget"])]
     quick: bool,
     /// Seed of everything drawn: keys, gaps, the order of trials
@@ -103,9 +104,9 @@ pub struct CompareArgs {
     /// Events of the drain's backlog [default: sized in the warm-up]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=2_000_000))]
     drain_events: Option<u64>,
-    /// Modelled downstream call an event, such as 2ms [default: 2ms on the embedded stack, else none]
-    #[arg(long, value_parser = duration)]
-    service_time: Option<Duration>,
+    /// Modelled downstream call an event, such as 2ms, or 0-5ms: each event's own, drawn uniformly [default: 2ms on the embedded stack, else none]
+    #[arg(long, value_parser = service_time)]
+    service_time: Option<ServiceTime>,
     /// One pass of the warm-up and no more: to see what is said of a run that has not settled
     #[arg(long, hide = true)]
     no_warm_up: bool,
@@ -252,7 +253,8 @@ impl CompareArgs {
         let varied_time = self.varies_time();
         let embedded = self.place.stack == StackKind::Embedded;
         let modelled = embedded && !foreign;
-        let service_time = self.service_time.unwrap_or(if modelled { SERVICE_TIME } else { Duration::ZERO });
+        let service_time =
+            self.service_time.unwrap_or(if modelled { SERVICE_TIME } else { ServiceTime::NONE });
         let mut worker = self.worker()?;
         let scenario = self.scenario.as_deref().map(find).transpose()?;
         let each_a_process = scenario.as_ref().is_some_and(Scenario::needs_processes);
@@ -327,6 +329,7 @@ impl CompareArgs {
             worker_warm_up: self.worker_warm_up,
             one_pass: self.no_warm_up,
             control: embedded && !service_time.is_zero() && !varied_time,
+            ceilings: !self.quick,
         })
     }
 }

@@ -41,7 +41,7 @@ pub struct LimitsArgs {
     /// Length of each measurement, such as 1s; a quarter of it is added before it, as warm-up
     #[arg(long, default_value = "1s", value_parser = length)]
     duration: Duration,
-    /// Connections of store_N, and partitions of produce_N and fetch_N
+    /// Connections of store_N and view_N, and partitions of produce_N and fetch_N
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=32))]
     connections: u32,
     /// Seed of events, and of the order of measurements

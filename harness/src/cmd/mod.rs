@@ -32,6 +32,7 @@ pub mod worker;
 
 use exit::Exit;
 pub use out::{UsageError, explain};
+pub use values::service_time;
 
 use crate::record::SCHEMA_VERSION;
 use crate::record::gate::GATE_SCHEMA_VERSION;

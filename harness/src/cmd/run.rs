@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use payment_delivery::consumer::ServiceTime;
 use tokio_util::sync::CancellationToken;
 
 use super::console::Console;
@@ -33,7 +34,7 @@ Examples:
                                                 how one is written";
 
 /// Modelled call an event on the embedded stack, as `compare` has it.
-const SERVICE_TIME: Duration = Duration::from_millis(2);
+const SERVICE_TIME: ServiceTime = ServiceTime::fixed(Duration::from_millis(2));
 
 /// Flags of `run`.
 #[derive(Args)]
@@ -75,7 +76,7 @@ impl RunArgs {
             lanes: *lanes,
             replication,
             min_isr,
-            service_time: if embedded { SERVICE_TIME } else { Duration::ZERO },
+            service_time: if embedded { SERVICE_TIME } else { ServiceTime::NONE },
             worker: None,
             each_a_process: false,
             settings: [].into(),
@@ -100,6 +101,7 @@ impl RunArgs {
             worker_warm_up: 0,
             one_pass: self.no_warm_up,
             control: false,
+            ceilings: false,
         })
     }
 

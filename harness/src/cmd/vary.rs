@@ -3,18 +3,19 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use payment_delivery::consumer::ServiceTime;
 use payment_delivery::redact::redact_all;
 
 use super::out::UsageError;
 use super::place::PlaceFlags;
-use super::values::{duration, foreign_worker};
+use super::values::{foreign_worker, service_time};
 use crate::contender::Contender;
 
 /// A flag and the values that it takes in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Vary {
     Replication(Vec<i16>),
-    ServiceTime(Vec<Duration>),
+    ServiceTime(Vec<ServiceTime>),
     /// One value a flag: a command line may hold commas.
     WorkerCmd(String),
 }
@@ -34,7 +35,7 @@ impl FromStr for Vary {
                 };
                 each().map(replicas).collect::<Result<_, _>>().map(Self::Replication)
             }
-            "service-time" => each().map(duration).collect::<Result<_, _>>().map(Self::ServiceTime),
+            "service-time" => each().map(service_time).collect::<Result<_, _>>().map(Self::ServiceTime),
             "worker-cmd" => Ok(Self::WorkerCmd(values.to_owned())),
             other => Err(format!("`{other}` can't be varied; replication, service-time and worker-cmd can")),
         }
@@ -101,8 +102,8 @@ impl Vary {
             Self::ServiceTime(each) => Ok(each
                 .iter()
                 .map(|&service_time| {
-                    let ms = service_time.as_secs_f64() * 1e3;
-                    Contender { service_time, ..named(&format!("service{ms}ms"), format!("{ms} ms")) }
+                    let (name, said) = in_name_and_words(service_time);
+                    Contender { service_time, ..named(&format!("service{name}"), said) }
                 })
                 .collect()),
             Self::WorkerCmd(line) => {
@@ -114,6 +115,18 @@ impl Vary {
     }
 }
 
+/// A service time as a contender's name has it, and as people read it.
+fn in_name_and_words(service_time: ServiceTime) -> (String, String) {
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    match service_time.bounds() {
+        None => {
+            let ms = ms(service_time.longest());
+            (format!("{ms}ms"), format!("{ms} ms"))
+        }
+        Some((low, high)) => (service_time.to_string(), format!("{}–{} ms, uniform", ms(low), ms(high))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,9 +135,24 @@ mod tests {
     fn a_flag_and_its_values_are_read() {
         assert_eq!("replication=1,3".parse(), Ok(Vary::Replication(vec![1, 3])));
         assert_eq!("--replication=1".parse(), Ok(Vary::Replication(vec![1])));
-        let times = [0, 2].map(Duration::from_millis).to_vec();
-        assert_eq!("service-time=0s, 2ms".parse(), Ok(Vary::ServiceTime(times)));
+        let [none, two, five] = [0, 2, 5].map(Duration::from_millis);
+        let up_to_five = ServiceTime::uniform(none, five).unwrap();
+        let times = vec![ServiceTime::NONE, ServiceTime::fixed(two), up_to_five];
+        assert_eq!("service-time=0s, 2ms,0-5ms".parse(), Ok(Vary::ServiceTime(times)));
         assert_eq!("worker-cmd=java -D a=b,c".parse(), Ok(Vary::WorkerCmd("java -D a=b,c".into())));
+    }
+
+    #[test]
+    fn a_service_time_has_a_name_that_a_topic_may_have() {
+        for (typed, name, said) in [
+            ("0s", "0ms", "0 ms"),
+            ("500us", "0.5ms", "0.5 ms"),
+            ("0-5ms", "0-5ms", "0–5 ms, uniform"),
+            ("500us-2ms", "500us-2ms", "0.5–2 ms, uniform"),
+        ] {
+            let named = in_name_and_words(service_time(typed).unwrap());
+            assert_eq!(named, (name.to_owned(), said.to_owned()));
+        }
     }
 
     #[test]
@@ -133,6 +161,7 @@ mod tests {
             ("replication", "is not of the form"),
             ("replication=0", "is no number of replicas"),
             ("service-time=2", "is not a duration"),
+            ("service-time=2ms,5-2ms", "`5-2ms` has a shortest call above its longest"),
             ("nodes=1,3", "can't be varied"),
         ] {
             let error = text.parse::<Vary>().unwrap_err();

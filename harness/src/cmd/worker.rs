@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use payment_delivery::consumer::Mode;
+use payment_delivery::consumer::{Mode, ServiceTime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use super::logs::LogFlags;
 use super::out::{UsageError, tell};
 use super::secret::Secret;
 use super::servers::ServerFlags;
-use super::values::{ReaderFlag, duration, interval};
+use super::values::{ReaderFlag, interval, service_time};
 use crate::worker::handicap::Handicap;
 use crate::worker::{self, ConsumerRuntime, Database, Settings};
 
@@ -61,9 +61,9 @@ pub struct WorkerArgs {
     /// What the statuses' keys begin with
     #[arg(long, env = "LANEBENCH_KEY_PREFIX", default_value = "")]
     key_prefix: String,
-    /// Modelled downstream call an event, such as 2ms
-    #[arg(long, env = "LANEBENCH_SERVICE_TIME", default_value = "0s", value_parser = duration)]
-    service_time: Duration,
+    /// Modelled downstream call an event, such as 2ms, or 0-5ms: each event's own, drawn uniformly
+    #[arg(long, env = "LANEBENCH_SERVICE_TIME", default_value = "0s", value_parser = service_time)]
+    service_time: ServiceTime,
     /// At most one commit of each consumer in this time
     #[arg(long, env = "LANEBENCH_COMMIT_INTERVAL", default_value = "100ms", value_parser = interval)]
     commit_interval: Duration,

@@ -1,5 +1,7 @@
 //! What a result says of its stack and workload.
 
+use std::time::Duration;
+
 use super::options::{Contender, Key, Options};
 use crate::record;
 use crate::stack::{PartFacts, Stack};
@@ -42,8 +44,9 @@ pub(super) fn stack_of(stack: &Stack, baseline: Option<&Contender>) -> record::S
 
 /// What was offered, in so many rounds.
 pub(super) fn workload(options: &Options, rounds: u32) -> record::Workload {
-    let modelled =
-        options.contenders.iter().map(|contender| contender.service_time).max().unwrap_or_default();
+    let service_times = options.contenders.iter().map(|contender| contender.service_time);
+    let modelled = service_times.max_by_key(|service_time| service_time.mean()).unwrap_or_default();
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
     record::Workload {
         seed: options.seed,
         rounds,
@@ -56,7 +59,8 @@ pub(super) fn workload(options: &Options, rounds: u32) -> record::Workload {
         events_per_order: options.draw.events_per_order,
         value_bytes: VALUE_BYTES_DEFAULT as u32,
         arrivals: options.draw.arrivals.to_string(),
-        service_time_ms: modelled.as_secs_f64() * 1e3,
+        service_time_ms: ms(modelled.mean()),
+        service_time_range_ms: modelled.bounds().map(|(low, high)| [ms(low), ms(high)]),
         commit_interval_ms: COMMIT_INTERVAL.as_millis() as u64,
         objective_ns: options
             .objective

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use payment_delivery::consumer::ServiceTime;
 use tokio_util::sync::CancellationToken;
 
 use super::options::{Contender, Draw, Key, Lanes, Through, TrialOptions};
@@ -24,7 +25,7 @@ pub struct Backlog {
     /// Events in the log before the gate opens.
     pub events: u64,
     /// Modelled downstream call an event.
-    pub service_time: Duration,
+    pub service_time: ServiceTime,
     /// Of the orders drawn: the same seed is the same backlog.
     pub seed: u64,
 }
@@ -62,7 +63,7 @@ impl<'a> Drains<'a> {
     ///
     /// # Errors
     /// As [`Self::drain`].
-    pub async fn warm_up(&self, configs: &[Lanes], service_time: Duration) -> Result<(), RunError> {
+    pub async fn warm_up(&self, configs: &[Lanes], service_time: ServiceTime) -> Result<(), RunError> {
         let contenders: Vec<Contender> =
             configs.iter().map(|&lanes| contender(lanes, service_time)).collect();
         let runner = self.session.runner(OPTIONS, self.stack, &(), &self.cancel);
@@ -112,7 +113,7 @@ impl<'a> Drains<'a> {
     }
 }
 
-fn contender(lanes: Lanes, service_time: Duration) -> Contender {
+fn contender(lanes: Lanes, service_time: ServiceTime) -> Contender {
     Contender {
         name: lanes.to_string(),
         lanes,
@@ -135,7 +136,7 @@ mod tests {
         let stack: Stack = EmbeddedStack::start(1, &|_| {}).await.unwrap().into();
         let cancel = CancellationToken::new();
         let mut drains = Drains::open(&stack, cancel.clone()).await.unwrap();
-        let service_time = Duration::from_millis(1);
+        let service_time = ServiceTime::fixed(Duration::from_millis(1));
         drains.warm_up(&["3p3c".parse().unwrap()], service_time).await.unwrap();
         let backlog =
             |lanes: &str| Backlog { lanes: lanes.parse().unwrap(), events: 60, service_time, seed: 1 };

@@ -41,6 +41,8 @@ pub struct Options {
     pub one_pass: bool,
     /// Whether drains without the modelled call stand beside the trials.
     pub control: bool,
+    /// Whether each component is measured alone before each round.
+    pub ceilings: bool,
 }
 
 /// How many rounds there are.

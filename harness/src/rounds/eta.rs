@@ -11,6 +11,8 @@ pub(super) struct Eta {
     turns: BTreeMap<usize, Kind>,
     /// Rounds after the present one, where that is known.
     rounds_after: Option<u32>,
+    /// What came before the trials of the present round.
+    before_round: Duration,
 }
 
 /// The turns of one key.
@@ -24,6 +26,11 @@ struct Kind {
 }
 
 impl Eta {
+    /// What comes before the trials of a round took so long.
+    pub(super) fn before_round(&mut self, took: Duration) {
+        self.before_round = took;
+    }
+
     /// A round begins, and so many follow.
     pub(super) fn round_begins(&mut self, after: Option<u32>, turns: &[Turn]) {
         self.begin(after, turns.iter().map(|turn| (turn.key, turn.expected)));
@@ -51,7 +58,8 @@ impl Eta {
     /// From the start of the next trial to the end of the last; `None` where nobody knows how many rounds there are.
     pub(super) fn left(&self) -> Option<Duration> {
         let after = self.rounds_after?;
-        Some(self.turns.values().map(|kind| kind.each * (kind.left + after)).sum())
+        let turns: Duration = self.turns.values().map(|kind| kind.each * (kind.left + after)).sum();
+        Some(turns + self.before_round * after)
     }
 }
 
@@ -71,6 +79,8 @@ mod tests {
         eta.begin(Some(1), [(0, s(20)), (1, s(10))].into_iter());
         eta.done(0, s(20));
         assert_eq!(eta.left(), Some(s(25 + 20)), "the mean of those seen");
+        eta.before_round(s(4));
+        assert_eq!(eta.left(), Some(s(25 + 20 + 4)), "it comes before the round that follows, too");
         eta.begin(None, std::iter::empty());
         assert_eq!(eta.left(), None);
     }

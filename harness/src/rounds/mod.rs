@@ -121,6 +121,11 @@ pub(crate) trait Job {
     /// How many rounds there will be, where that is known.
     fn rounds(&self) -> Option<u32>;
 
+    /// What comes before the trials of a round. It leaves nothing on the stack.
+    async fn before_round(&mut self, _runner: &TrialRunner<'_>, _round: u32) -> Result<(), RunError> {
+        Ok(())
+    }
+
     /// The trials of a round, which are run in random order. All have the round's seed.
     fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError>;
 
@@ -137,6 +142,9 @@ pub(crate) async fn run(runner: &TrialRunner<'_>, seed: u64, job: &mut impl Job)
     let mut draws = ChaCha8Rng::seed_from_u64(seed);
     let mut eta = Eta::default();
     for round in 1.. {
+        let began = Instant::now();
+        Box::pin(job.before_round(runner, round)).await?;
+        eta.before_round(began.elapsed());
         let seed = draws.random();
         let mut turns = job.turns(round, seed)?;
         turns.shuffle(&mut draws);

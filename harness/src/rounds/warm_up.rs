@@ -222,7 +222,8 @@ fn first_events(contender: &Contender) -> u64 {
         return FIRST_EVENTS;
     }
     let lanes = contender.lanes.consumers.min(contender.lanes.partitions.unsigned_abs());
-    let known = FIRST_DRAIN.as_secs_f64() / contender.service_time.as_secs_f64() * f64::from(lanes);
+    let at_once = f64::from(lanes) * f64::from(contender.lanes.mode.calls_at_once());
+    let known = FIRST_DRAIN.as_secs_f64() / contender.service_time.mean().as_secs_f64() * at_once;
     (known as u64).clamp(100, FIRST_EVENTS)
 }
 
@@ -290,9 +291,11 @@ fn found(trial: &Trial) -> PassTrial {
 
 #[cfg(test)]
 mod tests {
+    use payment_delivery::consumer::ServiceTime;
+
     use super::*;
 
-    fn contender(lanes: &str, service_time: Duration) -> Contender {
+    fn contender(lanes: &str, service_time: ServiceTime) -> Contender {
         Contender {
             name: lanes.into(),
             lanes: lanes.parse().unwrap(),
@@ -307,11 +310,17 @@ mod tests {
 
     #[test]
     fn a_modelled_call_shortens_the_first_drain() {
-        let first = |lanes, ms| first_events(&contender(lanes, Duration::from_millis(ms)));
+        let ms = Duration::from_millis;
+        let first = |lanes, call| first_events(&contender(lanes, ServiceTime::fixed(ms(call))));
         assert_eq!(first("1p1c", 0), 1500);
         assert_eq!(first("1p1c", 2), 750);
         assert_eq!(first("3p3c", 2), 1500, "no more than without");
         assert_eq!(first("1p1c", 1000), 100, "and never next to none");
+        assert_eq!(first("1p1c-batch", 2), 750, "a batch makes its calls one after another");
+        assert_eq!(first("1p1c-keyed4", 10), 600, "four calls at once");
+        assert_eq!(first("3p2c-keyed4", 10), 1200, "for each consumer that has a lane");
+        let drawn = ServiceTime::uniform(ms(1), ms(3)).unwrap();
+        assert_eq!(first_events(&contender("1p1c", drawn)), 750, "2 ms on average");
     }
 
     #[test]
@@ -343,7 +352,7 @@ mod tests {
             limit: Limit { longest: Duration::from_secs(100), leaves: None },
             worker_warm_up: 0,
         };
-        let one = contender("1p1c", Duration::ZERO);
+        let one = contender("1p1c", ServiceTime::NONE);
         let kinds = |spec: &WarmUpSpec<'_>, capacity, rate| -> Vec<PhaseKind> {
             phases(spec, &one, capacity, rate).iter().map(|phase| phase.kind).collect()
         };

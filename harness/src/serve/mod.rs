@@ -85,7 +85,7 @@ pub async fn run(
         store: kept.store(),
         view: kept.view().await?,
         metrics,
-        producer: ProducerConfig { linger: Duration::ZERO, ..ProducerConfig::default() },
+        producer: ProducerConfig { batch_interval: Duration::ZERO, ..ProducerConfig::default() },
     };
     ready();
     let mut serving = api::run(listener, service, settings.limits, token, served.clone());
@@ -145,7 +145,8 @@ impl Lanes {
         let (open, gate) = watch::channel(true);
         let mut consumers = Consumers::new(stop.clone());
         for number in 0..settings.consumers {
-            let (store, view) = (kept.consumer().await?, kept.view().await?);
+            let opened = async { Ok::<_, ServeError>((kept.consumer().await?, kept.view().await?)) };
+            let (store, view) = Box::pin(runtime.opening(opened)).await?;
             let parts = ProcessorDeps { store, view, probe: metrics.clone() };
             let mut config = ConsumerConfig::new(
                 format!("consumer-{number}"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps};
+use payment_delivery::consumer::{ConsumerConfig, Consumers, ProcessorDeps, ServiceTime};
 use payment_delivery::probe::Probe;
 use payment_delivery::store::DeliveryStore;
 use payment_delivery::view::StatusView;
@@ -40,7 +40,7 @@ impl FetchStart {
 /// What all consumers of a trial share.
 pub(super) struct ConsumerSettings {
     /// Modelled downstream call an event.
-    pub(super) service_time: Duration,
+    pub(super) service_time: ServiceTime,
     /// Commit cadence.
     pub(super) commit_interval: Duration,
     /// They look at the topic so often; as they do by themselves where it is `None`.
@@ -74,7 +74,9 @@ impl InProcessConsumers {
         let stop = CancellationToken::new();
         let mut consumers = Consumers::new(stop.clone());
         for index in 0..lanes.consumers {
-            let (store, view) = (place.rows.consumer().await?, place.statuses.consumer().await?);
+            let opened =
+                async { Ok::<_, RunError>((place.rows.consumer().await?, place.statuses.consumer().await?)) };
+            let (store, view) = Box::pin(runtime.opening(opened)).await?;
             let (store, view) = ((around.store)(store), (around.view)(view));
             let parts = ProcessorDeps { store, view, probe: Arc::clone(probe) };
             let name = format!("consumer-{index}");

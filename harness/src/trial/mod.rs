@@ -123,8 +123,8 @@ pub(crate) struct Rig<'a> {
     pub(crate) store: Option<AroundStore<'a>>,
     /// Put around each of their views.
     pub(crate) view: Option<AroundView<'a>>,
-    /// So long the producer waits for more events before it sends a batch.
-    pub(crate) linger: Duration,
+    /// Least time between two batches of the producer.
+    pub(crate) batch_interval: Duration,
     /// What is done to the sender of a schedule.
     pub(crate) sender: Option<SenderRig>,
     /// Sees the timeline when all is done.

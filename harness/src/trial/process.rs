@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use payment_delivery::consumer::ServiceTime;
 use payment_delivery::kafka::admin::{Admin, AdminError};
 use payment_delivery::probe::Probe as _;
 use tokio::sync::mpsc;
@@ -168,14 +169,14 @@ impl WorkerConsumers {
         place: &TrialWorkspace,
         lanes: Lanes,
         each: bool,
-        service_time: Duration,
+        service_time: ServiceTime,
         timeline: &Arc<Timeline>,
     ) -> Result<Self, RunError> {
         let (processes, consumers) = if each { (lanes.consumers, 1) } else { (1, lanes.consumers) };
         let mut environment = place.contract()?;
         environment.push(("LANEBENCH_CONSUMERS", consumers.to_string()));
         environment.push(("LANEBENCH_MODE", lanes.mode.to_string()));
-        environment.push(("LANEBENCH_SERVICE_TIME", format!("{}us", service_time.as_micros())));
+        environment.push(("LANEBENCH_SERVICE_TIME", service_time.to_string()));
         // Whoever watches a process tells of events by where they lie.
         timeline.keep_places();
         // Before the worker, which may write at once.

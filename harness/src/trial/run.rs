@@ -123,7 +123,7 @@ impl<'a> PhaseRunner<'a> {
         let (bootstrap, topic) = (place.bootstrap.clone(), place.topic.clone());
         let mut config = ProducerConfig::default();
         if let Some(rig) = spec.rig {
-            config.linger = rig.linger;
+            config.batch_interval = rig.batch_interval;
         }
         let producer = feed::producer(bootstrap, topic, place.partitions, config).await?;
         let producer = SharedProducer::new(producer);

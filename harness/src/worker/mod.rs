@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use payment_delivery::consumer::{ConsumerConfig, Consumers, Mode, ProcessorDeps};
+use payment_delivery::consumer::{ConsumerConfig, Consumers, Mode, ProcessorDeps, ServiceTime};
 use payment_delivery::kafka::admin::Admin;
 use payment_delivery::kafka::fetch::ReaderChoice;
 use payment_delivery::probe::Probe;
@@ -55,8 +55,8 @@ pub struct Settings {
     pub redis: RedisServer,
     /// What the statuses' keys begin with.
     pub key_prefix: String,
-    /// Modelled downstream call an event; zero for none.
-    pub service_time: Duration,
+    /// Modelled downstream call an event.
+    pub service_time: ServiceTime,
     /// At most one commit of each consumer in this time.
     pub commit_interval: Duration,
     /// Who reads the topic.

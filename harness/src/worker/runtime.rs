@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::runtime::{Handle, Runtime};
+use tokio_util::context::TokioContext;
 
 use crate::measure::resources::{API_THREAD_PREFIX, CONSUMER_THREAD_PREFIX};
 
@@ -36,6 +37,12 @@ impl ConsumerRuntime {
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))
+    }
+
+    /// What `work` comes to. These threads wait for the connections that it opens, so that an answer wakes the consumer that it is for, and no other
+    /// thread before it.
+    pub(crate) async fn opening<T>(&self, work: impl Future<Output = T>) -> T {
+        TokioContext::new(work, self.handle().clone()).await
     }
 
     /// By which tasks are put there.

@@ -112,7 +112,7 @@ impl Bed {
         }
         // Short, so that a broker that is away shows within a test.
         let producer = ProducerConfig {
-            linger: Duration::ZERO,
+            batch_interval: Duration::ZERO,
             request_timeout: Duration::from_secs(1),
             delivery_timeout: Duration::from_secs(2),
             ..ProducerConfig::default()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lanebench::broker::{Cluster, ClusterOptions};
 use payment_delivery::consumer::{
-    self, ConsumerConfig, ConsumerError, Mode, ProcessorDeps, dead_letter_topic,
+    self, ConsumerConfig, ConsumerError, Mode, ProcessorDeps, ServiceTime, dead_letter_topic,
 };
 use payment_delivery::event::{OrderId, PaymentEvent, Revision};
 use payment_delivery::kafka::Message;
@@ -37,7 +37,7 @@ const ORDERS: u32 = 120;
 const GROUP_OF: u32 = 20;
 const GROUP_EVERY: Duration = Duration::from_millis(30);
 /// Of an event, so that a consumer that must go has mostly one in hand.
-const SERVICE_TIME: Duration = Duration::from_millis(2);
+const SERVICE_TIME: ServiceTime = ServiceTime::fixed(Duration::from_millis(2));
 const SESSION: Duration = Duration::from_millis(1_500);
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -107,7 +107,7 @@ pub(crate) async fn run(schedule: &Schedule, bug: Option<Bug>) -> Ended {
 async fn load(bootstrap: Vec<String>, seed: u64) -> Result<BTreeMap<OrderId, Revision>, String> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let config = ProducerConfig {
-        linger: Duration::ZERO,
+        batch_interval: Duration::ZERO,
         request_timeout: Duration::from_millis(500),
         ..ProducerConfig::default()
     };

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Processor;
-use super::groups::{Groups, Size};
+use super::groups::{Groups, Size, Taken};
 use super::steps::{Steps, calls_within};
-use crate::consumer::ConsumerError;
+use crate::consumer::{ConsumerError, ServiceTime};
 use crate::kafka::Fetched;
 use crate::probe::Activity;
 use crate::timer::LazyDelay;
@@ -28,13 +28,13 @@ const CALLS_MAX: Duration = Duration::from_millis(500);
 /// Gathers a batch while another is in flight.
 pub(in crate::consumer) struct BatchProcessor {
     steps: Arc<Steps>,
-    service_time: Duration,
+    service_time: ServiceTime,
     batch_max: Size,
     batches: Groups,
 }
 
 impl BatchProcessor {
-    pub(super) fn new(steps: Arc<Steps>, service_time: Duration) -> Self {
+    pub(super) fn new(steps: Arc<Steps>, service_time: ServiceTime) -> Self {
         let messages = calls_within(CALLS_MAX, service_time).clamp(1, BATCH_MAX.messages);
         let batch_max = Size { messages, ..BATCH_MAX };
         Self { batches: Groups::new(Arc::clone(&steps)), steps, service_time, batch_max }
@@ -43,11 +43,13 @@ impl BatchProcessor {
     /// Begins with the batch that was gathered: its modelled calls, one after another, then the store.
     async fn start(&mut self) -> Result<(), ConsumerError> {
         let (steps, time) = (Arc::clone(&self.steps), self.service_time);
-        let calls = if time.is_zero() { 0 } else { self.batches.events() };
+        let call = |taken: &Taken| time.of(&taken.event.order_id, taken.event.revision);
+        let called: &[Taken] = if time.is_zero() { &[] } else { self.batches.events() };
+        let calls: Vec<Duration> = called.iter().map(call).collect();
         let calls = async move {
             let mut delay = LazyDelay::default();
-            for _ in 0..calls {
-                steps.spent(Activity::Service, steps.serve(&mut delay, time).await?);
+            for call in calls {
+                steps.spent(Activity::Service, steps.serve(&mut delay, call).await?);
             }
             Ok(())
         };

@@ -123,8 +123,8 @@ impl Groups {
     }
 
     /// Events of the group that gathers.
-    pub(super) fn events(&self) -> usize {
-        self.gathered.events.len()
+    pub(super) fn events(&self) -> &[Taken] {
+        &self.gathered.events
     }
 
     /// How much gathers.

@@ -24,7 +24,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::Processor;
 use super::groups::{Groups, Size, Taken};
 use super::steps::{Steps, calls_within};
-use crate::consumer::ConsumerError;
+use crate::consumer::{ConsumerError, ServiceTime};
 use crate::event::OrderId;
 use crate::kafka::Fetched;
 use crate::probe::Activity;
@@ -53,7 +53,7 @@ struct Called {
 /// Works on so many orders at once.
 pub(in crate::consumer) struct KeyedProcessor {
     steps: Arc<Steps>,
-    service_time: Duration,
+    service_time: ServiceTime,
     at_once: usize,
     in_hand_max: Size,
     /// Most events of one order that wait behind the one that is called.
@@ -70,7 +70,7 @@ pub(in crate::consumer) struct KeyedProcessor {
 }
 
 impl KeyedProcessor {
-    pub(super) fn new(steps: Arc<Steps>, service_time: Duration, at_once: NonZeroU16) -> Self {
+    pub(super) fn new(steps: Arc<Steps>, service_time: ServiceTime, at_once: NonZeroU16) -> Self {
         let at_once = usize::from(at_once.get());
         let calls_max = calls_within(CALLS_MAX, service_time);
         // Twice as many as are called, so that none of these waits for the store of the others.
@@ -99,10 +99,11 @@ impl KeyedProcessor {
         while self.calls.len() < self.at_once
             && let Some(taken) = self.turns.pop_front()
         {
-            let (steps, time) = (Arc::clone(&self.steps), self.service_time);
+            let steps = Arc::clone(&self.steps);
+            let call = self.service_time.of(&taken.event.order_id, taken.event.revision);
             let mut delay = self.timers.pop().unwrap_or_default();
             self.calls.push(Box::pin(async move {
-                let took = steps.serve(&mut delay, time).await?;
+                let took = steps.serve(&mut delay, call).await?;
                 Ok(Called { taken, took, delay })
             }));
         }
@@ -167,7 +168,7 @@ impl Processor for KeyedProcessor {
         let Some(taken) = self.groups.read(fetched) else { return self.make_room(None).await };
         if self.service_time.is_zero() {
             self.groups.push(taken);
-            if self.groups.events() >= GROUP_MAX {
+            if self.groups.events().len() >= GROUP_MAX {
                 self.store().await?;
             }
             self.groups.nudge_now_and_then().await?;

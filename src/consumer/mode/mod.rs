@@ -4,10 +4,9 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::ConsumerError;
 use super::tracker::Tracker;
+use super::{ConsumerError, ServiceTime};
 use crate::kafka::Fetched;
 use crate::probe::Probe;
 use crate::store::DeliveryStore;
@@ -51,6 +50,14 @@ impl Mode {
 
     /// Most orders at once.
     const AT_ONCE_MAX: u16 = 512;
+
+    /// How many modelled calls a consumer makes side by side, at most.
+    pub fn calls_at_once(self) -> u32 {
+        match self {
+            Self::Record | Self::Batch => 1,
+            Self::Keyed(at_once) => at_once.get().into(),
+        }
+    }
 }
 
 impl fmt::Display for Mode {
@@ -150,7 +157,7 @@ impl AnyProcessor {
         deps: ProcessorDeps,
         dead_letters: DeadLetters,
         tracker: Arc<Tracker>,
-        service_time: Duration,
+        service_time: ServiceTime,
     ) -> Self {
         let steps = Arc::new(Steps::new(consumer, deps, dead_letters, tracker));
         match mode {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::Processor;
 use super::steps::{Steps, Stored};
-use crate::consumer::ConsumerError;
+use crate::consumer::{ConsumerError, ServiceTime};
 use crate::event::PaymentEvent;
 use crate::kafka::Fetched;
 use crate::probe::Activity;
@@ -27,7 +27,7 @@ type ViewWrite = Pin<Box<dyn Future<Output = Result<(), ConsumerError>> + Send>>
 /// Works through events one at a time: stored, then the next, while the view is written.
 pub(in crate::consumer) struct RecordProcessor {
     steps: Arc<Steps>,
-    service_time: Duration,
+    service_time: ServiceTime,
     delay: LazyDelay,
     /// That of the event before.
     view_write: Option<ViewWrite>,
@@ -36,7 +36,7 @@ pub(in crate::consumer) struct RecordProcessor {
 }
 
 impl RecordProcessor {
-    pub(super) fn new(steps: Arc<Steps>, service_time: Duration) -> Self {
+    pub(super) fn new(steps: Arc<Steps>, service_time: ServiceTime) -> Self {
         let delay = LazyDelay::default();
         Self { steps, service_time, delay, view_write: None, awaited: Duration::ZERO }
     }
@@ -51,7 +51,8 @@ impl RecordProcessor {
         steps.deps.probe.fetched(steps.seen(&event.order_id, revision, origin));
         if !self.service_time.is_zero() {
             let begun = Instant::now();
-            let served = steps.serve(&mut self.delay, self.service_time);
+            let call = self.service_time.of(&event.order_id, revision);
+            let served = steps.serve(&mut self.delay, call);
             steps.spent(Activity::Service, alongside(&mut self.view_write, served).await??);
             self.awaited += begun.elapsed();
         }

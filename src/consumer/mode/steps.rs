@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::ProcessorDeps;
 use super::attempts::{Attempted, attempts};
 use super::dead_letter::DeadLetters;
-use crate::consumer::ConsumerError;
 use crate::consumer::tracker::Tracker;
+use crate::consumer::{ConsumerError, ServiceTime};
 use crate::delivery::{Delivery, Fold, StatusEntry};
 use crate::event::{OrderId, PaymentEvent, Revision};
 use crate::failure::Component;
@@ -44,9 +44,9 @@ pub(super) enum Stored {
     Refused(String),
 }
 
-/// How many modelled calls fit into `time`, one after another; any number where there are none.
-pub(super) fn calls_within(time: Duration, service_time: Duration) -> usize {
-    let calls = time.as_nanos().checked_div(service_time.as_nanos());
+/// How many modelled calls fit into `time` one after another, however long they are; any number where there are none.
+pub(super) fn calls_within(time: Duration, service_time: ServiceTime) -> usize {
+    let calls = time.as_nanos().checked_div(service_time.longest().as_nanos());
     calls.and_then(|calls| usize::try_from(calls).ok()).unwrap_or(usize::MAX)
 }
 
@@ -91,14 +91,14 @@ impl Steps {
         done
     }
 
-    /// The modelled downstream call of an event; how long it took.
+    /// The modelled downstream call of an event, which takes `call`; how long it took.
     pub(super) async fn serve(
         &self,
         delay: &mut LazyDelay,
-        service_time: Duration,
+        call: Duration,
     ) -> Result<Duration, ConsumerError> {
         let begun = Instant::now();
-        let waited = delay.wait(service_time).await;
+        let waited = delay.wait(call).await;
         waited.map_err(|source| ConsumerError::Timer { consumer: self.consumer.to_string(), source })?;
         let took = begun.elapsed();
         self.deps.probe.served(&self.consumer, took);

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use super::dead_letter::DeadLetters;
 use super::{AnyProcessor, Mode, Processor, ProcessorDeps};
-use crate::consumer::ConsumerError;
 use crate::consumer::tracker::Tracker;
+use crate::consumer::{ConsumerError, ServiceTime};
 use crate::delivery::{Delivery, Fold, StatusEntry};
 use crate::event::{OrderId, Revision};
 use crate::kafka::{Fetched, Message, Origin};
@@ -30,6 +30,7 @@ fn a_mode_reads_as_it_prints_and_another_is_refused_by_name() {
     }
     assert_eq!("keyed".parse(), Ok(Mode::KEYED));
     assert_eq!("keyed1".parse::<Mode>().unwrap().to_string(), "keyed1");
+    assert_eq!(Mode::KINDS.map(Mode::calls_at_once), [1, 1, 64]);
     let refused = |text: &str| text.parse::<Mode>().unwrap_err();
     assert_eq!(refused("bulk"), "`bulk` is no mode; there are record, batch and keyed64 (64 orders at once)");
     for text in ["keyed0", "keyed513", "keyed-1", "keyed64x"] {
@@ -37,9 +38,9 @@ fn a_mode_reads_as_it_prints_and_another_is_refused_by_name() {
     }
 }
 
-/// Remembers what was told of each event.
+/// Remembers what was told of each event, and how long each call took.
 #[derive(Default)]
-struct Heard(Mutex<Vec<(&'static str, String, Revision)>>);
+struct Heard(Mutex<Vec<(&'static str, String, Revision)>>, Mutex<Vec<Duration>>);
 
 impl Heard {
     fn note(&self, what: &'static str, seen: Seen<'_>) {
@@ -68,6 +69,9 @@ impl Probe for Heard {
     fn visible(&self, seen: Seen<'_>, in_view: Revision) {
         assert!(in_view >= seen.revision);
         self.note("visible", seen);
+    }
+    fn served(&self, _consumer: &str, took: Duration) {
+        self.1.lock().unwrap().push(took);
     }
 }
 
@@ -137,7 +141,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(mode: Mode, service_time: Duration) -> Self {
+    fn new(mode: Mode, service_time: ServiceTime) -> Self {
         let (store, view, heard) = (Arc::<Counted>::default(), MemoryView::new(), Arc::<Heard>::default());
         let deps = ProcessorDeps {
             store: Arc::clone(&store) as _,
@@ -200,7 +204,7 @@ async fn left_in(store: &dyn DeliveryStore) -> (Vec<Delivery>, Vec<(OrderId, Rev
 #[tokio::test]
 async fn each_event_of_a_fold_is_told_of_and_completed() {
     for mode in Mode::KINDS {
-        let mut bench = Bench::new(mode, Duration::ZERO);
+        let mut bench = Bench::new(mode, ServiceTime::NONE);
         bench.work_off(&[("o", 1), ("o", 2), ("o", 4)]).await;
         bench.work_off(&[("o", 2), ("o", 3), ("o", 5)]).await;
         let of = |what| bench.heard.of(what);
@@ -221,7 +225,7 @@ async fn what_follows_its_row_is_stored_by_one_call_a_group() {
     for (mode, single, several) in
         [(Mode::Record, 200, vec![]), (Mode::Batch, 0, vec![40]), (Mode::KEYED, 0, vec![40])]
     {
-        let mut bench = Bench::new(mode, Duration::ZERO);
+        let mut bench = Bench::new(mode, ServiceTime::NONE);
         bench.work_off(&events).await;
         assert_eq!(
             (*bench.store.single.lock().unwrap(), bench.store.several.lock().unwrap().clone()),
@@ -233,7 +237,7 @@ async fn what_follows_its_row_is_stored_by_one_call_a_group() {
 #[tokio::test(start_paused = true)]
 async fn what_was_stored_although_its_answer_was_lost_is_ignored_the_next_time() {
     for mode in Mode::KINDS {
-        let mut bench = Bench::new(mode, Duration::ZERO);
+        let mut bench = Bench::new(mode, ServiceTime::NONE);
         *bench.store.loses.lock().unwrap() = 1;
         bench.work_off(&[("a", 1), ("a", 2), ("b", 1)]).await;
         let (rows, _, shown) = bench.left().await;
@@ -246,7 +250,7 @@ async fn what_was_stored_although_its_answer_was_lost_is_ignored_the_next_time()
 #[tokio::test]
 async fn calls_of_one_order_are_in_its_order_and_hold_no_other_up() {
     let at_once = "keyed4".parse().unwrap();
-    let mut bench = Bench::new(at_once, Duration::from_millis(2));
+    let mut bench = Bench::new(at_once, ServiceTime::fixed(Duration::from_millis(2)));
     let slow: Vec<_> = (1..=20).map(|revision| ("slow", revision)).collect();
     let others = ["a", "b", "c", "d", "e", "f"].map(|order| (order, 1));
     bench.work_off(&[&slow[..], &others[..]].concat()).await;
@@ -270,14 +274,38 @@ async fn calls_of_one_order_are_in_its_order_and_hold_no_other_up() {
 }
 
 #[tokio::test]
+async fn each_event_has_a_call_of_its_own() {
+    let longest = Duration::from_millis(4);
+    let service_time = ServiceTime::uniform(Duration::ZERO, longest).unwrap();
+    let orders: Vec<String> = (0..20).map(|n| format!("o-{n}")).collect();
+    let events: Vec<_> = orders.iter().map(|order| (order.as_str(), 1)).collect();
+    let mut drawn: Vec<Duration> =
+        orders.iter().map(|order| service_time.of(&OrderId::new(order).unwrap(), 1)).collect();
+    drawn.sort();
+    for mode in Mode::KINDS {
+        let mut bench = Bench::new(mode, service_time);
+        bench.work_off(&events).await;
+        let mut served = bench.heard.1.lock().unwrap().clone();
+        served.sort();
+        assert_eq!(served.len(), drawn.len(), "{mode}");
+        assert!(drawn.iter().zip(&served).all(|(drawn, took)| took >= drawn), "{mode}: {served:?}");
+        assert!(served[0] < longest, "{mode}: {served:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_in_hand_is_bounded() {
-    let (none, short, long) = (Duration::ZERO, Duration::from_micros(20), Duration::from_millis(500));
+    let (none, short) = (ServiceTime::NONE, ServiceTime::fixed(Duration::from_micros(20)));
+    let half_a_second = Duration::from_millis(500);
+    let long = ServiceTime::fixed(half_a_second);
+    let up_to_long = ServiceTime::uniform(Duration::ZERO, half_a_second).unwrap();
     for (mode, service_time, events, expected) in [
         (Mode::Record, none, 10_000, 1..=2),
         (Mode::Batch, none, 10_000, 1_000..=2_000),
         (Mode::KEYED, none, 10_000, 1_000..=4_096),
         (Mode::KEYED, short, 10_000, 4_000..=4_096),
         ("keyed2".parse().unwrap(), long, 6, 4..=4),
+        ("keyed2".parse().unwrap(), up_to_long, 6, 4..=4),
     ] {
         let mut bench = Bench::new(mode, service_time);
         let names: Vec<String> = (0..events).map(|n| format!("o-{}", n % 70)).collect();
@@ -299,7 +327,7 @@ async fn what_is_in_hand_is_bounded() {
 #[tokio::test]
 async fn after_a_failure_nothing_else_is_begun() {
     for mode in [Mode::Batch, Mode::KEYED] {
-        let mut bench = Bench::new(mode, Duration::ZERO);
+        let mut bench = Bench::new(mode, ServiceTime::NONE);
         *bench.store.breaks_after.lock().unwrap() = Some(0);
         bench.take("o", 1).await.unwrap();
         bench.processor.finish().await.unwrap_err();
@@ -314,7 +342,7 @@ async fn after_a_failure_nothing_else_is_begun() {
 #[tokio::test(start_paused = true)]
 async fn what_can_be_stored_is_while_a_dead_letter_waits_for_its_topic() {
     for mode in Mode::KINDS {
-        let mut bench = Bench::new(mode, Duration::ZERO);
+        let mut bench = Bench::new(mode, ServiceTime::NONE);
         bench.take("a", 1).await.unwrap();
         let no_event = bench.message(b"no event".to_vec());
         // There is no broker to send it to.
@@ -348,7 +376,8 @@ proptest! {
             }
             let (rows, parked) = left_in(&singly).await;
             let shown: Vec<_> = rows.iter().map(|row| Some(row.status_entry())).collect();
-            let service_time = if is_called { Duration::from_micros(20) } else { Duration::ZERO };
+            let call = if is_called { Duration::from_micros(20) } else { Duration::ZERO };
+            let service_time = ServiceTime::fixed(call);
             for mode in Mode::KINDS {
                 let mut bench = Bench::new(mode, service_time);
                 *bench.store.loses.lock().unwrap() = answers_lost;

@@ -8,9 +8,10 @@ use crate::kafka::Message;
 /// How a [`super::Producer`] batches, waits and retries. All sizes in bytes, per partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerConfig {
-    /// How long the first message of a batch waits for company; it goes at once when the batch is full. The runtime's
-    /// timer adds up to 1 ms. At zero, batches still form while a request is in flight. Default 2 ms.
-    pub linger: Duration,
+    /// Least time between the starts of two batches, so that one collects while messages come fast. A message that comes later than that after
+    /// the last batch goes at once, and so does a full batch. The runtime's timer adds up to 1 ms. At zero, batches still form while a request is
+    /// in flight. Default 2 ms.
+    pub batch_interval: Duration,
     /// A batch closes before it outgrows this; a message larger than it travels alone. Default 128 KiB. While less than
     /// a whole batch waits, batches are small enough for a single write (the producer's documentation says why).
     pub batch_bytes: usize,
@@ -31,7 +32,7 @@ pub struct ProducerConfig {
 impl Default for ProducerConfig {
     fn default() -> Self {
         Self {
-            linger: Duration::from_millis(2),
+            batch_interval: Duration::from_millis(2),
             batch_bytes: 128 * 1024,
             buffer_bytes: 4 * 1024 * 1024,
             max_record_bytes: 1_000_000,

@@ -1,4 +1,4 @@
-//! What waits for one partition: a buffer bounded in bytes, cut into batches by linger and size.
+//! What waits for one partition: a buffer bounded in bytes, cut into batches by size and by the time since the last.
 //!
 //! A mutex guards the queue for a few instructions a message and never across an await; room is a fair semaphore of
 //! bytes, so that senders wait in the order in which they came.
@@ -42,7 +42,6 @@ impl<C: Completion> Drop for Held<C> {
 struct Waiting<C: Completion> {
     message: Message,
     bytes: usize,
-    accepted: Instant,
     completion: Held<C>,
 }
 
@@ -68,7 +67,9 @@ struct State<C: Completion> {
     /// Messages accepted and messages taken into batches, since the start.
     accepted: u64,
     taken: u64,
-    /// Messages up to this number don't linger: somebody waits for them.
+    /// When the last batch was cut.
+    last_cut: Option<Instant>,
+    /// Messages up to this number go at once: somebody waits for them.
     flush_to: u64,
     closing: bool,
     failed: Option<Arc<ProduceError>>,
@@ -76,7 +77,7 @@ struct State<C: Completion> {
 
 enum Next {
     Batch,
-    Linger(Instant),
+    NotBefore(Instant),
     Idle,
     End,
 }
@@ -100,6 +101,7 @@ impl<C: Completion> Lane<C> {
             queued_bytes: 0,
             accepted: 0,
             taken: 0,
+            last_cut: None,
             flush_to: 0,
             closing: false,
             failed: None,
@@ -158,7 +160,7 @@ impl<C: Completion> Lane<C> {
             room.forget(); // given back when the message ends
         }
         let before = state.queued_bytes;
-        state.queue.push_back(Waiting { message, bytes, accepted: Instant::now(), completion });
+        state.queue.push_back(Waiting { message, bytes, completion });
         state.queued_bytes += bytes;
         state.accepted += 1;
         let full = self.config.batch_limit(0);
@@ -181,7 +183,7 @@ impl<C: Completion> Lane<C> {
                 }
             };
             match next {
-                Next::Linger(until) => drop(timeout_at(until, self.work.notified()).await),
+                Next::NotBefore(until) => drop(timeout_at(until, self.work.notified()).await),
                 Next::Idle => self.work.notified().await,
                 Next::End | Next::Batch => return None,
             }
@@ -217,7 +219,7 @@ impl<C: Completion> Lane<C> {
         self.ended.send_replace(accepted);
     }
 
-    /// Waits until all that was accepted so far has ended, lingering no longer.
+    /// Waits until all that was accepted so far has ended; it goes at once.
     pub(super) async fn flush(&self) -> Result<(), ProduceError> {
         let target = {
             let mut state = self.state();
@@ -249,12 +251,16 @@ impl<C: Completion> Lane<C> {
 
 impl<C: Completion> State<C> {
     fn next(&self, config: &ProducerConfig) -> Next {
-        let Some(oldest) = self.queue.front() else {
+        if self.queue.is_empty() {
             return if self.closing { Next::End } else { Next::Idle };
-        };
-        let due = oldest.accepted + config.linger;
-        let wanted = self.closing || self.taken < self.flush_to || self.queued_bytes >= config.batch_limit(0);
-        if wanted || due <= Instant::now() { Next::Batch } else { Next::Linger(due) }
+        }
+        let at_once =
+            self.closing || self.taken < self.flush_to || self.queued_bytes >= config.batch_limit(0);
+        let due = self.last_cut.map(|last| last + config.batch_interval);
+        match due.filter(|due| !at_once && *due > Instant::now()) {
+            Some(due) => Next::NotBefore(due),
+            None => Next::Batch,
+        }
     }
 
     /// Cuts a batch off the front: as much as fits, and one message at least.
@@ -269,6 +275,7 @@ impl<C: Completion> State<C> {
             batch.completions.push(next.completion);
         }
         self.queued_bytes -= batch.bytes;
+        self.last_cut = Some(Instant::now());
         self.taken += batch.messages.len() as u64;
         batch
     }

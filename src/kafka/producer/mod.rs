@@ -156,7 +156,7 @@ impl<C: Completion> Producer<C> {
         }
     }
 
-    /// Waits until everything sent so far has ended, without lingering. Bounded by the delivery deadline of each batch
+    /// Waits until everything sent so far has ended; what waits goes at once. Bounded by the delivery deadline of each batch
     /// held.
     ///
     /// # Errors

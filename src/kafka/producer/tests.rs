@@ -57,43 +57,48 @@ async fn an_ack_names_partition_and_offset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn linger_fills_a_batch_and_a_full_one_does_not_wait() {
-    let config = ProducerConfig { linger: Duration::from_millis(10), ..small() };
+async fn the_first_goes_at_once_then_batches_fill_and_a_full_one_does_not_wait() {
+    let config = ProducerConfig { batch_interval: Duration::from_millis(10), ..small() };
     let log = Simulated::default();
     let producer: Producer<Sender> = Producer::over(vec![log.clone()], &config).unwrap();
     for _ in 0..4 {
         drop(send(&producer, message("x")).await);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert_eq!(batches(&log), [0; 0], "8 ms are within the linger");
+    assert_eq!(batches(&log), [1], "nothing went before the first, and 8 ms are within the interval");
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(batches(&log), [4]);
+    assert_eq!(batches(&log), [1, 3]);
 
     for _ in 0..3 {
         drop(send(&producer, sized(600)).await);
     }
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(batches(&log), [4, 1, 1], "while what waits is more than a batch, it goes at once");
+    assert_eq!(batches(&log), [1, 3, 1, 1], "while what waits is more than a batch, it goes at once");
     tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(batches(&log), [4, 1, 1, 1]);
+    assert_eq!(batches(&log), [1, 3, 1, 1, 1]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    drop(send(&producer, message("x")).await);
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    assert_eq!(batches(&log), [1, 3, 1, 1, 1, 1], "whoever comes after a pause waits for nobody");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_does_not_linger() {
-    let config = ProducerConfig { linger: Duration::from_secs(60), ..small() };
+async fn a_flush_does_not_wait_for_company() {
+    let config = ProducerConfig { batch_interval: Duration::from_secs(60), ..small() };
     let log = Simulated::default();
     let producer: Producer<()> = Producer::over(vec![log.clone()], &config).unwrap();
+    let flushed =
+        async || timeout(Duration::from_secs(1), producer.flush()).await.expect("flushed at once").unwrap();
     producer.send(message("a"), ()).await.unwrap();
-    timeout(Duration::from_secs(1), producer.flush())
-        .await
-        .expect("flushed long before the linger ends")
-        .unwrap();
-    assert_eq!(log.records().len(), 1);
+    flushed().await;
     producer.send(message("b"), ()).await.unwrap();
-    assert!(timeout(Duration::from_secs(1), std::future::pending::<()>()).await.is_err());
-    assert_eq!(log.records().len(), 1, "what comes after the flush lingers again");
-    timeout(Duration::from_secs(1), producer.close()).await.expect("closing does not linger either").unwrap();
-    assert_eq!(log.records().len(), 2);
+    flushed().await;
+    assert_eq!(log.records().len(), 2, "long before the interval ends");
+    producer.send(message("c"), ()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(log.records().len(), 2, "what comes after the flush waits again");
+    timeout(Duration::from_secs(1), producer.close()).await.expect("closing does not wait either").unwrap();
+    assert_eq!(log.records().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -65,6 +65,10 @@ pub fn modelled(result: &RunResult) -> Option<String> {
 
 /// The modelled cost as it was asked for.
 fn cost(workload: &Workload) -> Option<String> {
+    if let Some([low, high]) = workload.service_time_range_ms {
+        let (low, high) = (units::tick(low), units::tick(high));
+        return Some(format!("{low}–{high} ms of service time an event, uniform"));
+    }
     let ms = workload.service_time_ms;
     (ms > 0.0).then(|| format!("{} ms of service time an event", units::tick(ms)))
 }

@@ -18,6 +18,7 @@ fn result() -> RunResult {
         configurations: Vec::new(),
         comparisons: Vec::new(),
         control: None,
+        ceilings: None,
         scenario: None,
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
+use payment_delivery::consumer::ServiceTime;
 use tokio_util::sync::CancellationToken;
 
 use super::compare::WORKER_WARM_UP;
@@ -110,7 +111,7 @@ impl GateArgs {
                 lanes: self.config,
                 replication,
                 min_isr,
-                service_time: Duration::ZERO,
+                service_time: ServiceTime::NONE,
                 worker: None,
                 each_a_process: false,
                 settings: [].into(),
@@ -138,6 +139,7 @@ impl GateArgs {
             worker_warm_up: self.worker_warm_up,
             one_pass: false,
             control: false,
+            ceilings: false,
         })
     }
 }

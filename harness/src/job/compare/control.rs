@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use payment_delivery::consumer::ServiceTime;
+
 use crate::error::RunError;
 use crate::job::options::{Contender, Options};
 use crate::job::summary;
@@ -12,7 +14,7 @@ use crate::trial::phase::{Offer, PhaseSpec, PlannedPhase, plan};
 use crate::trial::{TrialRunner, TrialSpec};
 
 /// No call at all.
-const SERVICE_TIME: Duration = Duration::ZERO;
+const SERVICE_TIME: ServiceTime = ServiceTime::NONE;
 /// Of the drains that size the backlog.
 const SIZING_EVENTS: u64 = 3000;
 /// Confidence of a ratio's interval.
@@ -110,7 +112,7 @@ impl ControlDrains {
             (candidate.name.clone(), estimate(&ratios, CONFIDENCE))
         };
         Control {
-            service_time_ms: SERVICE_TIME.as_secs_f64() * 1e3,
+            service_time_ms: SERVICE_TIME.mean().as_secs_f64() * 1e3,
             configurations: self.configurations.iter().map(row).collect(),
             ratios: candidates.iter().map(ratio).filter(|(_, ratio)| ratio.n > 0).collect(),
         }

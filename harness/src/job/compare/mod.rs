@@ -23,8 +23,10 @@ use crate::stats::median;
 use crate::trial::TrialRunner;
 use crate::trial::phase::{PhaseSpec, plan};
 
+mod ceilings;
 mod control;
 
+use ceilings::ComponentCeilings;
 use control::ControlDrains;
 
 /// Everything a comparison is given.
@@ -70,12 +72,17 @@ async fn all<'a>(
     comparison: &mut Option<Comparison<'a>>,
 ) -> Result<(), RunError> {
     let options = setup.options;
+    let ceilings = options.ceilings.then(|| ComponentCeilings::new(options));
+    let mut limit = options.warm_up_limit(setup.begun);
+    if let (Some(leaves), Some(ceilings)) = (&mut limit.leaves, &ceilings) {
+        leaves.until -= ceilings.expected() * leaves.rounds;
+    }
     let spec = WarmUpSpec {
         contenders: &options.contenders,
         draw: options.draw,
         requested: options.requested,
         sizes: options.sizes,
-        limit: options.warm_up_limit(setup.begun),
+        limit,
         worker_warm_up: options.worker_warm_up,
     };
     let warmed = Box::pin(warm_up(runner, &spec)).await?;
@@ -86,7 +93,7 @@ async fn all<'a>(
         true => Some(Box::pin(ControlDrains::size(runner, options)).await?),
         false => None,
     };
-    let comparison = comparison.insert(Comparison::new(setup, warmed, control, started));
+    let comparison = comparison.insert(Comparison::new(setup, warmed, control, ceilings, started));
     Box::pin(rounds::run(runner, options.seed, comparison)).await?;
     comparison.result.complete = true;
     comparison.save()
@@ -119,6 +126,7 @@ struct Comparison<'a> {
     warmed: WarmedUp,
     rounds: u32,
     control: Option<ControlDrains>,
+    ceilings: Option<ComponentCeilings>,
     /// Largest ÷ smallest sustained capacity, where that is too small for a surge.
     no_surge_at: Option<f64>,
     result: RunResult,
@@ -129,6 +137,7 @@ impl<'a> Comparison<'a> {
         setup: &'a Setup<'a>,
         warmed: WarmedUp,
         control: Option<ControlDrains>,
+        ceilings: Option<ComponentCeilings>,
         started: jiff::Timestamp,
     ) -> Self {
         let options = setup.options;
@@ -137,8 +146,9 @@ impl<'a> Comparison<'a> {
             Rounds::Within { total, fewest } => {
                 let left = total.saturating_sub(setup.begun.elapsed());
                 let controls = control.as_ref().map(|control| control.expected(warmed.around));
-                let trials = options.contenders.len() as u32;
-                let more = controls.unwrap_or_default() + options.scenario_length() * trials;
+                let alone = ceilings.as_ref().map(ComponentCeilings::expected);
+                let beside = controls.unwrap_or_default() + alone.unwrap_or_default();
+                let more = beside + options.scenario_length() * options.contenders.len() as u32;
                 let round = warmed.round.longer(more);
                 rates::rounds(left, round, fewest)
             }
@@ -158,9 +168,10 @@ impl<'a> Comparison<'a> {
             configurations: configurations(options),
             comparisons: Vec::new(),
             control: None,
+            ceilings: None,
             scenario: options.scenario.as_ref().map(|scenario| offered(scenario, &warmed.capacities)),
         };
-        Self { setup, warmed, rounds, control, no_surge_at: None, result }
+        Self { setup, warmed, rounds, control, ceilings, no_surge_at: None, result }
     }
 
     /// What each configuration sustained in the rounds so far, its median, events/s; before the first, in the warm-up.
@@ -216,6 +227,9 @@ impl<'a> Comparison<'a> {
         }
         let percentiles = self.setup.options.percentiles && result.warm_up.rates.has_enough_events();
         result.comparisons = summary::comparisons(&result.configurations, percentiles);
+        let contenders = &self.setup.options.contenders;
+        let alone = self.ceilings.as_ref();
+        result.ceilings = alone.map(|ceilings| ceilings.record(contenders, &result.configurations));
         let mut found = warnings::beforehand(
             self.setup.options,
             self.setup.stack.facts(),
@@ -250,6 +264,12 @@ impl<'a> Comparison<'a> {
 impl Job for Comparison<'_> {
     fn rounds(&self) -> Option<u32> {
         Some(self.rounds)
+    }
+
+    async fn before_round(&mut self, runner: &TrialRunner<'_>, round: u32) -> Result<(), RunError> {
+        let Some(ceilings) = &mut self.ceilings else { return Ok(()) };
+        runner.progress.phase(&format!("round {round}/{}: each component alone", self.rounds));
+        Box::pin(ceilings.measure(runner, self.setup.options, round)).await
     }
 
     fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError> {

@@ -1,13 +1,13 @@
-//! The broker: records produced into a topic of its own, and fetched again.
+//! The broker: records produced into a topic, many at a time and one after another, and fetched again.
 
 use std::time::{Duration, Instant};
 
 use payment_delivery::kafka::Message;
 use payment_delivery::kafka::producer::ProduceError;
 
-use super::{LimitsContext, LimitsOptions};
+use super::context::MeasurementLength;
 use crate::error::RunError;
-use crate::load::unpaced::{BulkProducer, fetch};
+use crate::load::unpaced::{UnpacedProducer, fetch};
 use crate::measure::clock::unix_ns;
 use crate::workload::plan::VALUE_BYTES_DEFAULT;
 use crate::workload::{Keys, Plan, PlanSpec, Planned};
@@ -19,33 +19,20 @@ const EVENTS: usize = 10_000;
 /// How long one reading of a topic may take.
 const FETCH_WITHIN: Duration = Duration::from_secs(60);
 
-/// Records a second, produced and fetched, in a topic that is removed afterwards.
+/// Records a second, produced into the trial's topic and fetched from it. The records of the warm-up lie there as well, and are fetched with
+/// the others.
 pub(super) async fn rates(
-    context: &LimitsContext<'_>,
-    partitions: u32,
-    round: u32,
-) -> Result<Vec<f64>, RunError> {
-    let (workspace, options) = (context.runner.workspace, context.setup.options);
-    let name = format!("limits.{round}.{partitions}");
-    let trial = workspace.trial(&name, &options.contender(partitions)).await?;
-    let rates = context.until_cancelled(Box::pin(of_topic(workspace, &trial, options))).await;
-    workspace.clear(&trial).await;
-    rates
-}
-
-/// The records of the warm-up lie in the topic as well, and are fetched with the others.
-async fn of_topic(
     workspace: &RunWorkspace,
     trial: &TrialWorkspace,
-    options: &LimitsOptions,
+    length: MeasurementLength,
+    seed: u64,
 ) -> Result<Vec<f64>, RunError> {
-    let (bootstrap, topic, length) = (&trial.bootstrap, &trial.topic, options.length());
-    let messages = messages(options.seed)?;
-    let not_sent = |error: ProduceError| RunError::Load(error.to_string());
-    let producer = BulkProducer::connect(bootstrap.clone(), topic.clone(), trial.partitions).await?;
-    producer.send_for(&messages, length.warm_up).await.map_err(not_sent)?;
-    let produced = producer.send_for(&messages, length.counted).await.map_err(not_sent)?;
-    producer.close().await.map_err(not_sent)?;
+    let (bootstrap, topic) = (&trial.bootstrap, &trial.topic);
+    let messages = messages(seed)?;
+    let producer = connect(trial).await?;
+    producer.send_for(&messages, length.warm_up).await.map_err(|error| not_sent(&error))?;
+    let produced = producer.send_for(&messages, length.counted).await.map_err(|error| not_sent(&error))?;
+    producer.close().await.map_err(|error| not_sent(&error))?;
 
     let ends: Vec<(i32, i64)> = workspace.admin.end_offsets(topic).await?.into_iter().collect();
     let read = || fetch(bootstrap.clone(), topic.clone(), ends.clone(), FETCH_WITHIN);
@@ -57,6 +44,30 @@ async fn of_topic(
         fetched += again;
     }
     Ok(vec![produced.per_s(), fetched.per_s()])
+}
+
+/// Records acknowledged a second where each is before the next is sent.
+pub(super) async fn single_rate(
+    trial: &TrialWorkspace,
+    length: MeasurementLength,
+    seed: u64,
+) -> Result<f64, RunError> {
+    let messages = messages(seed)?;
+    let producer = connect(trial).await?;
+    producer.send_singly_for(&messages, length.warm_up).await.map_err(|error| not_sent(&error))?;
+    let produced =
+        producer.send_singly_for(&messages, length.counted).await.map_err(|error| not_sent(&error))?;
+    producer.close().await.map_err(|error| not_sent(&error))?;
+    Ok(produced.per_s())
+}
+
+async fn connect(trial: &TrialWorkspace) -> Result<UnpacedProducer, RunError> {
+    let (bootstrap, topic) = (trial.bootstrap.clone(), trial.topic.clone());
+    Ok(UnpacedProducer::connect(bootstrap, topic, trial.partitions).await?)
+}
+
+fn not_sent(error: &ProduceError) -> RunError {
+    RunError::Load(error.to_string())
 }
 
 /// What a run sends.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{MeasurementLength, panicked};
+use super::context::{MeasurementLength, panicked};
 use crate::error::RunError;
 
 /// A block of the write-ahead log, as PostgreSQL writes it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use payment_delivery::kafka::Origin;
 use tokio_util::sync::CancellationToken;
 
-use super::MeasurementLength;
+use super::context::MeasurementLength;
 use crate::error::RunError;
 use crate::load::{Load, SendFailed};
 use crate::measure::timeline::Due;

@@ -10,10 +10,9 @@ use payment_delivery::delivery::Fold;
 use payment_delivery::event::{OrderId, PaymentEvent};
 use payment_delivery::kafka::Origin;
 use payment_delivery::store::{DeliveryStore, Effect, StoreError};
-use tokio::task::JoinSet;
 
+use super::context::{MeasurementLength, side_by_side};
 use super::measurement::BULK_ROWS;
-use super::{MeasurementLength, on_a_worker, panicked};
 use crate::error::RunError;
 use crate::workload::plan::VALUE_BYTES_DEFAULT;
 use crate::workload::{Keys, Plan, PlanSpec};
@@ -32,50 +31,39 @@ pub(super) async fn rate(
     length: MeasurementLength,
     seed: u64,
 ) -> Result<f64, RunError> {
-    rows.clear().await?;
-    let mut writers = Vec::new();
-    for connection in 0..connections {
-        writers.push(RowWriter::open(rows, connection, ORDERS, seed).await?);
-    }
-    let (writers, _) = side_by_side(writers, length.warm_up).await?;
-    let (_, rate) = side_by_side(writers, length.counted).await?;
-    Ok(rate)
-}
-
-/// Rows written a second by calls of `per_call` rows each, on one connection.
-pub(super) async fn bulk_rate(
-    rows: &Rows,
-    per_call: u32,
-    length: MeasurementLength,
-    seed: u64,
-) -> Result<f64, RunError> {
-    rows.clear().await?;
-    let orders = BULK_ROWS.into_iter().fold(per_call, u32::max);
-    let mut writer = RowWriter::open(rows, 0, orders, seed).await?;
-    on_a_worker(async move {
-        writer.write_for(per_call, length.warm_up).await?;
-        writer.write_for(per_call, length.counted).await
+    let writers = writers(rows, connections, ORDERS, seed).await?;
+    side_by_side(writers, length, |mut writer: RowWriter, time| async move {
+        let per_s = writer.apply_for(time).await?;
+        Ok::<_, RunError>((writer, per_s))
     })
     .await
 }
 
-/// Lets all writers apply events at once for `length`; gives them back, with the rate of all together.
-async fn side_by_side(writers: Vec<RowWriter>, length: Duration) -> Result<(Vec<RowWriter>, f64), RunError> {
-    let begun = Instant::now();
-    let mut tasks = JoinSet::new();
-    for mut writer in writers {
-        tasks.spawn(async move {
-            let applied = writer.apply_for(length).await?;
-            Ok::<_, RunError>((writer, applied))
-        });
+/// Rows written a second by calls of `per_call` rows each, on so many connections together.
+pub(super) async fn bulk_rate(
+    rows: &Rows,
+    per_call: u32,
+    connections: u32,
+    length: MeasurementLength,
+    seed: u64,
+) -> Result<f64, RunError> {
+    let orders = BULK_ROWS.into_iter().fold(per_call, u32::max);
+    let writers = writers(rows, connections, orders, seed).await?;
+    side_by_side(writers, length, move |mut writer: RowWriter, time| async move {
+        let per_s = writer.write_for(per_call, time).await?;
+        Ok::<_, RunError>((writer, per_s))
+    })
+    .await
+}
+
+/// Begins without a row.
+async fn writers(rows: &Rows, connections: u32, orders: u32, seed: u64) -> Result<Vec<RowWriter>, RunError> {
+    rows.clear().await?;
+    let mut writers = Vec::new();
+    for connection in 0..connections {
+        writers.push(RowWriter::open(rows, connection, orders, seed).await?);
     }
-    let (mut writers, mut all) = (Vec::new(), 0);
-    while let Some(ended) = tasks.join_next().await {
-        let (writer, applied) = ended.map_err(panicked)??;
-        writers.push(writer);
-        all += applied;
-    }
-    Ok((writers, all as f64 / begun.elapsed().as_secs_f64()))
+    Ok(writers)
 }
 
 /// A connection to the store, and orders that nobody else writes.
@@ -95,10 +83,10 @@ impl RowWriter {
         Ok(writer)
     }
 
-    /// Applies single events for `length`; how many.
-    async fn apply_for(&mut self, length: Duration) -> Result<u64, RunError> {
+    /// Applies single events for `length`; how many a second.
+    async fn apply_for(&mut self, length: Duration) -> Result<f64, RunError> {
         let begun = Instant::now();
-        let mut applied = 0;
+        let mut applied = 0_u32;
         while begun.elapsed() < length {
             let (fold, origin) = self.events.next();
             if self.store.apply(&fold, origin).await?.effect != Effect::Applied {
@@ -106,7 +94,7 @@ impl RowWriter {
             }
             applied += 1;
         }
-        Ok(applied)
+        Ok(f64::from(applied) / begun.elapsed().as_secs_f64())
     }
 
     /// Writes so many rows a call until the calls have taken `length`; rows a second. What a call is given is made beside the clock.

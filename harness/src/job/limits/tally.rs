@@ -10,15 +10,15 @@ use crate::stats::estimate;
 const CONFIDENCE: f64 = 0.95;
 
 /// A measurement, and what its rounds gave so far.
-pub(super) struct Tally {
-    pub(super) measurement: Measurement,
+pub(in crate::job) struct Tally {
+    pub(in crate::job) measurement: Measurement,
     /// Each with the rates of the rounds.
     limits: Vec<(Limit, Vec<f64>)>,
 }
 
 impl Tally {
     /// Without a round yet; `not_measured` says why there will be none.
-    pub(super) fn new(measurement: Measurement, not_measured: Option<&str>) -> Self {
+    pub(in crate::job) fn new(measurement: Measurement, not_measured: Option<&str>) -> Self {
         let limits = measurement.limits().into_iter().map(|limit| {
             let not_measured = not_measured.map(str::to_owned);
             (Limit { not_measured, ..limit }, Vec::new())
@@ -32,7 +32,7 @@ impl Tally {
     }
 
     /// A round's rates, one for each limit.
-    pub(super) fn add(&mut self, rates: &[f64]) {
+    pub(in crate::job) fn add(&mut self, rates: &[f64]) {
         for ((_, of_rounds), rate) in self.limits.iter_mut().zip(rates) {
             of_rounds.push(*rate);
         }
@@ -40,7 +40,7 @@ impl Tally {
 }
 
 /// The limits of all rounds so far.
-pub(super) fn limits(tallies: &[Tally]) -> Vec<Limit> {
+pub(in crate::job) fn limits(tallies: &[Tally]) -> Vec<Limit> {
     let estimated = |(limit, rates): &(Limit, Vec<f64>)| Limit {
         estimate: (!rates.is_empty()).then(|| estimate(rates, CONFIDENCE)),
         ..limit.clone()
@@ -50,12 +50,13 @@ pub(super) fn limits(tallies: &[Tally]) -> Vec<Limit> {
     limits
 }
 
-/// Marks the highest limit of each name.
+/// Marks the highest of those limits that differ in the size of a call alone.
 fn mark_ceilings(limits: &mut [Limit]) {
-    let mut highest: BTreeMap<String, (usize, f64)> = BTreeMap::new();
+    let mut highest = BTreeMap::new();
     for (index, limit) in limits.iter().enumerate() {
         let Some(estimate) = &limit.estimate else { continue };
-        let known = highest.entry(limit.name.clone()).or_insert((index, estimate.value));
+        let alike = (limit.name.clone(), limit.connections, limit.partitions, limit.replication);
+        let known = highest.entry(alike).or_insert((index, estimate.value));
         if estimate.value > known.1 {
             *known = (index, estimate.value);
         }
@@ -67,11 +68,11 @@ fn mark_ceilings(limits: &mut [Limit]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::measurement::BULK_ROWS;
+    use super::super::measurement::{BULK_ROWS, Replicas};
     use super::*;
 
     fn bulk() -> Vec<Tally> {
-        BULK_ROWS.map(|rows| Tally::new(Measurement::StoreBulk { rows }, None)).into()
+        BULK_ROWS.map(|rows| Tally::new(Measurement::StoreBulk { rows, connections: 1 }, None)).into()
     }
 
     #[test]
@@ -94,9 +95,18 @@ mod tests {
     }
 
     #[test]
+    fn each_number_of_connections_has_a_ceiling_of_its_own() {
+        let mut tallies = [2, 3].map(|connections| Tally::new(Measurement::Store { connections }, None));
+        tallies.iter_mut().zip([50.0, 70.0]).for_each(|(tally, rate)| tally.add(&[rate]));
+        let ceilings = limits(&tallies).iter().filter(|limit| limit.is_ceiling).count();
+        assert_eq!(ceilings, 2, "both are called store_N");
+    }
+
+    #[test]
     fn what_is_not_measured_has_a_reason_and_no_number() {
         let mut tallies = vec![Tally::new(Measurement::Fsync, Some("no disk"))];
-        tallies.push(Tally::new(Measurement::Broker { partitions: 1 }, None));
+        let replicas = Replicas { replication: 3, min_isr: 2 };
+        tallies.push(Tally::new(Measurement::Broker { partitions: 1, replicas }, None));
         tallies[1].add(&[10.0, 20.0]);
         assert!(!tallies[0].is_measured() && tallies[1].is_measured());
         let limits = limits(&tallies);

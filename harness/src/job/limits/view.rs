@@ -7,46 +7,61 @@ use payment_delivery::delivery::{Status, StatusEntry};
 use payment_delivery::event::OrderId;
 use payment_delivery::view::{Put, StatusView, ViewError};
 
+use super::context::{MeasurementLength, side_by_side};
 use super::measurement::STATUSES;
-use super::{MeasurementLength, on_a_worker};
 use crate::error::RunError;
 use crate::workspace::TrialWorkspace;
 
-/// Statuses written a second, one after another.
-pub(super) async fn rate(trial: &TrialWorkspace, length: MeasurementLength) -> Result<f64, RunError> {
-    let mut writer = StatusWriter::open(trial).await?;
-    on_a_worker(async move {
-        writer.put_for(length.warm_up).await?;
-        writer.put_for(length.counted).await
-    })
-    .await
-}
-
-/// Statuses written a second, by calls of [`STATUSES`].
-pub(super) async fn pipelined_rate(
+/// Statuses written a second, one after another on each of so many connections.
+pub(super) async fn rate(
     trial: &TrialWorkspace,
+    connections: u32,
     length: MeasurementLength,
 ) -> Result<f64, RunError> {
-    let mut writer = StatusWriter::open(trial).await?;
-    on_a_worker(async move {
-        writer.put_all_for(length.warm_up).await?;
-        writer.put_all_for(length.counted).await
+    let writers = writers(trial, connections).await?;
+    side_by_side(writers, length, |mut writer: StatusWriter, time| async move {
+        let per_s = writer.put_for(time).await?;
+        Ok::<_, RunError>((writer, per_s))
     })
     .await
 }
 
-/// A connection to the view, and the statuses that were written last.
+/// Statuses written a second, by calls of [`STATUSES`] on each of so many connections.
+pub(super) async fn pipelined_rate(
+    trial: &TrialWorkspace,
+    connections: u32,
+    length: MeasurementLength,
+) -> Result<f64, RunError> {
+    let writers = writers(trial, connections).await?;
+    side_by_side(writers, length, |mut writer: StatusWriter, time| async move {
+        let per_s = writer.put_all_for(time).await?;
+        Ok::<_, RunError>((writer, per_s))
+    })
+    .await
+}
+
+/// Begins without a status.
+async fn writers(trial: &TrialWorkspace, connections: u32) -> Result<Vec<StatusWriter>, RunError> {
+    trial.view().clear().await?;
+    let mut writers = Vec::new();
+    for connection in 0..connections {
+        writers.push(StatusWriter::open(trial, connection).await?);
+    }
+    Ok(writers)
+}
+
+/// A connection to the view, and the statuses that were written last, which nobody else writes.
 struct StatusWriter {
     view: Arc<dyn StatusView>,
     entries: Vec<StatusEntry>,
 }
 
 impl StatusWriter {
-    /// Connects, and begins without a status.
-    async fn open(trial: &TrialWorkspace) -> Result<Self, RunError> {
-        trial.view().clear().await?;
+    /// Connects.
+    async fn open(trial: &TrialWorkspace, connection: u32) -> Result<Self, RunError> {
         let entry = |number: u32| StatusEntry {
-            order_id: OrderId::new(&format!("v-{number:06}")).expect("a letter and a number are an order id"),
+            order_id: OrderId::new(&format!("v{connection}-{number:06}"))
+                .expect("a letter and two numbers are an order id"),
             revision: 0,
             status: Status::at(0),
         };

@@ -190,7 +190,8 @@ impl Case {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = timed(timeline, &times);
         };
         // Each event is sent at once: how many share a batch would make a difference between little load and much.
-        let rig = Rig { store: Some(&around), view: None, linger: Duration::ZERO, sender, look: &look };
+        let rig =
+            Rig { store: Some(&around), view: None, batch_interval: Duration::ZERO, sender, look: &look };
         let title = format!(
             "clock: {lanes} lanes at {utilisation}, {service:?}{}",
             if frozen { ", sender frozen" } else { "" }

@@ -2,9 +2,8 @@
 //! finding. Its clock: response times must be those that are known beforehand, and time that is added must come out where it was added.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use payment_delivery::consumer::Mode;
+use payment_delivery::consumer::{Mode, ServiceTime};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -129,7 +128,7 @@ fn in_process(options: &SelftestOptions, lanes: Lanes) -> Contender {
         lanes,
         replication,
         min_isr,
-        service_time: Duration::ZERO,
+        service_time: ServiceTime::NONE,
         worker: None,
         each_a_process: false,
         settings: [].into(),

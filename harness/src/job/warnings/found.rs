@@ -1,9 +1,10 @@
 //! Which warnings a run earns: from its options beforehand, from its trials afterwards. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use super::{Seen, WarningKind};
+use payment_delivery::consumer::ServiceTime;
+
+use super::{GENERATOR_ROOM, Seen, WarningKind};
 use crate::job::options::Options;
 use crate::job::summary::grows;
 use crate::measure::noise;
@@ -27,14 +28,12 @@ pub(crate) fn beforehand(options: &Options, facts: &Facts, cores: usize, kept_to
     if cfg!(debug_assertions) {
         found.push(WarningKind::DebugBuild);
     }
-    let mut modelled: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
+    let mut modelled: BTreeMap<ServiceTime, Vec<String>> = BTreeMap::new();
     for contender in options.contenders.iter().filter(|contender| !contender.service_time.is_zero()) {
         modelled.entry(contender.service_time).or_default().push(contender.name.clone());
     }
-    found.extend(modelled.into_iter().map(|(time, configs)| WarningKind::ModelledWork {
-        configs,
-        service_time_ms: time.as_secs_f64() * 1e3,
-    }));
+    let modelled_work = |(service_time, configs)| WarningKind::ModelledWork { configs, service_time };
+    found.extend(modelled.into_iter().map(modelled_work));
     for contender in &options.contenders {
         let idle = contender.lanes.consumers.saturating_sub(contender.lanes.partitions.unsigned_abs());
         if idle > 0 {
@@ -155,6 +154,7 @@ pub(crate) fn afterwards(result: &RunResult) -> Vec<Seen> {
             found.extend(of_trial(&configuration.name, trial, result.environment.cores));
         }
     }
+    found.extend(slow_generator(result).map(|kind| (kind, None)));
     found.extend(short_drain(result, &counting).map(|kind| (kind, None)));
     found.extend(shared_bottleneck(result, &counting).map(|kind| (kind, None)));
     found
@@ -169,6 +169,22 @@ pub(crate) fn overloaded(config: &str, trial: &Trial) -> Option<Seen> {
         slope_per_s: phase.grows.map_or(0.0, |grows| grows.slope_per_s),
     };
     Some((kind, Some(trial.round)))
+}
+
+/// That the load generator alone is not far above the largest rate that it was asked for.
+fn slow_generator(result: &RunResult) -> Option<WarningKind> {
+    let alone_per_s = result.ceilings.as_ref()?.named("generator")?.estimate.as_ref()?.value;
+    let phases = result.configurations.iter().flat_map(|c| &c.trials).flat_map(|trial| &trial.phases);
+    let asked_per_s = phases.map(asked_per_s).fold(0.0, f64::max);
+    let is_slow = alone_per_s < GENERATOR_ROOM * asked_per_s;
+    is_slow.then_some(WarningKind::GeneratorCeiling { alone_per_s, asked_per_s })
+}
+
+/// The largest rate of a phase's schedule, events/s; of a closed loop what it sustained, and of a backlog 0, since nothing is sent while it is measured.
+fn asked_per_s(phase: &Phase) -> f64 {
+    let sustained = Some(phase.throughput_per_s).filter(|_| phase.kind == PhaseKind::Sustained);
+    let segments = phase.segments.iter().map(|segment| segment.per_s);
+    segments.chain(phase.planned_per_s).chain(sustained).fold(0.0, f64::max)
 }
 
 fn short_drain(result: &RunResult, counting: &BTreeSet<u32>) -> Option<WarningKind> {
@@ -196,4 +212,48 @@ fn shared_bottleneck(result: &RunResult, counting: &BTreeSet<u32>) -> Option<War
     let helped = result.comparisons.iter().any(|c| c.metric == metric && c.ratio.value >= HARDLY);
     (shared && !helped && result.configurations.len() > 1)
         .then(|| WarningKind::SharedBottleneck { part: part.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ceilings::Ceilings;
+    use crate::record::limits::Limit;
+    use crate::stats::estimate;
+
+    /// A run whose schedules ask for less than 4,000 events/s, and whose closed loops sustain less.
+    fn with_generator(alone_per_s: f64) -> RunResult {
+        let generator = Limit {
+            name: "generator".into(),
+            unit: "per_s".into(),
+            what: String::new(),
+            connections: None,
+            partitions: None,
+            replication: None,
+            per_call: None,
+            is_ceiling: true,
+            estimate: Some(estimate(&[alone_per_s], 0.95)),
+            not_measured: None,
+        };
+        let ceilings = Some(Ceilings { limits: vec![generator], shares: Vec::new() });
+        RunResult { ceilings, ..lanebench_report::fixture::ordinary() }
+    }
+
+    #[test]
+    fn a_generator_should_have_three_times_the_room_that_is_asked_of_it() {
+        assert!(slow_generator(&with_generator(12_000.0)).is_none());
+        let mut result = with_generator(12_000.0);
+        result.configurations[0].trials[0].phases[2].planned_per_s = Some(4_500.0);
+        let asked = |result: &RunResult| match slow_generator(result) {
+            Some(WarningKind::GeneratorCeiling { asked_per_s, .. }) => asked_per_s,
+            other => panic!("{other:?}"),
+        };
+        assert!((asked(&result) - 4_500.0).abs() < 1e-9, "a schedule");
+        result.configurations[0].trials[0].phases[1].throughput_per_s = 5_000.0;
+        assert!((asked(&result) - 5_000.0).abs() < 1e-9, "a closed loop");
+        result.configurations[0].trials[0].phases[0].throughput_per_s = 9_000.0;
+        assert!((asked(&result) - 5_000.0).abs() < 1e-9, "and no drain");
+        result.ceilings = None;
+        assert!(slow_generator(&result).is_none(), "it was not measured");
+    }
 }

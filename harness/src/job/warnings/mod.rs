@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
+
+use payment_delivery::consumer::ServiceTime;
 
 use crate::measure::lag::TICK_DEFAULT;
 use crate::record::{SeenBy, Warning};
@@ -11,6 +14,9 @@ use crate::stack::C1_BIAS;
 mod found;
 
 pub(crate) use found::{afterwards, beforehand, not_settled, of_trial, overloaded};
+
+/// The load generator should be able to make this many times as much as it is asked for.
+const GENERATOR_ROOM: f64 = 3.0;
 
 /// Every warning, each with its cause; its text names the flag that helps.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +45,13 @@ pub enum WarningKind {
         phase: String,
         /// What was seen.
         what: String,
+    },
+    /// The load generator's own ceiling is not far enough above what it was asked for.
+    GeneratorCeiling {
+        /// What it made alone, events/s.
+        alone_per_s: f64,
+        /// The largest rate that it was asked for, events/s.
+        asked_per_s: f64,
     },
     /// The same part held every configuration back.
     SharedBottleneck {
@@ -80,8 +93,8 @@ pub enum WarningKind {
     ModelledWork {
         /// Whose.
         configs: Vec<String>,
-        /// Service time, in ms.
-        service_time_ms: f64,
+        /// How long the calls take.
+        service_time: ServiceTime,
     },
     /// One partition holds over half of the events.
     Skew {
@@ -160,7 +173,7 @@ impl WarningKind {
             Self::NotSettled { .. } => ("not-settled", 0),
             Self::Injected { .. } => ("injected", 0),
             Self::Throttled { .. } => ("throttled", 0),
-            Self::GeneratorSaturated { .. } => ("generator-saturated", 1),
+            Self::GeneratorSaturated { .. } | Self::GeneratorCeiling { .. } => ("generator-saturated", 1),
             Self::HostBusy { .. } => ("host-busy", 1),
             Self::GroupMoved { .. } => ("group-moved", 1),
             Self::ClockBackwards { .. } => ("clock-backwards", 1),
@@ -228,6 +241,11 @@ impl fmt::Display for WarningKind {
                 "The load generator did not keep to the schedule in the {phase} phase of {config}: {what}. Response times \
                  include this lateness; lower `--rate` or free some CPU."
             ),
+            Self::GeneratorCeiling { alone_per_s, asked_per_s } => write!(
+                f,
+                "The load generator alone made {alone_per_s:.0} events/s, and was asked for {asked_per_s:.0} events/s: below {GENERATOR_ROOM} × \
+                 that, it may be what is measured. Free some CPU, or lower `--rate`."
+            ),
             Self::SharedBottleneck { part } => write!(
                 f,
                 "The {part} was the bottleneck in every trial: adding consumers can raise throughput only as far as it has \
@@ -257,11 +275,12 @@ impl fmt::Display for WarningKind {
                 "Redis evicts keys once it holds {max_bytes} bytes (`maxmemory-policy {policy}`): a status that it dropped is missing \
                  where the checks look for it. Set `maxmemory-policy noeviction`."
             ),
-            Self::ModelledWork { configs, service_time_ms } => write!(
+            Self::ModelledWork { configs, service_time } => write!(
                 f,
-                "Each event of {} includes a simulated call of {service_time_ms:.1} ms (`--service-time`): throughput and \
+                "Each event of {} includes a simulated call of {} (`--service-time`): throughput and \
                  response time show that model, not a real downstream service.",
-                configs.join(", ")
+                configs.join(", "),
+                length(*service_time)
             ),
             Self::Skew { config, partition, share } => write!(
                 f,
@@ -333,6 +352,15 @@ impl fmt::Display for WarningKind {
     }
 }
 
+/// How long modelled calls take.
+fn length(service_time: ServiceTime) -> String {
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    match service_time.bounds() {
+        None => format!("{:.1} ms", ms(service_time.longest())),
+        Some((low, high)) => format!("{:.1} to {:.1} ms, drawn uniformly", ms(low), ms(high)),
+    }
+}
+
 /// A warning and the round in which it showed, if it is about one.
 pub(crate) type Seen = (WarningKind, Option<u32>);
 
@@ -374,5 +402,27 @@ mod tests {
         let expected = [("overloaded", "b", vec![3]), ("skew", "a", vec![1, 2]), ("skew", "b", vec![1])]
             .map(|(code, config, rounds)| (code.to_owned(), config.to_owned(), rounds));
         assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn a_slow_generator_is_one_of_the_run_and_says_both_figures() {
+        let slow = WarningKind::GeneratorCeiling { alone_per_s: 90_000.0, asked_per_s: 31_000.4 };
+        let kept = record([(slow, None)]);
+        let [warning] = &kept[..] else { panic!("{kept:?}") };
+        assert_eq!((warning.code.as_str(), warning.configuration.as_deref()), ("generator-saturated", None));
+        let said = "alone made 90000 events/s, and was asked for 31000 events/s: below 3 × that";
+        assert!(warning.message.contains(said), "{}", warning.message);
+    }
+
+    #[test]
+    fn a_modelled_call_is_said_with_its_length() {
+        let said = |service_time| {
+            WarningKind::ModelledWork { configs: vec!["a".into(), "b".into()], service_time }.to_string()
+        };
+        let (two, five) = (Duration::from_millis(2), Duration::from_millis(5));
+        let fixed = said(ServiceTime::fixed(two));
+        assert!(fixed.starts_with("Each event of a, b includes a simulated call of 2.0 ms (`--s"), "{fixed}");
+        let drawn = said(ServiceTime::uniform(two, five).unwrap());
+        assert!(drawn.contains("a simulated call of 2.0 to 5.0 ms, drawn uniformly (`--s"), "{drawn}");
     }
 }

@@ -50,7 +50,7 @@ impl RunningService {
             view: place.statuses.consumer().await?,
             metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), env!("LANEBENCH_COMMIT"))),
             // As `lanebench serve` has it: each payment waits for its own acknowledgement.
-            producer: ProducerConfig { linger: Duration::ZERO, ..ProducerConfig::default() },
+            producer: ProducerConfig { batch_interval: Duration::ZERO, ..ProducerConfig::default() },
         };
         let failed = |error: std::io::Error| RunError::Service(error.to_string());
         let runtime = ConsumerRuntime::of_api().map_err(failed)?;

@@ -181,7 +181,7 @@ async fn trial(
     let rig = Rig {
         store: (place == DosedPlace::Store).then_some(&around_store as _),
         view: (place == DosedPlace::View).then_some(&view as _),
-        linger: Duration::ZERO,
+        batch_interval: Duration::ZERO,
         sender: (place == DosedPlace::Sender).then_some(SenderRig::Late(by)),
         look: &look,
     };
