@@ -25,7 +25,7 @@ class Held:
         with tempfile.TemporaryDirectory() as scratch:
             out = pathlib.Path(scratch) / "report"
             subprocess.run([BINARY, command, "--stack", "external", "--quiet", "--out", out, *map(str, flags)],
-                           env={**os.environ, **self.env}, stdout=subprocess.DEVNULL, check=True)
+                           cwd=ROOT, env={**os.environ, **self.env}, stdout=subprocess.DEVNULL, check=True)
             return json.loads((out / result).read_text())
 
     def down(self):

@@ -20,7 +20,17 @@ final class DeadLetters implements AutoCloseable {
 
     /** Returns when the broker has acknowledged the letter: only then may its message's offset be committed. */
     void send(ConsumerRecord<byte[], byte[]> record, String reason) throws ExecutionException, InterruptedException {
-        if (producer == null) { // most members never need it
+        ProducerRecord<byte[], byte[]> letter = new ProducerRecord<>(record.topic() + ".DLT", record.partition(),
+            record.timestamp() < 0 ? null : record.timestamp(), record.key(), record.value(), record.headers());
+        header(letter, "dlt-reason", reason);
+        header(letter, "dlt-original-partition", Integer.toString(record.partition()));
+        header(letter, "dlt-original-offset", Long.toString(record.offset()));
+        producer().send(letter).get();
+    }
+
+    /** One for all threads, made when a letter is first sent: most members never need it. */
+    private synchronized KafkaProducer<byte[], byte[]> producer() {
+        if (producer == null) {
             producer = new KafkaProducer<>(Map.of(
                 ProducerConfig.BOOTSTRAP_SERVERS_CONFIG, bootstrap,
                 ProducerConfig.ACKS_CONFIG, "all",
@@ -30,12 +40,7 @@ final class DeadLetters implements AutoCloseable {
                 ProducerConfig.LINGER_MS_CONFIG, 0),
                 new ByteArraySerializer(), new ByteArraySerializer());
         }
-        ProducerRecord<byte[], byte[]> letter = new ProducerRecord<>(record.topic() + ".DLT", record.partition(),
-            record.timestamp() < 0 ? null : record.timestamp(), record.key(), record.value(), record.headers());
-        header(letter, "dlt-reason", reason);
-        header(letter, "dlt-original-partition", Integer.toString(record.partition()));
-        header(letter, "dlt-original-offset", Long.toString(record.offset()));
-        producer.send(letter).get();
+        return producer;
     }
 
     private static void header(ProducerRecord<byte[], byte[]> letter, String name, String value) {
@@ -43,7 +48,7 @@ final class DeadLetters implements AutoCloseable {
     }
 
     @Override
-    public void close() {
+    public synchronized void close() {
         if (producer != null) {
             producer.close();
         }

@@ -9,10 +9,8 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.consumer.CloseOptions;
-import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
@@ -20,22 +18,17 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import redis.clients.jedis.exceptions.JedisException;
 
-/** One member of the group: has its partitions' messages dealt with in order, and commits how far it is. */
-final class Member implements Callable<Void>, ConsumerRebalanceListener {
+/** A member that works through the messages of each partition in their order, one or a batch of them at a time. */
+final class Member implements GroupMember, ConsumerRebalanceListener {
     private static final Logger LOG = LoggerFactory.getLogger(Member.class);
-    /** Whoever measures from outside sees work when it is committed. */
-    private static final long COMMIT_INTERVAL_NS = Duration.ofMillis(100).toNanos();
-    private static final Duration PATIENCE = Duration.ofSeconds(2);
-    private static final long BACKOFF_MIN_MS = 20;
-    private static final long BACKOFF_MAX_MS = 1_000;
+    private static final long COMMIT_INTERVAL_NS = COMMIT_INTERVAL.toNanos();
 
     private final String topic;
-    private final Mode mode;
+    private final boolean isBatching;
     private final Processor processor;
     private final KafkaConsumer<byte[], byte[]> consumer;
     /** By partition the offset after the last message that is done, where that is not known to be committed. */
@@ -44,26 +37,16 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
     private long backoffMs = BACKOFF_MIN_MS;
     private volatile boolean stopped;
 
-    Member(Settings settings, String name) throws IOException {
+    Member(Settings settings, String name, Tally tally) throws IOException {
         topic = settings.topic();
-        mode = settings.mode();
-        processor = new Processor(settings, name);
-        consumer = new KafkaConsumer<>(Map.of(
-            ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, settings.bootstrap(),
-            ConsumerConfig.GROUP_ID_CONFIG, settings.group(),
-            ConsumerConfig.CLIENT_ID_CONFIG, name,
-            ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, false,
-            ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest",
-            ConsumerConfig.ISOLATION_LEVEL_CONFIG, "read_committed",
-            // A member that was killed is missed after this long; 6 s is the least that brokers allow by default.
-            ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, 6_000,
-            ConsumerConfig.HEARTBEAT_INTERVAL_MS_CONFIG, 300,
-            ConsumerConfig.MAX_POLL_RECORDS_CONFIG, mode.recordsAPollMax),
-            new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        isBatching = settings.mode().kind() == Mode.Kind.BATCH;
+        processor = new Processor(settings, name, 1, tally);
+        consumer = GroupMember.consumer(settings, name);
     }
 
-    /** Finishes the message or the batch in hand, commits and leaves. From any thread. */
-    void stop() {
+    /** The message or the batch in hand is finished. */
+    @Override
+    public void stop() {
         stopped = true; // seen within a poll, which is short; a wakeup() would also hit the last commit
     }
 
@@ -89,12 +72,12 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
      */
     private void work(ConsumerRecords<byte[], byte[]> records) throws InterruptedException {
         Set<ConsumerRecord<byte[], byte[]>> handled = new HashSet<>();
-        boolean goesOn = mode == Mode.RECORD || records.isEmpty()
+        boolean goesOn = !isBatching || records.isEmpty()
             || succeeds(records.iterator().next(), () -> handled.addAll(processor.handleTogether(records)));
         for (TopicPartition partition : records.partitions()) {
             for (ConsumerRecord<byte[], byte[]> record : records.records(partition)) {
                 boolean isHandled = handled.contains(record)
-                    || goesOn && !isToLeave() && succeeds(record, () -> processor.handle(record));
+                    || goesOn && !isToLeave() && succeeds(record, () -> handle(record));
                 if (!isHandled) {
                     consumer.seek(partition, record.offset());
                     break;
@@ -107,7 +90,16 @@ final class Member implements Callable<Void>, ConsumerRebalanceListener {
 
     /** Told to stop, a member leaves the next message. It finishes a batch, which has stored what lies further on. */
     private boolean isToLeave() {
-        return stopped && mode == Mode.RECORD;
+        return stopped && !isBatching;
+    }
+
+    private void handle(ConsumerRecord<byte[], byte[]> record)
+        throws SQLException, ExecutionException, InterruptedException {
+        if (isBatching) {
+            processor.handleCalled(record);
+        } else {
+            processor.handle(record);
+        }
     }
 
     /** Work on messages that may fail for now. */

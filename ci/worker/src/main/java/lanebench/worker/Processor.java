@@ -9,60 +9,86 @@ import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 
-/** All that is to be done with messages, in any mode. What fails is safe to do again, from the start. */
+/** All that is to be done with messages, in any mode, by any thread. What fails is safe to do again, from the start. */
 final class Processor implements AutoCloseable {
-    private final Store store;
-    private final View view;
+    private final ServiceTime serviceTime;
+    private final boolean keepsNothing;
+    private final ConnectionPool connections;
     private final DeadLetters deadLetters;
     private final OwnTimes ownTimes;
+    private final Tally tally;
 
-    Processor(Settings settings, String name) throws IOException {
-        store = new Store(new Database(settings.databaseUrl(), settings.schema()));
-        view = new View(settings.redisUrl(), settings.keyPrefix());
+    /** @param atOnce messages that may be stored and shown side by side */
+    Processor(Settings settings, String name, int atOnce, Tally tally) throws IOException {
+        serviceTime = settings.serviceTime();
+        keepsNothing = settings.keepsNothing();
+        connections = new ConnectionPool(settings, atOnce);
         deadLetters = new DeadLetters(settings.bootstrap());
         ownTimes = new OwnTimes(settings.ownTimes(), name);
+        this.tally = tally;
     }
 
-    /** Deals with one message: stored, then visible, or else in the dead-letter topic. */
+    /** Deals with one message: its call made, then stored, then visible, or else in the dead-letter topic. */
     void handle(ConsumerRecord<byte[], byte[]> record) throws SQLException, ExecutionException, InterruptedException {
+        handle(record, serviceTime);
+    }
+
+    /** The same for a message whose call was made by {@link #handleTogether}. */
+    void handleCalled(ConsumerRecord<byte[], byte[]> record)
+        throws SQLException, ExecutionException, InterruptedException {
+        handle(record, ServiceTime.NONE);
+    }
+
+    private void handle(ConsumerRecord<byte[], byte[]> record, ServiceTime time)
+        throws SQLException, ExecutionException, InterruptedException {
         try {
             Event event = Event.decode(record.value());
-            // A redelivery writes the view too: whoever had the message before may have died between row and view.
-            show(store.apply(event, record.partition(), record.offset()));
-            ownTimes.visible(event, record.timestamp());
+            time.call(event);
+            if (!keepsNothing) {
+                connections.lend(mine -> {
+                    mine.keep(event, record.partition(), record.offset());
+                    return null;
+                });
+            }
+            done(event, record);
         } catch (Rejected fault) {
             deadLetters.send(record, fault.getMessage());
         }
     }
 
     /**
-     * Deals with what of several messages follows its row: stored by one statement, then visible by one pipeline.
+     * Makes the calls of several messages, one after another, and deals with what follows its row: stored by one
+     * statement, then visible by one pipeline.
      *
-     * @return those that were dealt with; the others are for {@link #handle}, in their order
+     * @return those that were dealt with; the others are for {@link #handleCalled}, in their order
      */
     Set<ConsumerRecord<byte[], byte[]>> handleTogether(Iterable<ConsumerRecord<byte[], byte[]>> records)
-        throws SQLException {
-        List<Fold> applied = applied(Fold.of(events(records)));
-        List<Status> lost = view.putAllIfNewer(applied.stream().map(Fold::status).toList());
+        throws SQLException, InterruptedException {
+        List<EventRecord> events = events(records);
+        for (EventRecord next : events) {
+            serviceTime.call(next.event());
+        }
         Set<ConsumerRecord<byte[], byte[]>> handled = new HashSet<>();
-        for (Fold fold : applied) {
+        for (Fold fold : kept(Fold.of(events))) {
             for (EventRecord member : fold.members()) {
-                ownTimes.visible(member.event(), member.record().timestamp());
+                done(member.event(), member.record());
                 handled.add(member.record());
             }
-        }
-        for (Status status : lost) {
-            show(store.newerThan(status));
         }
         return handled;
     }
 
-    private List<Fold> applied(List<Fold> folds) throws SQLException {
+    private List<Fold> kept(List<Fold> folds) throws SQLException, InterruptedException {
         try {
-            return store.applyAll(folds);
+            return keepsNothing ? folds : connections.lend(mine -> mine.keepAll(folds));
         } catch (Rejected fault) {
             return List.of(); // one by one, it shows which of them is at fault
         }
+    }
+
+    private void done(Event event, ConsumerRecord<byte[], byte[]> record) {
+        ownTimes.visible(event, record.timestamp());
+        tally.handled();
     }
 
     private static List<EventRecord> events(Iterable<ConsumerRecord<byte[], byte[]>> records) {
@@ -77,17 +103,9 @@ final class Processor implements AutoCloseable {
         return events;
     }
 
-    /** Brings a row's status into the view; one that the view had lost is followed by what the row has by then. */
-    private void show(Status status) throws SQLException {
-        Status next = status;
-        while (next != null && view.putIfNewer(next)) {
-            next = store.newerThan(next);
-        }
-    }
-
     @Override
     public void close() {
-        try (store; view; deadLetters; ownTimes) {
+        try (connections; deadLetters; ownTimes) {
             // Each of them, whatever becomes of the others.
         }
     }

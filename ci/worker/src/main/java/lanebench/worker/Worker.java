@@ -29,9 +29,10 @@ public final class Worker {
             System.exit(2);
             return;
         }
-        List<Member> members = new ArrayList<>();
+        List<GroupMember> members = new ArrayList<>();
+        Tally tally = new Tally(settings);
         for (int i = 0; i < settings.consumers(); i++) {
-            members.add(new Member(settings, "java-" + i));
+            members.add(GroupMember.of(settings, "java-" + i, tally));
         }
         AtomicInteger exitCode = new AtomicInteger();
         ExecutorService threads = Executors.newFixedThreadPool(members.size());
@@ -48,8 +49,8 @@ public final class Worker {
         }
     }
 
-    private static void stop(List<Member> members, ExecutorService threads, AtomicInteger exitCode) {
-        members.forEach(Member::stop);
+    private static void stop(List<GroupMember> members, ExecutorService threads, AtomicInteger exitCode) {
+        members.forEach(GroupMember::stop);
         threads.shutdown();
         try {
             if (!threads.awaitTermination(STOP_SECONDS, TimeUnit.SECONDS)) {
