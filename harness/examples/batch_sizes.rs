@@ -43,7 +43,7 @@ async fn measured(brokers: &[String], rounds: u32) -> Result<serde_json::Value, 
     let (mut per_s, mut ms) = (BATCHES.map(|_| Vec::new()), VALUES.map(|_| Vec::new()));
     for _ in 0..rounds {
         for (batch_bytes, per_s) in BATCHES.into_iter().zip(&mut per_s) {
-            let config = ProducerConfig { batch_bytes, ..ProducerConfig::default() };
+            let config = ProducerConfig { batch_bytes, ..small_buffer() };
             let producer = Producer::connect(brokers, TOPIC, 1, config).await?;
             send_for(&producer, LENGTH / 3).await?;
             per_s.push(send_for(&producer, LENGTH).await?.round());
@@ -61,6 +61,11 @@ async fn measured(brokers: &[String], rounds: u32) -> Result<serde_json::Value, 
     Ok(json!({ "value_bytes": VALUE, "batches": batches, "alone": alone }))
 }
 
+/// Two whole batches and no more, so that a flush is soon done where each batch waits.
+fn small_buffer() -> ProducerConfig {
+    ProducerConfig { buffer_bytes: 256 * 1024, max_record_bytes: 200_000, ..ProducerConfig::default() }
+}
+
 /// Produces as fast as the producer takes messages; how many a second.
 async fn send_for(producer: &Producer<()>, length: Duration) -> Result<f64, Failure> {
     let (begun, mut sent) = (Instant::now(), 0_u32);
@@ -74,7 +79,7 @@ async fn send_for(producer: &Producer<()>, length: Duration) -> Result<f64, Fail
 
 /// The median time from a send to its acknowledgement, in ms, nothing else being under way.
 async fn alone(brokers: &[String], value: usize) -> Result<f64, Failure> {
-    let config = ProducerConfig { batch_interval: Duration::ZERO, ..ProducerConfig::default() };
+    let config = ProducerConfig { batch_interval: Duration::ZERO, ..small_buffer() };
     let producer = Producer::connect(brokers, TOPIC, 1, config).await?;
     let mut took = Vec::new();
     for _ in 0..ALONE {
