@@ -134,7 +134,8 @@ def slim(node, unwanted=("series", "histogram", "consumers", "partitions")):
 
 
 def row(claim, command, figure, n, holds):
-    mark = "yes" if holds else "**NO**"
+    """A line of the table; `holds` is None where there is no bar."""
+    mark = "—" if holds is None else "yes" if holds else "**NO**"
     cells = (str(cell).replace("|", "\\|") for cell in (claim, command, figure, n, mark))
     return f"| {' | '.join(cells)} |"
 
