@@ -172,7 +172,7 @@ fn it_needs_nothing_and_says_what_it_is() {
     assert_eq!(result.stack.name, "embedded");
     assert_eq!(result.stack.demonstration.len(), 2, "{:?}", result.stack.demonstration);
     assert!((result.workload.service_time_ms - 2.0).abs() < 1e-9);
-    assert!(told.contains("Of its ceilings, each component alone:"), "{told}");
+    assert!(told.contains("as a share of its ceilings"), "{told}");
     let ceilings = result.ceilings.as_ref().unwrap();
     assert!(ceilings.named("generator").is_some() && ceilings.named("produce_single").is_some());
     for configuration in &result.configurations {

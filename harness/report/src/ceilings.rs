@@ -16,7 +16,8 @@ pub(super) const HEADINGS: [&str; 3] = ["alone with", "alone, a second", "share 
 /// What a share means, and what it does not.
 const NOTE: &str = "Each component worked alone for a moment before each round, with lanebench's own clients. The share is what the \
      configuration sustained ÷ that, round by round; the component with the largest share is the nearest ceiling. In a run all \
-     components and the load generator compete for the same cores, so no share says how much more there is to gain.";
+     components and the load generator compete for the same cores, so no share says how much more there is to gain. \
+     A consumer's own CPU time, and the calls of a worker of yours, are no ceilings here: where all shares are small, look there.";
 
 /// The same of those whose calls write many rows.
 const ROWS: &str = "In batch and keyed mode store and view count rows, and a row may hold several events of its order: such a share may be \
@@ -72,7 +73,10 @@ pub(super) fn in_short(result: &RunResult) -> Option<String> {
     };
     let said: Vec<String> = result.configurations.iter().filter_map(|c| of(&c.name)).collect();
     let rows = if has_rows(ceilings) { format!(" {ROWS}") } else { String::new() };
-    Some(format!("Of its ceilings, each component alone: {}.{rows}", said.join("; ")))
+    Some(format!(
+        "Sustained, as a share of its ceilings (what each component did alone): {}.{rows}",
+        said.join("; ")
+    ))
 }
 
 /// `store 48.3 % of 3,700/s (nearest)`, or `view 14 %`.
@@ -111,7 +115,12 @@ mod tests {
     fn the_nearest_ceiling_comes_first_and_has_its_figure() {
         let result = fixture::demonstration();
         let said = in_short(&result).unwrap();
-        assert!(said.starts_with("Of its ceilings, each component alone: 1p1c calls "), "{said}");
+        assert!(
+            said.starts_with(
+                "Sustained, as a share of its ceilings (what each component did alone): 1p1c calls "
+            ),
+            "{said}"
+        );
         let (one, three) = said.split_once("; 3p3c calls ").unwrap();
         for of_one in [one, three] {
             assert_eq!(of_one.matches("/s (nearest), ").count(), 1, "{of_one}");

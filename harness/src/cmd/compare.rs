@@ -113,6 +113,9 @@ pub struct CompareArgs {
     /// Leave the surge out
     #[arg(long)]
     no_surge: bool,
+    /// Don't measure what each component does alone before each round
+    #[arg(long)]
+    no_ceilings: bool,
     /// Break something on purpose, to see the checker find it
     #[arg(long, value_enum)]
     inject: Option<Inject>,
@@ -329,7 +332,7 @@ impl CompareArgs {
             worker_warm_up: self.worker_warm_up,
             one_pass: self.no_warm_up,
             control: embedded && !service_time.is_zero() && !varied_time,
-            ceilings: !self.quick,
+            ceilings: !self.quick && !self.no_ceilings,
         })
     }
 }

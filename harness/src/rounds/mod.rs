@@ -121,7 +121,7 @@ pub(crate) trait Job {
     /// How many rounds there will be, where that is known.
     fn rounds(&self) -> Option<u32>;
 
-    /// What comes before the trials of a round. It leaves nothing on the stack.
+    /// What comes before the trials of a round. It leaves nothing on the stack that a trial does not empty before it begins.
     async fn before_round(&mut self, _runner: &TrialRunner<'_>, _round: u32) -> Result<(), RunError> {
         Ok(())
     }

@@ -32,6 +32,8 @@ const BROKER_COUNTED: Duration = Duration::from_millis(100);
 const GENERATOR_COUNTED: Duration = Duration::from_millis(300);
 /// About what a measurement takes beside its own length: connections, rows, a topic.
 const AROUND: Duration = Duration::from_millis(250);
+/// The same for the rows that each connection of a bulk measurement has before it.
+const FILL: Duration = Duration::from_millis(100);
 
 const CALLS: &str = "Modelled calls: those that the lanes make side by side ÷ the mean time of a call. \
                      Computed, not measured.";
@@ -61,8 +63,14 @@ impl ComponentCeilings {
 
     /// About how long the measurements of a round take.
     pub(super) fn expected(&self) -> Duration {
-        let each = self.of_round(2).into_iter().map(|(_, length)| length.warm_up + length.counted + AROUND);
-        each.sum()
+        let one = |(measurement, length): (Measurement, MeasurementLength)| {
+            let fill = match measurement {
+                Measurement::StoreBulk { connections, .. } => FILL * connections,
+                _ => Duration::ZERO,
+            };
+            length.warm_up + length.counted + AROUND + fill
+        };
+        self.of_round(2).into_iter().map(one).sum()
     }
 
     /// What is measured before a round.

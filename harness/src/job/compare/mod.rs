@@ -269,7 +269,15 @@ impl Job for Comparison<'_> {
     async fn before_round(&mut self, runner: &TrialRunner<'_>, round: u32) -> Result<(), RunError> {
         let Some(ceilings) = &mut self.ceilings else { return Ok(()) };
         runner.progress.phase(&format!("round {round}/{}: each component alone", self.rounds));
-        Box::pin(ceilings.measure(runner, self.setup.options, round)).await
+        match Box::pin(ceilings.measure(runner, self.setup.options, round)).await {
+            // The trials need none of it. Without a round, shares would be of another one's rates.
+            Err(error) if !runner.cancel.is_cancelled() => {
+                tracing::warn!(%error, "ceilings are left out, since a component could not be measured alone");
+                self.ceilings = None;
+                Ok(())
+            }
+            measured => measured,
+        }
     }
 
     fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError> {

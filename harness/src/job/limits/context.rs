@@ -48,8 +48,8 @@ impl<'a> MeasurementContext<'a> {
         Ok(Self { runner, name, seed, data_directory, trial })
     }
 
-    /// Makes measurements, each when `begins` has been told of it, and gives back the rates of each. Removes what it made and what was written,
-    /// however that ends.
+    /// Makes measurements, each when `begins` has been told of it, and gives back the rates of each. Removes its topics and statuses, however that
+    /// ends; its rows stay until the next trial empties the tables.
     pub(in crate::job) async fn measure_all(
         self,
         measurements: &[(Measurement, MeasurementLength)],

@@ -59,11 +59,8 @@ pub(super) async fn bulk_rate(
 /// Begins without a row.
 async fn writers(rows: &Rows, connections: u32, orders: u32, seed: u64) -> Result<Vec<RowWriter>, RunError> {
     rows.clear().await?;
-    let mut writers = Vec::new();
-    for connection in 0..connections {
-        writers.push(RowWriter::open(rows, connection, orders, seed).await?);
-    }
-    Ok(writers)
+    let open = |connection| RowWriter::open(rows, connection, orders, seed);
+    futures_util::future::try_join_all((0..connections).map(open)).await
 }
 
 /// A connection to the store, and orders that nobody else writes.

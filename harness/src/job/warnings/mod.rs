@@ -243,8 +243,8 @@ impl fmt::Display for WarningKind {
             ),
             Self::GeneratorCeiling { alone_per_s, asked_per_s } => write!(
                 f,
-                "The load generator alone made {alone_per_s:.0} events/s, and was asked for {asked_per_s:.0} events/s: below {GENERATOR_ROOM} × \
-                 that, it may be what is measured. Free some CPU, or lower `--rate`."
+                "The load generator alone made {alone_per_s:.0} events/s, and had to send up to {asked_per_s:.0} events/s: below {GENERATOR_ROOM} × \
+                 that, it may be what is measured. Free some CPU, or lower `--rate` where that asked for so much."
             ),
             Self::SharedBottleneck { part } => write!(
                 f,
@@ -410,7 +410,7 @@ mod tests {
         let kept = record([(slow, None)]);
         let [warning] = &kept[..] else { panic!("{kept:?}") };
         assert_eq!((warning.code.as_str(), warning.configuration.as_deref()), ("generator-saturated", None));
-        let said = "alone made 90000 events/s, and was asked for 31000 events/s: below 3 × that";
+        let said = "alone made 90000 events/s, and had to send up to 31000 events/s: below 3 × that";
         assert!(warning.message.contains(said), "{}", warning.message);
     }
 
