@@ -30,6 +30,27 @@ pub struct Contender {
 }
 
 impl Contender {
+    /// Consumers in this process, without a modelled call, on partitions of one replica.
+    pub fn of(lanes: Lanes) -> Self {
+        Self {
+            name: lanes.to_string(),
+            lanes,
+            replication: 1,
+            min_isr: 1,
+            service_time: ServiceTime::NONE,
+            worker: None,
+            each_a_process: false,
+            settings: BTreeMap::new(),
+        }
+    }
+
+    /// Modelled calls a second that it makes at most; `None` where no call is modelled.
+    pub(crate) fn calls_per_s(&self) -> Option<f64> {
+        let side_by_side = self.lanes.at_work() * self.lanes.mode.calls_at_once();
+        let mean_s = self.service_time.mean().as_secs_f64();
+        (!self.service_time.is_zero()).then(|| f64::from(side_by_side) / mean_s)
+    }
+
     /// Whether its consumers can be held back from fetching.
     pub(crate) fn can_be_held(&self) -> bool {
         self.worker.as_ref().is_none_or(WorkerCommand::reports)
@@ -46,6 +67,13 @@ pub struct Lanes {
     pub consumers: u32,
     /// How each consumer works through its events.
     pub mode: Mode,
+}
+
+impl Lanes {
+    /// Partitions that have a consumer of their own: how many lanes work side by side.
+    pub(crate) fn at_work(self) -> u32 {
+        self.consumers.min(self.partitions.unsigned_abs())
+    }
 }
 
 /// Most partitions or consumers that a configuration may name.

@@ -73,22 +73,10 @@ impl UnpacedProducer {
         messages: &'a [Message],
         length: Duration,
     ) -> Work<'a, Throughput, ProduceError> {
-        Box::pin(async move {
-            let begun = Instant::now();
-            let mut records = 0;
-            for message in messages.iter().cycle() {
-                if begun.elapsed() >= length || records == RECORDS_MAX {
-                    break;
-                }
-                self.0.send(message.clone(), ()).await?;
-                records += 1;
-            }
-            self.0.flush().await?;
-            Ok(Throughput { records, took: begun.elapsed() })
-        })
+        Box::pin(self.send(messages, length, false))
     }
 
-    /// Sends copies of `messages` in turn for `length`, each acknowledged before the next is sent.
+    /// The same, each acknowledged before the next is sent.
     ///
     /// # Errors
     /// As [`Self::send_for`].
@@ -97,20 +85,30 @@ impl UnpacedProducer {
         messages: &'a [Message],
         length: Duration,
     ) -> Work<'a, Throughput, ProduceError> {
-        Box::pin(async move {
-            let begun = Instant::now();
-            let mut records = 0;
-            for message in messages.iter().cycle() {
-                if begun.elapsed() >= length {
-                    break;
-                }
-                self.0.send(message.clone(), ()).await?;
+        Box::pin(self.send(messages, length, true))
+    }
+
+    async fn send(
+        &self,
+        messages: &[Message],
+        length: Duration,
+        singly: bool,
+    ) -> Result<Throughput, ProduceError> {
+        let begun = Instant::now();
+        let mut records = 0;
+        for message in messages.iter().cycle() {
+            if begun.elapsed() >= length || records == RECORDS_MAX {
+                break;
+            }
+            self.0.send(message.clone(), ()).await?;
+            if singly {
                 // What is flushed goes at once, and is not kept for a batch.
                 self.0.flush().await?;
-                records += 1;
             }
-            Ok(Throughput { records, took: begun.elapsed() })
-        })
+            records += 1;
+        }
+        self.0.flush().await?;
+        Ok(Throughput { records, took: begun.elapsed() })
     }
 
     /// Ends its connections.

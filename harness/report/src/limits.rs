@@ -207,18 +207,8 @@ mod tests {
     }
 
     fn limit(name: &str, rate: Option<f64>) -> Limit {
-        Limit {
-            name: name.into(),
-            unit: "per_s".into(),
-            what: format!("What {name} counts."),
-            connections: None,
-            partitions: None,
-            replication: None,
-            per_call: None,
-            is_ceiling: rate.is_some(),
-            estimate: rate.map(estimate),
-            not_measured: None,
-        }
+        let what = format!("What {name} counts.");
+        Limit { is_ceiling: rate.is_some(), estimate: rate.map(estimate), ..Limit::new(name, &what) }
     }
 
     fn bulk(rows: u32, rate: f64, is_ceiling: bool) -> Limit {

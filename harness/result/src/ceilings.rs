@@ -44,3 +44,12 @@ pub struct CeilingShare {
     /// Whether it is the largest share of its configuration.
     pub is_nearest: bool,
 }
+
+impl CeilingShare {
+    /// Marks the largest of one configuration's shares.
+    pub fn mark_nearest(own: &mut [Self]) {
+        if let Some(nearest) = own.iter_mut().max_by(|a, b| a.share.value.total_cmp(&b.share.value)) {
+            nearest.is_nearest = true;
+        }
+    }
+}

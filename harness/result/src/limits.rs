@@ -65,3 +65,21 @@ pub struct Limit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_measured: Option<String>,
 }
+
+impl Limit {
+    /// A rate a second that is not measured yet.
+    pub fn new(name: &str, what: &str) -> Self {
+        Self {
+            name: name.into(),
+            unit: "per_s".into(),
+            what: what.into(),
+            connections: None,
+            partitions: None,
+            replication: None,
+            per_call: None,
+            is_ceiling: false,
+            estimate: None,
+            not_measured: None,
+        }
+    }
+}

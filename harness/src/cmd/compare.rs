@@ -280,14 +280,12 @@ impl CompareArgs {
             .into());
         }
         let contender = |lanes: &Lanes| Contender {
-            name: lanes.to_string(),
-            lanes: *lanes,
             replication,
             min_isr,
             service_time,
             worker: worker.clone(),
             each_a_process,
-            settings: [].into(),
+            ..Contender::of(*lanes)
         };
         let base = self.configs.iter().map(contender).collect();
         let contenders = vary::contenders(base, &self.vary, &self.place)?;

@@ -71,16 +71,9 @@ impl RunArgs {
         self.place.fit()?;
         named_once(&self.configs)?;
         let embedded = self.place.stack == StackKind::Embedded;
-        let contender = |lanes: &Lanes| Contender {
-            name: lanes.to_string(),
-            lanes: *lanes,
-            replication,
-            min_isr,
-            service_time: if embedded { SERVICE_TIME } else { ServiceTime::NONE },
-            worker: None,
-            each_a_process: false,
-            settings: [].into(),
-        };
+        let service_time = if embedded { SERVICE_TIME } else { ServiceTime::NONE };
+        let contender =
+            |lanes: &Lanes| Contender { replication, min_isr, service_time, ..Contender::of(*lanes) };
         Ok(Options {
             contenders: self.configs.iter().map(contender).collect(),
             rounds: Rounds::Fixed(self.trials),

@@ -114,16 +114,7 @@ impl<'a> Drains<'a> {
 }
 
 fn contender(lanes: Lanes, service_time: ServiceTime) -> Contender {
-    Contender {
-        name: lanes.to_string(),
-        lanes,
-        replication: 1,
-        min_isr: 1,
-        service_time,
-        worker: None,
-        each_a_process: false,
-        settings: [].into(),
-    }
+    Contender { service_time, ..Contender::of(lanes) }
 }
 
 #[cfg(test)]

@@ -218,13 +218,8 @@ fn phases(
 
 /// Enough to wake every part, and, where each event takes a known time, no more than this takes.
 fn first_events(contender: &Contender) -> u64 {
-    if contender.service_time.is_zero() {
-        return FIRST_EVENTS;
-    }
-    let lanes = contender.lanes.consumers.min(contender.lanes.partitions.unsigned_abs());
-    let at_once = f64::from(lanes) * f64::from(contender.lanes.mode.calls_at_once());
-    let known = FIRST_DRAIN.as_secs_f64() / contender.service_time.mean().as_secs_f64() * at_once;
-    (known as u64).clamp(100, FIRST_EVENTS)
+    let Some(calls_per_s) = contender.calls_per_s() else { return FIRST_EVENTS };
+    ((FIRST_DRAIN.as_secs_f64() * calls_per_s) as u64).clamp(100, FIRST_EVENTS)
 }
 
 /// A warm-up trial.
@@ -296,16 +291,7 @@ mod tests {
     use super::*;
 
     fn contender(lanes: &str, service_time: ServiceTime) -> Contender {
-        Contender {
-            name: lanes.into(),
-            lanes: lanes.parse().unwrap(),
-            replication: 1,
-            min_isr: 1,
-            service_time,
-            worker: None,
-            each_a_process: false,
-            settings: [].into(),
-        }
+        Contender { service_time, ..Contender::of(lanes.parse().unwrap()) }
     }
 
     #[test]

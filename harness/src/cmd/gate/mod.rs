@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
-use payment_delivery::consumer::ServiceTime;
 use tokio_util::sync::CancellationToken;
 
 use super::compare::WORKER_WARM_UP;
@@ -106,16 +105,7 @@ impl GateArgs {
         self.place.fit()?;
         Ok(Options {
             // Each side has a name and a worker of its own.
-            contenders: vec![Contender {
-                name: self.config.to_string(),
-                lanes: self.config,
-                replication,
-                min_isr,
-                service_time: ServiceTime::NONE,
-                worker: None,
-                each_a_process: false,
-                settings: [].into(),
-            }],
+            contenders: vec![Contender { replication, min_isr, ..Contender::of(self.config) }],
             rounds: Rounds::Fixed(0), // as many as the design takes
             seed: self.seed,
             draw: Draw {

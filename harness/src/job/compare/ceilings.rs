@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::RunError;
 use crate::job::limits::{
-    BULK_ROWS, Measurement, MeasurementContext, MeasurementLength, Replicas, Tally, limit, limits,
+    BULK_ROWS, Measurement, MeasurementContext, MeasurementLength, Replicas, Tally, limits,
 };
 use crate::job::options::{Contender, Options};
 use crate::record::ceilings::{CeilingShare, Ceilings};
@@ -115,10 +115,10 @@ impl ComponentCeilings {
             let needed = needed(contender);
             let is_beside = |index: &usize| limits[*index].is_ceiling && needed.contains(&given_by[*index]);
             let mut beside: Vec<usize> = (0..given_by.len()).filter(is_beside).collect();
-            if let Some(per_s) = calls_per_s(contender) {
+            if let Some(per_s) = contender.calls_per_s() {
                 beside.push(limits.len());
                 let estimate = Some(estimate(&vec![per_s; rounds], CONFIDENCE));
-                limits.push(Limit { is_ceiling: true, estimate, ..limit("calls", CALLS) });
+                limits.push(Limit { is_ceiling: true, estimate, ..Limit::new("calls", CALLS) });
             }
             shares.extend(shares_of(configuration, &limits, &beside, &counting));
         }
@@ -135,14 +135,9 @@ fn length(measurement: Measurement) -> MeasurementLength {
     MeasurementLength { warm_up: WARM_UP, counted }
 }
 
-/// Lanes of a contender: partitions that have a consumer of their own.
-fn lanes(contender: &Contender) -> u32 {
-    contender.lanes.consumers.min(contender.lanes.partitions.unsigned_abs())
-}
-
 /// What a contender has shares of. Idle consumers write nothing.
 fn needed(contender: &Contender) -> Vec<Measurement> {
-    let connections = lanes(contender);
+    let connections = contender.lanes.at_work();
     let mut needed = match contender.lanes.mode {
         Mode::Record => vec![Measurement::Store { connections }, Measurement::View { connections }],
         Mode::Batch | Mode::Keyed(_) => {
@@ -153,13 +148,6 @@ fn needed(contender: &Contender) -> Vec<Measurement> {
     let partitions = contender.lanes.partitions.unsigned_abs();
     needed.push(Measurement::Broker { partitions, replicas: Replicas::of(contender) });
     needed
-}
-
-/// Modelled calls a second that a contender makes at most; none where no call is modelled.
-fn calls_per_s(contender: &Contender) -> Option<f64> {
-    let side_by_side = lanes(contender) * contender.lanes.mode.calls_at_once();
-    let mean_s = contender.service_time.mean().as_secs_f64();
-    (!contender.service_time.is_zero()).then(|| f64::from(side_by_side) / mean_s)
 }
 
 /// A configuration's share of each of these limits, over the rounds that count.
@@ -187,9 +175,7 @@ fn shares_of(
         })
     };
     let mut shares: Vec<CeilingShare> = beside.iter().filter_map(share).collect();
-    if let Some(nearest) = shares.iter_mut().max_by(|a, b| a.share.value.total_cmp(&b.share.value)) {
-        nearest.is_nearest = true;
-    }
+    CeilingShare::mark_nearest(&mut shares);
     shares
 }
 
@@ -206,16 +192,7 @@ mod tests {
     use crate::record::Summary;
 
     fn contender(lanes: &str, service_time: ServiceTime) -> Contender {
-        Contender {
-            name: lanes.into(),
-            lanes: lanes.parse().unwrap(),
-            replication: 3,
-            min_isr: 2,
-            service_time,
-            worker: None,
-            each_a_process: false,
-            settings: [].into(),
-        }
+        Contender { replication: 3, min_isr: 2, service_time, ..Contender::of(lanes.parse().unwrap()) }
     }
 
     /// What a configuration sustained in each round, and whether the checks held.
@@ -335,14 +312,14 @@ mod tests {
     #[test]
     fn modelled_calls_have_a_ceiling_that_is_computed() {
         let two = ServiceTime::fixed(Duration::from_millis(2));
-        let calls = |lanes: &str| calls_per_s(&contender(lanes, two)).unwrap();
+        let calls = |lanes: &str| contender(lanes, two).calls_per_s().unwrap();
         near(calls("1p1c"), 500.0);
         near(calls("3p3c-batch"), 1_500.0);
         near(calls("1p3c"), 500.0);
         near(calls("2p1c-keyed16"), 8_000.0);
         let drawn = ServiceTime::uniform(Duration::ZERO, Duration::from_millis(4)).unwrap();
-        near(calls_per_s(&contender("1p1c", drawn)).unwrap(), 500.0);
-        assert_eq!(calls_per_s(&contender("1p1c", ServiceTime::NONE)), None);
+        near(contender("1p1c", drawn).calls_per_s().unwrap(), 500.0);
+        assert_eq!(contender("1p1c", ServiceTime::NONE).calls_per_s(), None);
 
         let contenders = [contender("1p1c", two)];
         let one = configuration(&contenders[0], &[(450.0, true), (450.0, true)]);

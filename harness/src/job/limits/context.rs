@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use payment_delivery::consumer::{Mode, ServiceTime};
+use payment_delivery::consumer::Mode;
 use tokio::task::{JoinError, JoinSet};
 
 use super::measurement::{Measurement, Replicas};
@@ -142,16 +142,7 @@ impl<'a> MeasurementContext<'a> {
 /// Whose topic has so many partitions.
 pub(super) fn contender(partitions: u32, replicas: Replicas) -> Contender {
     let lanes = Lanes { partitions: partitions as i32, consumers: 1, mode: Mode::Record };
-    Contender {
-        name: lanes.to_string(),
-        lanes,
-        replication: replicas.replication,
-        min_isr: replicas.min_isr,
-        service_time: ServiceTime::NONE,
-        worker: None,
-        each_a_process: false,
-        settings: [].into(),
-    }
+    Contender { replication: replicas.replication, min_isr: replicas.min_isr, ..Contender::of(lanes) }
 }
 
 /// Lets writers work at once, each as a task of its own, as consumers are, first for the warm-up and then for what is counted. `work` says how

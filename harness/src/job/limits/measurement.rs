@@ -79,33 +79,39 @@ impl Measurement {
     /// What it gives, in the order of its rates, without a rate yet.
     pub(in crate::job) fn limits(self) -> Vec<Limit> {
         match self {
-            Self::Fsync => vec![limit("fsync", FSYNC)],
+            Self::Fsync => vec![Limit::new("fsync", FSYNC)],
             Self::Store { connections } => {
                 let what = if connections == 1 { STORE } else { STORE_SIDE_BY_SIDE };
-                vec![Limit { connections: Some(connections), ..limit(&numbered("store", connections), what) }]
+                vec![Limit {
+                    connections: Some(connections),
+                    ..Limit::new(&numbered("store", connections), what)
+                }]
             }
             Self::StoreBulk { rows, connections } => {
-                let bulk = limit("store_bulk", STORE_BULK);
+                let bulk = Limit::new("store_bulk", STORE_BULK);
                 vec![Limit { connections: Some(connections), per_call: Some(rows), ..bulk }]
             }
             Self::View { connections } => {
                 let what = if connections == 1 { VIEW } else { VIEW_SIDE_BY_SIDE };
-                vec![Limit { connections: Some(connections), ..limit(&numbered("view", connections), what) }]
+                vec![Limit {
+                    connections: Some(connections),
+                    ..Limit::new(&numbered("view", connections), what)
+                }]
             }
             Self::ViewPipelined { connections } => {
-                let pipelined = limit("view_pipelined", VIEW_PIPELINED);
+                let pipelined = Limit::new("view_pipelined", VIEW_PIPELINED);
                 vec![Limit { connections: Some(connections), per_call: Some(STATUSES), ..pipelined }]
             }
             Self::Broker { partitions, replicas } => {
                 let of = |name: &str, what: &str| {
-                    in_topic(partitions, replicas, limit(&numbered(name, partitions), what))
+                    in_topic(partitions, replicas, Limit::new(&numbered(name, partitions), what))
                 };
                 vec![of("produce", PRODUCE), of("fetch", FETCH)]
             }
             Self::ProduceSingle { replicas } => {
-                vec![in_topic(1, replicas, limit("produce_single", PRODUCE_SINGLE))]
+                vec![in_topic(1, replicas, Limit::new("produce_single", PRODUCE_SINGLE))]
             }
-            Self::Generator => vec![limit("generator", GENERATOR)],
+            Self::Generator => vec![Limit::new("generator", GENERATOR)],
         }
     }
 }
@@ -154,22 +160,6 @@ fn in_topic(partitions: u32, replicas: Replicas, limit: Limit) -> Limit {
 fn numbered(name: &str, number: u32) -> String {
     let number = if number == 1 { "1" } else { "N" };
     format!("{name}_{number}")
-}
-
-/// One of which nothing but this is known.
-pub(in crate::job) fn limit(name: &str, what: &str) -> Limit {
-    Limit {
-        name: name.into(),
-        unit: "per_s".into(),
-        what: what.into(),
-        connections: None,
-        partitions: None,
-        replication: None,
-        per_call: None,
-        is_ceiling: false,
-        estimate: None,
-        not_measured: None,
-    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ mod view;
 
 use context::contender;
 pub(in crate::job) use context::{MeasurementContext, MeasurementLength};
-pub(in crate::job) use measurement::{BULK_ROWS, Measurement, Replicas, limit};
+pub(in crate::job) use measurement::{BULK_ROWS, Measurement, Replicas};
 pub(in crate::job) use tally::{Tally, limits};
 
 /// How topics and rows are used: as in a comparison.

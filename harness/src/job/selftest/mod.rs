@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use payment_delivery::consumer::{Mode, ServiceTime};
+use payment_delivery::consumer::Mode;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -123,16 +123,7 @@ pub async fn run(
 
 fn in_process(options: &SelftestOptions, lanes: Lanes) -> Contender {
     let (replication, min_isr) = options.replicas;
-    Contender {
-        name: lanes.to_string(),
-        lanes,
-        replication,
-        min_isr,
-        service_time: ServiceTime::NONE,
-        worker: None,
-        each_a_process: false,
-        settings: [].into(),
-    }
+    Contender { replication, min_isr, ..Contender::of(lanes) }
 }
 
 fn contender(options: &SelftestOptions, worker: WorkerCommand) -> Contender {

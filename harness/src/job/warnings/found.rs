@@ -223,18 +223,8 @@ mod tests {
 
     /// A run whose schedules ask for less than 4,000 events/s, and whose closed loops sustain less.
     fn with_generator(alone_per_s: f64) -> RunResult {
-        let generator = Limit {
-            name: "generator".into(),
-            unit: "per_s".into(),
-            what: String::new(),
-            connections: None,
-            partitions: None,
-            replication: None,
-            per_call: None,
-            is_ceiling: true,
-            estimate: Some(estimate(&[alone_per_s], 0.95)),
-            not_measured: None,
-        };
+        let estimate = Some(estimate(&[alone_per_s], 0.95));
+        let generator = Limit { is_ceiling: true, estimate, ..Limit::new("generator", "") };
         let ceilings = Some(Ceilings { limits: vec![generator], shares: Vec::new() });
         RunResult { ceilings, ..lanebench_report::fixture::ordinary() }
     }
