@@ -70,7 +70,7 @@ fn failed(error: &sqlx::Error) -> RunError {
 
 /// A row of either database, in the columns of the queries below.
 macro_rules! read {
-    ($write:ident, $park:ident, $row:ty, $content:expr) => {
+    ($write:ident, $park:ident, $row:ty) => {
         fn $write(row: &$row) -> Result<Counted, RunError> {
             let order_id = match row.try_get(0).map_err(|error| failed(&error))? {
                 "" => return Ok(Counted::Mark),
@@ -88,7 +88,7 @@ macro_rules! read {
                         .unwrap_or(-1),
                     offset: row.try_get::<Option<i64>, _>(4).map_err(|error| failed(&error))?.unwrap_or(-1),
                 },
-                content: $content(row, 5)?,
+                content: content(row.try_get(5).map_err(|error| failed(&error))?),
                 unix_ns: us.saturating_mul(1_000),
             }))
         }
@@ -102,14 +102,14 @@ macro_rules! read {
                     partition: row.try_get(3).map_err(|error| failed(&error))?,
                     offset: row.try_get(4).map_err(|error| failed(&error))?,
                 },
-                content: $content(row, 5)?,
+                content: content(row.try_get(5).map_err(|error| failed(&error))?),
             }))
         }
     };
 }
 
-read!(postgres_write, postgres_park, sqlx::postgres::PgRow, digest);
-read!(sqlite_write, sqlite_park, sqlx::sqlite::SqliteRow, digest_of_text);
+read!(postgres_write, postgres_park, sqlx::postgres::PgRow);
+read!(sqlite_write, sqlite_park, sqlx::sqlite::SqliteRow);
 
 fn order_id(text: &str) -> Result<OrderId, RunError> {
     let foreign = |error| StoreError::Unusable(format!("a row was written for {text:?}: {error}"));
@@ -120,17 +120,9 @@ fn number(revision: i32) -> u32 {
     u32::try_from(revision).unwrap_or(0)
 }
 
-fn digest(row: &sqlx::postgres::PgRow, column: usize) -> Result<ContentDigest, RunError> {
-    let bytes: Option<Vec<u8>> = row.try_get(column).map_err(|error| failed(&error))?;
-    // A row without a content differs from any.
-    Ok(bytes
-        .and_then(|bytes| ContentDigest::from_bytes(&bytes))
-        .unwrap_or_else(|| ContentDigest::of_text("")))
-}
-
-fn digest_of_text(row: &sqlx::sqlite::SqliteRow, column: usize) -> Result<ContentDigest, RunError> {
-    let text: Option<&str> = row.try_get(column).map_err(|error| failed(&error))?;
-    Ok(ContentDigest::of_text(text.unwrap_or_default()))
+/// A row without a content differs from any.
+fn content(text: Option<&str>) -> ContentDigest {
+    ContentDigest::of_text(text.unwrap_or_default())
 }
 
 impl Rows {

@@ -1,4 +1,4 @@
--- As postgres.sql. SQLite has no digest, so the content itself is kept; its clock ticks in milliseconds.
+-- As postgres.sql. SQLite's clock ticks in milliseconds.
 CREATE TABLE IF NOT EXISTS delivery_writes (
   order_id      TEXT NOT NULL,
   before        INTEGER NOT NULL,
