@@ -33,7 +33,9 @@ type Failure = Box<dyn std::error::Error>;
 async fn main() -> Result<(), Failure> {
     let per_s: f64 = std::env::args().nth(1).map_or(Ok(100.0), |per_s| per_s.parse())?;
     let pause = Duration::try_from_secs_f64(1.0 / per_s)?;
-    let of = |name: &str| std::env::var(name).map_err(|_| format!("set {name}, as `lanebench stack up` prints it"));
+    let of = |name: &str| {
+        std::env::var(name).map_err(|_| format!("set {name}, as `lanebench stack up` prints it"))
+    };
     let bootstrap: Vec<String> = of("LANEBENCH_BOOTSTRAP")?.split(',').map(str::to_owned).collect();
     let options = PostgresOptions { schema: NAME.into(), ..PostgresOptions::default() };
     let store = PostgresStore::connect(&of("LANEBENCH_DATABASE_URL")?, options).await?;
@@ -73,15 +75,23 @@ async fn measured(parts: &Parts<'_>, pause: Duration) -> Result<serde_json::Valu
             median(pause, async |number| parts.view(statuses.amended(number)).await).await?,
         ];
         if round > 0 {
-            [&mut produced, &mut stored, &mut viewed].into_iter().zip(found).for_each(|(all, ms)| all.push(ms));
+            [&mut produced, &mut stored, &mut viewed]
+                .into_iter()
+                .zip(found)
+                .for_each(|(all, ms)| all.push(ms));
         }
     }
     let per_s = (1.0 / pause.as_secs_f64()).round();
-    Ok(json!({ "per_s": per_s, "calls": CALLS, "ms": { "produce_single": produced, "store_1": stored, "view_1": viewed } }))
+    Ok(
+        json!({ "per_s": per_s, "calls": CALLS, "ms": { "produce_single": produced, "store_1": stored, "view_1": viewed } }),
+    )
 }
 
 /// The median of what [`CALLS`] calls take, in ms, begun in the rhythm of `pause`.
-async fn median(pause: Duration, mut call: impl AsyncFnMut(u32) -> Result<(), Failure>) -> Result<f64, Failure> {
+async fn median(
+    pause: Duration,
+    mut call: impl AsyncFnMut(u32) -> Result<(), Failure>,
+) -> Result<f64, Failure> {
     let mut rhythm = tokio::time::interval(pause);
     rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut took = Vec::new();
