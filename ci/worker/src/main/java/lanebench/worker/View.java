@@ -101,7 +101,11 @@ final class View implements AutoCloseable {
     @Override
     public void close() {
         if (connection != null) {
-            connection.close();
+            try {
+                connection.close();
+            } catch (JedisException gone) {
+                // It is closed, one way or another.
+            }
             connection = null;
         }
     }
