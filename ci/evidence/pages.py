@@ -23,8 +23,16 @@ class Evidence:
         self.files = ROOT / "docs/evidence" / name
         self.page = ROOT / f"docs/evidence/{name}.md"
 
-    def load(self, name):
+    def load(self, name, default=None):
+        """What is kept under a name; `default`, if there is one, where nothing is."""
+        if default is not None and not self.there(name):
+            return default
         return json.loads((self.files / f"{name}.json").read_text())
+
+    def results(self):
+        """All results that are kept, in the order of their files' names."""
+        for file in sorted(self.files.glob("*.json")):
+            yield from results_in(json.loads(file.read_text()))
 
     def save(self, name, value):
         self.files.mkdir(parents=True, exist_ok=True)
@@ -145,9 +153,23 @@ def head():
 
 
 def machine(result):
-    e, s = result["environment"], result["stack"]
+    e = result["environment"]
     return (f"{e['cpu']}, {e['cores']} cores, {e['memory_bytes'] / 2**30:.0f} GiB, Linux {e['kernel']}; "
-            f"lanebench {e['version']} at {e['commit'][:12]}{' (dirty)' if e['dirty'] else ''}, {e['profile']} build", s)
+            f"lanebench {e['version']} at {e['commit'][:12]}{' (dirty)' if e['dirty'] else ''}, {e['profile']} build")
+
+
+def results_in(node):
+    """Whatever says where it was measured."""
+    if isinstance(node, dict) and "environment" in node and "stack" in node:
+        yield node
+    elif isinstance(node, (dict, list)):
+        for part in node.values() if isinstance(node, dict) else node:
+            yield from results_in(part)
+
+
+def machines(results):
+    """Where these were measured, and at which commit: all of them, where parts of a page were measured at different times."""
+    return "; and ".join(dict.fromkeys(machine(result) for result in results))
 
 
 def warned(result):
