@@ -1,11 +1,13 @@
 //! More CPU time an event, by feedback.
 //!
 //! What an event costs depends on machine, store and load, so no fixed loop is "10 % more". The burner reads the process's CPU
-//! clock once an event and keeps what it has burned at a share of all the rest, from the first message on: joining and
-//! connecting are no events. It burns on the loop that takes a message in hand, in pieces above [`WORTH_BURNING`].
+//! clock as messages are taken in hand, once in [`LOOK_EVERY`] at most, and keeps what it has burned at a share of all the rest, from
+//! the first message on: joining and connecting are no events. It burns on the loop that takes a message in hand, in pieces above
+//! [`WORTH_BURNING`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
@@ -13,6 +15,10 @@ use payment_delivery::probe::{Probe, Seen};
 
 /// Less than this is left to grow, in ns: the clock itself costs half a microsecond.
 const WORTH_BURNING: i64 = 20_000;
+
+/// CPU clocks are read once in this long at most, by the wall's clock, which is no system call. Read for every event they are a fifth of
+/// what one costs with 64 keys in hand, and no smaller share could be injected.
+const LOOK_EVERY: Duration = Duration::from_micros(100);
 
 /// Burns a share of what else the process spends.
 #[derive(Debug)]
@@ -22,11 +28,27 @@ pub(super) struct Burner {
     burned_ns: AtomicU64,
     /// CPU time of the process when the first message was taken in hand, in ns.
     from_ns: Mutex<Option<i64>>,
+    begun: Instant,
+    /// The clocks are to be read again when this much has passed since `begun`, in ns.
+    look_ns: AtomicU64,
 }
 
 impl Burner {
     pub(super) fn new(share: f64) -> Self {
-        Self { share, burned_ns: AtomicU64::new(0), from_ns: Mutex::new(None) }
+        Self {
+            share,
+            burned_ns: AtomicU64::new(0),
+            from_ns: Mutex::new(None),
+            begun: Instant::now(),
+            look_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the clocks are to be read `passed` after `begun`; the one consumer that is told so does it.
+    fn is_due(&self, passed: Duration) -> bool {
+        let (now, look) = (passed.as_nanos() as u64, self.look_ns.load(Ordering::Relaxed));
+        let next = now + LOOK_EVERY.as_nanos() as u64;
+        now >= look && self.look_ns.compare_exchange(look, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Takes on what is owed when the process has used `process_ns` of CPU time; it counts as burned from now on, so that no
@@ -65,6 +87,9 @@ fn owed(share: f64, used: i64, burned: i64) -> i64 {
 
 impl Probe for Burner {
     fn fetched(&self, _seen: Seen<'_>) {
+        if !self.is_due(self.begun.elapsed()) {
+            return;
+        }
         let begun = cpu_ns(ClockId::CLOCK_THREAD_CPUTIME_ID);
         let owed = self.take_on(cpu_ns(ClockId::CLOCK_PROCESS_CPUTIME_ID));
         let mut took = 0;
@@ -105,6 +130,16 @@ mod tests {
         assert_eq!(burner.take_on(5_100_000), 0, "10 µs are left to grow");
         assert_eq!(burner.take_on(5_300_000), 30_000);
         assert_eq!(burner.take_on(5_300_000), 0, "someone burns it already");
+    }
+
+    #[test]
+    fn clocks_are_read_by_one_and_not_for_every_event() {
+        let burner = Burner::new(0.1);
+        let at = |us| burner.is_due(Duration::from_micros(us));
+        assert!(at(0), "the first message begins it");
+        assert!(!at(0) && !at(99));
+        assert!(at(100) && !at(100));
+        assert!(at(5_000) && !at(5_099), "after a pause it is due once");
     }
 
     #[test]
