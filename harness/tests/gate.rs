@@ -88,6 +88,7 @@ fn about(candidate: &str) -> About {
         environment,
         stack,
         workload,
+        configuration: "3p3c-keyed64".into(),
         cpus: vec![1],
         baseline: side("main", Some("745ba1e")),
         candidate: side(candidate, None),

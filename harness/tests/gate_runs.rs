@@ -67,6 +67,8 @@ fn a_worker_that_is_right_is_held() {
     }
     assert!(String::from_utf8_lossy(&output.stdout).contains("throughput"));
     let told = std::fs::read_to_string(gate.path("out/gate.md")).unwrap();
+    assert_eq!(record.configuration, "1p1c");
+    assert!(told.contains("Configuration of both: 1p1c."), "{told}");
     assert!(told.contains("throughput") && gate.path("out/gate.png").exists());
 
     let mut again = Command::new(BINARY);
@@ -132,7 +134,8 @@ fn a_worker_that_never_joins_is_an_error_with_its_log() {
 
 #[test]
 fn ctrl_c_ends_it_with_what_was_finished_and_nothing_is_left() {
-    let Gate { directory, mut command } = Gate::new("80%", &["--baseline-bin", BINARY, "--pool", "500"]);
+    let flags = ["--baseline-bin", BINARY, "--pool", "500", "--config", "1p1c-keyed64"];
+    let Gate { directory, mut command } = Gate::new("80%", &flags);
     let pool = directory.path().join("out/pool.json");
     let mut child = command.spawn().unwrap();
     let (_never, wait) = mpsc::channel::<()>();
@@ -148,6 +151,7 @@ fn ctrl_c_ends_it_with_what_was_finished_and_nothing_is_left() {
     assert!(left.is_empty(), "left behind: {left:?}");
     let kept: PoolRecord = serde_json::from_str(&std::fs::read_to_string(pool).unwrap()).unwrap();
     assert!(!kept.rounds.is_empty());
+    assert_eq!(kept.configuration, "1p1c-keyed64");
 }
 
 /// A repository with these files, committed.

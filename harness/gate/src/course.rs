@@ -33,6 +33,8 @@ pub struct About {
     pub stack: Stack,
     /// What was offered.
     pub workload: Workload,
+    /// Partitions, consumers and mode, as `--config` names them.
+    pub configuration: String,
     /// What came before the first round.
     pub warm_up: WarmUp,
     /// The CPUs that all of it ran on; empty for all of the machine's.
@@ -130,6 +132,7 @@ impl Gate {
             environment: about.environment,
             stack: about.stack,
             workload: about.workload,
+            configuration: about.configuration,
             warm_up: about.warm_up,
             cpus: about.cpus,
             baseline: about.baseline,

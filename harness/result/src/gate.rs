@@ -28,6 +28,9 @@ pub struct GateRecord {
     pub stack: Stack,
     /// What was offered, the same to both sides.
     pub workload: Workload,
+    /// Partitions, consumers and mode, the same for both, as `--config` names them; empty in files that don't say.
+    #[serde(default)]
+    pub configuration: String,
     /// What came before the first round, and which rates it fixed.
     #[serde(default)]
     pub warm_up: WarmUp,
@@ -73,6 +76,9 @@ pub struct PoolRecord {
     pub stack: Stack,
     /// What was offered.
     pub workload: Workload,
+    /// Partitions, consumers and mode, the same for both, as `--config` names them; empty in files that don't say.
+    #[serde(default)]
+    pub configuration: String,
     /// What came before the first round, and which rates it fixed.
     #[serde(default)]
     pub warm_up: WarmUp,

@@ -55,6 +55,7 @@ fn about() -> About {
         environment: fixture::environment(),
         stack: fixture::stack(),
         workload: fixture::workload(),
+        configuration: "1p1c-batch".into(),
         warm_up: WarmUp::default(),
         cpus: Vec::new(),
         baseline: side("main"),
@@ -71,6 +72,7 @@ fn about() -> About {
 #[track_caller]
 fn check(gate: &Gate, verdict: GateVerdict, rounds: usize, exit_code: u8, warnings: &[&str]) -> GateRecord {
     let record = gate.record(about());
+    assert_eq!(record.configuration, "1p1c-batch");
     let codes: Vec<&str> = record.warnings.iter().skip(1).map(|w| w.code.as_str()).collect();
     assert_eq!(
         (record.verdict, record.rounds.len(), record.exit_code, codes.as_slice()),

@@ -147,7 +147,12 @@ fn truth(
 pub fn rests_on(record: &GateRecord) -> Vec<String> {
     let mut said = vec![looks(record)];
     said.extend(spread(record));
-    said.push(format!("Baseline: {}. Candidate: {}.", side(&record.baseline), side(&record.candidate)));
+    said.push(format!(
+        "Baseline: {}. Candidate: {}.{}",
+        side(&record.baseline),
+        side(&record.candidate),
+        ran_as(record)
+    ));
     let (stack, machine) = (&record.stack, &record.environment);
     said.push(format!(
         "Measured by lanebench {} ({}{}, {}) on the {} stack: Kafka {} with {}, {} {}, {} {}; {}, {}, load {} before and up to \
@@ -171,6 +176,14 @@ pub fn rests_on(record: &GateRecord) -> Vec<String> {
         record.started_at
     ));
     said
+}
+
+/// What both sides ran as, a sentence; nothing where the record does not say.
+fn ran_as(record: &GateRecord) -> String {
+    match record.configuration.as_str() {
+        "" => String::new(),
+        name => format!(" Configuration of both: {name}."),
+    }
 }
 
 /// A commit as people write it; the record has the whole.
