@@ -49,6 +49,12 @@ pub enum RunError {
         /// The last lines.
         log: String,
     },
+    /// A worker that takes turns does not work in its process.
+    #[error("the worker does not work in its own process: {seen}")]
+    WorksElsewhere {
+        /// By what that was seen.
+        seen: String,
+    },
     /// The same, for one of two that are compared.
     #[error("{who}: {source}")]
     Of {
@@ -128,7 +134,9 @@ impl RunError {
     /// The same, for one of several that are compared, where it is about that one.
     pub(crate) fn of(self, who: &str) -> Self {
         match self {
-            Self::Process(_) | Self::NotJoined { .. } => Self::Of { who: who.into(), source: Box::new(self) },
+            Self::Process(_) | Self::NotJoined { .. } | Self::WorksElsewhere { .. } => {
+                Self::Of { who: who.into(), source: Box::new(self) }
+            }
             other => other,
         }
     }
@@ -156,6 +164,10 @@ impl RunError {
             Self::Of { source, .. } => return source.hint(),
             Self::NotJoined { .. } => {
                 "a worker joins with `LANEBENCH_CONSUMERS` members, and the topic is shared among them: docs/worker.md"
+            }
+            Self::WorksElsewhere { .. } => {
+                "give the program itself, which then runs on this machine, not a client such as `docker run` or `ssh`, which is stopped alone while what it \
+                 began goes on: docs/gate.md"
             }
             _ => return None,
         };

@@ -33,7 +33,7 @@ pub struct PhaseProgress {
     pub lag_records: u64,
 }
 
-/// A silent one, for tests.
+/// A silent one: for tests, and for the second of two trials at once.
 impl Progress for () {
     fn phase(&self, _text: &str) {}
     fn warn(&self, text: &str) {

@@ -133,6 +133,24 @@ fn a_worker_that_never_joins_is_an_error_with_its_log() {
 }
 
 #[test]
+fn a_worker_that_works_elsewhere_is_refused() {
+    // As the client of a container would: what it starts is no child of its own.
+    let script = format!(
+        "pid=$(setsid {BINARY} worker </dev/null >/dev/null 2>&1 & echo $!)\n\
+         trap 'kill $pid; while kill -0 $pid; do sleep 0.05; done; exit 0' TERM\n\
+         while kill -0 $pid; do sleep 0.05; done\n"
+    );
+    let mut gate = Gate::new("80%", &["--baseline-cmd", "sh elsewhere.sh"]);
+    std::fs::write(gate.path("elsewhere.sh"), script).unwrap();
+    let output = gate.command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for part in ["baseline: ", "does not work in its own process: it used", "hint: give the program itself"] {
+        assert!(told.contains(part), "{part:?} is not in: {told}");
+    }
+}
+
+#[test]
 fn ctrl_c_ends_it_with_what_was_finished_and_nothing_is_left() {
     let flags = ["--baseline-bin", BINARY, "--pool", "500", "--config", "1p1c-keyed64"];
     let Gate { directory, mut command } = Gate::new("80%", &flags);

@@ -37,6 +37,8 @@ pub struct About {
     pub configuration: String,
     /// What came before the first round.
     pub warm_up: WarmUp,
+    /// How long one side worked in a drain before it was the other's turn, in ms; none where one drain came after the other.
+    pub turn_ms: Option<u32>,
     /// The CPUs that all of it ran on; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.
@@ -134,6 +136,7 @@ impl Gate {
             workload: about.workload,
             configuration: about.configuration,
             warm_up: about.warm_up,
+            turn_ms: about.turn_ms,
             cpus: about.cpus,
             baseline: about.baseline,
             candidate: about.candidate,

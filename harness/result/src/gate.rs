@@ -34,6 +34,9 @@ pub struct GateRecord {
     /// What came before the first round, and which rates it fixed.
     #[serde(default)]
     pub warm_up: WarmUp,
+    /// In the drains of a round, how long one side worked before it was the other's turn, in ms; null in files of gates in which one drain came after the other.
+    #[serde(default)]
+    pub turn_ms: Option<u32>,
     /// The CPUs that all of it ran on, both sides alike; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.
@@ -82,6 +85,9 @@ pub struct PoolRecord {
     /// What came before the first round, and which rates it fixed.
     #[serde(default)]
     pub warm_up: WarmUp,
+    /// In the drains of a round, how long one side worked before it was the other's turn, in ms; null in files of gates in which one drain came after the other.
+    #[serde(default)]
+    pub turn_ms: Option<u32>,
     /// The CPUs that all of it ran on, both sides alike; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.

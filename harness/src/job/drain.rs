@@ -97,6 +97,7 @@ impl<'a> Drains<'a> {
             place: TrialPlace { round: self.begun, position: 1, seed },
             phases: &phases,
             rig: None,
+            seat: None,
         };
         let runner = self.session.runner(OPTIONS, self.stack, &(), &self.cancel);
         let trial = Box::pin(runner.trial(&spec)).await?;

@@ -26,6 +26,7 @@ use crate::stack::worker::WorkerCommand;
 use crate::stack::{Stack, StackError};
 use crate::trial::TrialRunner;
 use crate::trial::phase::plan;
+use crate::trial::slices::SLICE;
 use crate::verify;
 
 /// One of the two that are compared.
@@ -75,10 +76,17 @@ pub async fn run(
     let begun = Instant::now();
     in_session(setup.stack, false, progress, cancel, async |session, started| {
         let runner = session.runner(setup.options.trial, setup.stack, progress, cancel);
+        let second = match session.second(setup.stack, cancel).await {
+            Ok(second) => second,
+            Err(error) => return (None, Err(error)),
+        };
+        let beside = second.runner(setup.options.trial, setup.stack, &(), cancel);
         let mut gate = None;
-        let ended =
-            Box::pin(all(&setup, &runner, Began { at: begun, stamp: started }, cancel, &mut gate)).await;
-        (gate.and_then(|gate: Rounds<'_>| gate.record), ended)
+        let began = Began { at: begun, stamp: started };
+        let ended = Box::pin(all(&setup, &runner, beside, began, cancel, &mut gate)).await;
+        let record = gate.and_then(|gate: Rounds<'_>| gate.record);
+        second.close(progress).await;
+        (record, ended)
     })
     .await
 }
@@ -86,6 +94,7 @@ pub async fn run(
 async fn all<'a>(
     setup: &'a Setup<'a>,
     runner: &TrialRunner<'_>,
+    beside: TrialRunner<'a>,
     began: Began,
     cancel: &'a CancellationToken,
     gate: &mut Option<Rounds<'a>>,
@@ -114,6 +123,7 @@ async fn all<'a>(
     let warmed = Box::pin(warm_up(runner, &spec)).await?;
     let rounds = gate.insert(Rounds {
         setup,
+        beside,
         sizes,
         contenders: contenders.clone(),
         warmed,
@@ -145,6 +155,8 @@ struct Began {
 /// A gate at work.
 struct Rounds<'a> {
     setup: &'a Setup<'a>,
+    /// What runs the second trial of a round, while the first is run.
+    beside: TrialRunner<'a>,
     sizes: Sizes,
     /// Baseline, candidate.
     contenders: [Contender; 2],
@@ -174,6 +186,10 @@ impl Job for Rounds<'_> {
         self.setup.pool
     }
 
+    fn beside(&self) -> Option<&TrialRunner<'_>> {
+        Some(&self.beside)
+    }
+
     fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError> {
         let options = self.setup.options;
         let rates = &self.warmed.record.rates;
@@ -187,7 +203,7 @@ impl Job for Rounds<'_> {
             turns.push(Turn {
                 key: side,
                 name: format!("r{round}.{}", contender.name),
-                title: format!("round {round}, {}; a look after {}", contender.name, next.unwrap_or(round)),
+                title: format!("round {round}; a look after {}", next.unwrap_or(round)),
                 contender: contender.clone(),
                 phases,
                 expected: rates::length(rates, self.warmed.capacities[side], self.sizes, None)
@@ -211,7 +227,7 @@ impl Job for Rounds<'_> {
                 taken(trial)
             }
             Err(RunError::Process(error)) if !self.cancel.is_cancelled() => died(&error),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.of(NAMES[key])),
         };
         self.order.push((key, place.seed));
         Ok(())
@@ -250,6 +266,7 @@ impl Rounds<'_> {
             workload: describe::workload(self.setup.options, self.pool.len() as u32),
             configuration: self.setup.options.contenders[0].name.clone(),
             warm_up: self.warmed.record.clone(),
+            turn_ms: Some(SLICE.as_millis() as u32),
             cpus: self.setup.cpus.clone(),
             baseline: self.setup.baseline.side.clone(),
             candidate: self.setup.candidate.side.clone(),
@@ -273,6 +290,7 @@ impl Rounds<'_> {
             workload: describe::workload(self.setup.options, 0),
             configuration: self.setup.options.contenders[0].name.clone(),
             warm_up: self.warmed.record.clone(),
+            turn_ms: Some(SLICE.as_millis() as u32),
             cpus: self.setup.cpus.clone(),
             baseline: self.setup.baseline.side.clone(),
             candidate: self.setup.candidate.side.clone(),

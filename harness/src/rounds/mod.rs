@@ -19,9 +19,10 @@ use crate::contender::Contender;
 use crate::error::RunError;
 use crate::progress::Progress;
 use crate::record::{PhaseKind, Trial};
-use crate::stack::Stack;
+use crate::stack::{Prefix, Stack, StackTarget};
 pub(crate) use crate::trial::TrialPlace;
 use crate::trial::phase::{Offer, PhaseSpec, PlannedPhase};
+use crate::trial::slices::{Seat, Slices};
 use crate::trial::{TrialOptions, TrialRunner, TrialSpec};
 use crate::worker::ConsumerRuntime;
 use crate::workspace::RunWorkspace;
@@ -42,8 +43,27 @@ impl Session {
         started: jiff::Timestamp,
         cancel: &CancellationToken,
     ) -> Result<Self, RunError> {
+        let target = stack.target();
+        let run_id = target.prefix.run_id(started);
+        Self::open_as(target, run_id, cancel).await
+    }
+
+    /// The same beside this one, for trials that run at the same time: with tables of its own.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub(crate) async fn second(&self, stack: &Stack, cancel: &CancellationToken) -> Result<Self, RunError> {
+        let run_id = format!("{}{}", self.workspace.run_id, Prefix::SECOND);
+        Self::open_as(stack.target(), run_id, cancel).await
+    }
+
+    async fn open_as(
+        target: StackTarget,
+        run_id: String,
+        cancel: &CancellationToken,
+    ) -> Result<Self, RunError> {
         let runtime = ConsumerRuntime::start().map_err(RunError::threads)?;
-        let workspace = RunWorkspace::open(stack.target(), started, cancel).await?;
+        let workspace = RunWorkspace::open(target, run_id, cancel).await?;
         Ok(Self { workspace, runtime })
     }
 
@@ -116,6 +136,27 @@ pub(crate) struct Turn {
     pub(crate) expected: Duration,
 }
 
+impl Turn {
+    /// Runs it; a seat is given up when it ends.
+    async fn trial(
+        &self,
+        runner: &TrialRunner<'_>,
+        place: TrialPlace,
+        seat: Option<Seat>,
+    ) -> Result<Trial, RunError> {
+        let spec = TrialSpec {
+            name: self.name.clone(),
+            title: self.title.clone(),
+            contender: &self.contender,
+            place,
+            phases: &self.phases,
+            rig: None,
+            seat: seat.as_ref(),
+        };
+        runner.trial(&spec).await
+    }
+}
+
 /// What a round is made of, and what becomes of its trials.
 pub(crate) trait Job {
     /// How many rounds there will be, where that is known.
@@ -133,6 +174,11 @@ pub(crate) trait Job {
     fn keep(&mut self, key: usize, place: TrialPlace, trial: Result<Trial, RunError>)
     -> Result<(), RunError>;
 
+    /// What runs the second trial of a round of two at the same time as the first, taking turns; none where one is run after the other.
+    fn beside(&self) -> Option<&TrialRunner<'_>> {
+        None
+    }
+
     /// A round has ended; whether another follows.
     fn goes_on(&mut self, round: u32) -> Result<bool, RunError>;
 }
@@ -149,23 +195,29 @@ pub(crate) async fn run(runner: &TrialRunner<'_>, seed: u64, job: &mut impl Job)
         let mut turns = job.turns(round, seed)?;
         turns.shuffle(&mut draws);
         eta.round_begins(job.rounds().map(|rounds| rounds.saturating_sub(round)), &turns);
-        for (position, turn) in (1..).zip(&turns) {
-            if let Some(left) = eta.left() {
-                runner.progress.left(left);
-            }
-            let place = TrialPlace { round, position, seed };
-            let spec = TrialSpec {
-                name: turn.name.clone(),
-                title: turn.title.clone(),
-                contender: &turn.contender,
-                place,
-                phases: &turn.phases,
-                rig: None,
-            };
+        let place = |position| TrialPlace { round, position, seed };
+        let show_left = |eta: &Eta| eta.left().into_iter().for_each(|left| runner.progress.left(left));
+        if let (Some(other), [one, two]) = (job.beside(), turns.as_slice()) {
+            show_left(&eta);
             let began = Instant::now();
-            let trial = Box::pin(runner.trial(&spec)).await;
-            job.keep(turn.key, place, trial)?;
-            eta.done(turn.key, began.elapsed());
+            let slices = Slices::default();
+            let [first, second] = [slices.seat(0), slices.seat(1)];
+            let (first, second) = tokio::join!(
+                Box::pin(one.trial(runner, place(1), Some(first))),
+                Box::pin(two.trial(other, place(2), Some(second)))
+            );
+            for (turn, place, trial) in [(one, place(1), first), (two, place(2), second)] {
+                job.keep(turn.key, place, trial)?;
+                eta.done(turn.key, began.elapsed() / 2);
+            }
+        } else {
+            for (position, turn) in (1..).zip(&turns) {
+                show_left(&eta);
+                let began = Instant::now();
+                let trial = Box::pin(turn.trial(runner, place(position), None)).await;
+                job.keep(turn.key, place(position), trial)?;
+                eta.done(turn.key, began.elapsed());
+            }
         }
         if !job.goes_on(round)? {
             break;

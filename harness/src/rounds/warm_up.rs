@@ -245,6 +245,7 @@ async fn one(
         place: TrialPlace { round: 0, position: 0, seed },
         phases: &phases,
         rig: None,
+        seat: None,
     };
     let begun = Instant::now();
     let trial = runner.trial(&trial).await.map_err(|error| error.of(&contender.name))?;

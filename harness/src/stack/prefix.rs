@@ -11,6 +11,9 @@ const MAX_BYTES: usize = 32;
 pub struct Prefix(String);
 
 impl Prefix {
+    /// What follows the name of a run at its second place on the stack.
+    pub(crate) const SECOND: &str = "_2";
+
     /// The name of a run that began at `started`: no other has it.
     pub fn run_id(&self, started: jiff::Timestamp) -> String {
         format!("{self}_{}_{}", started.strftime("%Y%m%dt%H%M%S"), std::process::id())
@@ -77,5 +80,6 @@ mod tests {
         assert_eq!(id, format!("team_20231114t221320_{}", std::process::id()));
         let longest: Prefix = "a".repeat(32).parse().unwrap();
         assert!(longest.run_id(jiff::Timestamp::now()).len() + "_check".len() <= 63);
+        assert!(Prefix::SECOND.len() <= "_check".len());
     }
 }

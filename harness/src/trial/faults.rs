@@ -132,7 +132,7 @@ impl FaultInjector<'_> {
         let broken_ns = self.timeline.clock().now_ns();
         let frozen = FreezeGuard { of: self, broken: &broken, is_frozen: action == Action::Pause };
         let (throttled, held) = match action {
-            Action::Throttle => (Some(throttle::Stopped::start(self.pid(&broken)?)?), None),
+            Action::Throttle => (Some(throttle::MostlyStopped::start(self.pid(&broken)?)?), None),
             _ => (None, Some(self.break_down(&broken).await?)),
         };
         self.wait_until(broken_ns, lasts).await;

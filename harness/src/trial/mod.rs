@@ -18,6 +18,7 @@ use payment_delivery::view::StatusView;
 use tokio_util::sync::CancellationToken;
 
 mod consumers;
+mod elsewhere;
 mod evidence;
 mod faults;
 mod in_process;
@@ -30,6 +31,8 @@ mod progress;
 mod results;
 mod run;
 mod service;
+pub(crate) mod slices;
+mod stopped;
 mod throttle;
 
 use consumers::ConsumerHandle;
@@ -99,6 +102,8 @@ pub(crate) struct TrialSpec<'a> {
     pub(crate) phases: &'a [PlannedPhase],
     /// What is changed about it to test the harness itself.
     pub(crate) rig: Option<&'a Rig<'a>>,
+    /// Where it takes turns with another trial.
+    pub(crate) seat: Option<&'a slices::Seat>,
 }
 
 /// What is put around one consumer's store.
@@ -239,6 +244,10 @@ impl<'a> TrialRunner<'a> {
         let checked = Box::pin(evidence::check(self.workspace, place, &timeline, known)).await?;
         if let Some(service) = service {
             service.stop().await?;
+        }
+        let mut runs = observed.phases.iter().map(|(_, run)| run);
+        if let Some(seen) = runs.find_map(|run| elsewhere::works(&timeline, run, checked.seen_by)) {
+            return Err(RunError::WorksElsewhere { seen });
         }
         Ok(results::trial(spec, &timeline, observed, reports.as_ref(), checked))
     }

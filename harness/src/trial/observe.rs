@@ -68,12 +68,14 @@ pub(super) struct PhaseObserved {
 }
 
 impl Observer {
-    /// Starts watching; lag is sampled from here on, its times counted from the timeline's epoch.
+    /// Starts watching; lag is sampled from here on, its times counted from the timeline's epoch. `beside` are the workers of a trial that is run at the
+    /// same time.
     pub(super) async fn start(
         runner: &TrialRunner<'_>,
         place: &TrialWorkspace,
         timeline: &Arc<Timeline>,
         workers: &[u32],
+        beside: &[u32],
         cancel: &CancellationToken,
     ) -> Result<Self, RunError> {
         // A connection of its own: a sample must not wait behind the harness's other questions.
@@ -82,7 +84,7 @@ impl Observer {
         let (topic, group) = (place.topic.clone(), place.group.clone());
         let source = BrokerOffsets { admin, topic, group, topic_grew: Arc::clone(&topic_grew) };
         let oldest = OldestNotVisible::new(Arc::clone(timeline));
-        let meter = Meter::start(components(runner, workers), resources::TICK_DEFAULT)?;
+        let meter = Meter::start(components(runner, workers, beside), resources::TICK_DEFAULT)?;
         let sampler = LagSampler::start(source, oldest, runner.lag.clone(), lag::TICK_DEFAULT, cancel);
         let (gc_logs, rows, workers) = (runner.gc_logs.clone(), Arc::clone(&place.rows), workers.to_vec());
         Ok(Self { timeline: Arc::clone(timeline), meter, sampler, workers, gc_logs, rows, topic_grew })
@@ -155,7 +157,7 @@ impl Observer {
     }
 }
 
-fn components(runner: &TrialRunner<'_>, workers: &[u32]) -> Vec<Component> {
+fn components(runner: &TrialRunner<'_>, workers: &[u32], beside: &[u32]) -> Vec<Component> {
     let processes = |name: &str, pids: &[u32]| Component {
         name: name.into(),
         part: ProcessScope::Processes(pids.iter().map(|&pid| pid as i32).collect()),
@@ -169,6 +171,7 @@ fn components(runner: &TrialRunner<'_>, workers: &[u32]) -> Vec<Component> {
         [] => threads("consumers", CONSUMER_THREAD_PREFIX),
         pids => processes("worker", pids),
     });
+    all.extend((!beside.is_empty()).then(|| processes("worker-beside", beside)));
     all.extend(runner.threads.iter().map(|(name, prefix)| threads(name, prefix)));
     // Now, since what was killed in an earlier trial is another process.
     let pids = runner.stack.pids();

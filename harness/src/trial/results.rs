@@ -143,7 +143,7 @@ impl OfTrial<'_> {
         last.flatten().unwrap_or(run.ended_ns)
     }
 
-    /// Of a closed loop, what is counted; else all of it.
+    /// Of a closed loop, what is counted; else all of it, but for the time that its worker was stopped.
     fn throughput_per_s(
         &self,
         spec: &PhaseSpec,
@@ -153,7 +153,8 @@ impl OfTrial<'_> {
         visible: usize,
     ) -> f64 {
         let Offer::ClosedLoop { settle, counted, .. } = &spec.offer else {
-            return per_s(visible, ended_ns.saturating_sub(started_ns));
+            let length_ns = ended_ns.saturating_sub(started_ns);
+            return per_s(visible, length_ns - within(&run.stopped, started_ns..ended_ns));
         };
         // What is in flight when the sender ends is worked off without a producer beside it, and not counted.
         let from_ns = started_ns + settle.as_nanos() as u64;
@@ -399,6 +400,11 @@ fn per_s(events: usize, ns: u64) -> f64 {
     if ns > 0 { events as f64 / (ns as f64 / 1e9) } else { 0.0 }
 }
 
+/// How much of a time others take, which don't overlap.
+fn within(others: &[Range<u64>], time: Range<u64>) -> u64 {
+    others.iter().map(|other| other.end.min(time.end).saturating_sub(other.start.max(time.start))).sum()
+}
+
 /// The schedule of an open loop; empty where there is none.
 fn segments(spec: &PhaseSpec) -> Vec<Segment> {
     match &spec.offer {
@@ -483,6 +489,13 @@ mod tests {
         let segments = [(100.0, 2.0), (400.0, 1.0), (100.0, 2.0)].map(|(per_s, s)| Segment { per_s, s });
         assert_eq!(mean_rate(&segments), Some(160.0));
         assert_eq!(mean_rate(&[]), None);
+    }
+
+    #[test]
+    fn of_what_was_stopped_the_part_within_a_phase_is_left_out() {
+        assert_eq!(within(&[0..15, 20..30, 70..90, 95..120], 10..80), 5 + 10 + 10);
+        assert_eq!(within(&[0..5, 90..95], 10..80), 0);
+        assert_eq!(within(&[0..90, 90..100], 10..80), 70, "it was never its turn");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Runs the phases of a trial, one after another: feeds, waits, observes.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ pub(super) struct PhaseRun {
     pub(super) sent: LoadReport,
     /// When all of it was visible, or nobody worked on it any more, in ns since the run's epoch.
     pub(super) ended_ns: u64,
+    /// When its worker was stopped, since it was another's turn, in ns since the run's epoch.
+    pub(super) stopped: Vec<Range<u64>>,
     /// What was seen meanwhile.
     pub(super) observed: PhaseObserved,
     /// What was broken meanwhile.
@@ -157,8 +160,13 @@ impl<'a> PhaseRunner<'a> {
 
     /// Runs all of them.
     pub(super) async fn run(&self) -> Result<Observed, RunError> {
-        let mut observer =
-            Observer::start(self.runner, self.place, &self.timeline, &self.pids, &self.cancel).await?;
+        let beside = match self.spec.seat {
+            Some(seat) => seat.introduce(&self.pids).await,
+            None => Vec::new(),
+        };
+        let (workers, beside) = (self.pids.as_slice(), beside.as_slice());
+        let start = Observer::start(self.runner, self.place, &self.timeline, workers, beside, &self.cancel);
+        let mut observer = start.await?;
         let (mut phases, mut extra, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
         for planned in self.spec.phases {
             let spec = planned.spec.clone();
@@ -184,20 +192,39 @@ impl<'a> PhaseRunner<'a> {
             Offer::Backlog { .. } | Offer::Schedule(_) => Due::Planned,
         };
         let id = self.timeline.add_phase(spec.kind.as_str(), due, Arc::clone(plan))?;
+        // What comes before all else warms a worker up, and the other trial may have no such phase.
+        let mut turns = match self.spec.seat.filter(|_| spec.kind != PhaseKind::WarmUp) {
+            Some(seat) => Some(seat.turns(&self.pids, self.timeline.clock()).await),
+            None => None,
+        };
         let held = self.fetch_start.as_ref().is_some_and(FetchStart::is_held);
-        let waiting = match spec.offer {
-            Offer::Backlog { .. } if held => Some(self.fill(id).await?),
+        let waiting = match (&spec.offer, &mut turns) {
+            (Offer::Backlog { .. }, _) if held => Some(self.fill(id).await?),
+            (Offer::Backlog { .. }, Some(turns)) => {
+                self.shared().await?;
+                turns.stop();
+                Some(self.fill(id).await?)
+            }
             _ => None,
         };
         self.shared().await?;
         let _throttled = match (self.runner.options.throttle, self.runner.stack.pids().postgres) {
-            (Some(Throttle::Store), Some(pid)) => Some(throttle::Stopped::start(pid)?),
+            (Some(Throttle::Store), Some(pid)) => Some(throttle::MostlyStopped::start(pid)?),
             _ => None,
         };
+        match &mut turns {
+            Some(turns) if waiting.is_some() => {
+                turns.meet().await;
+                turns.stop();
+            }
+            Some(turns) => turns.turn().await,
+            None => {}
+        }
         let mark = observer.begin().await?;
         if waiting.is_some() || !matches!(spec.offer, Offer::Backlog { .. }) {
             self.open(id, waiting.is_some());
         }
+        let sliced = turns.as_mut().filter(|_| waiting.is_some());
         let mut played = Played::default();
         let sent = match (&spec.offer, waiting) {
             (Offer::Backlog { .. }, Some(sent)) => sent,
@@ -235,15 +262,25 @@ impl<'a> PhaseRunner<'a> {
                 sent
             }
         };
-        self.visible(id, stuck).await?;
+        match sliced {
+            None => self.visible(id, stuck).await?,
+            Some(turns) => tokio::select! {
+                visible = self.visible(id, stuck) => visible?,
+                never = turns.slices() => match never {},
+            },
+        }
         let ended_ns = self.timeline.clock().now_ns();
         let observed = observer.end(mark).await?;
+        let stopped = match turns {
+            Some(turns) => turns.end().await,
+            None => Vec::new(),
+        };
         let Played { broken, extra } = played;
         if !broken.is_empty() {
             self.runner.stack.until_whole().await?;
             self.runner.workspace.answer_again(self.place).await?;
         }
-        Ok(PhaseRun { id, sent, ended_ns, observed, broken, extra })
+        Ok(PhaseRun { id, sent, ended_ns, stopped, observed, broken, extra })
     }
 
     /// What breaks things in a phase.

@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use payment_delivery::probe::{Probe, Seen};
 
+use super::stopped::Stopped;
 use crate::error::RunError;
 use crate::measure::resources::descendants;
 
 /// CPU time that [`Busy`] burns an event.
 const BURN: Duration = Duration::from_millis(5);
-/// [`Stopped`] keeps its processes stopped for this long …
+/// [`MostlyStopped`] keeps its processes stopped for this long …
 const HALT: Duration = Duration::from_millis(40);
 /// … and then lets them run for this long.
 const RUN: Duration = Duration::from_millis(10);
@@ -32,12 +31,12 @@ impl Probe for Busy {
 }
 
 /// Stops a process and its descendants for four fifths of the time; lets them run when dropped.
-pub(super) struct Stopped {
+pub(super) struct MostlyStopped {
     done: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Stopped {
+impl MostlyStopped {
     /// `pid` must be a process that this run started.
     pub(super) fn start(pid: u32) -> Result<Self, RunError> {
         let done = Arc::new(AtomicBool::new(false));
@@ -46,10 +45,9 @@ impl Stopped {
             .name("throttle".into())
             .spawn(move || {
                 while !ending.load(Ordering::Relaxed) {
-                    let pids = descendants(pid);
-                    signal(&pids, Signal::SIGSTOP);
+                    let stopped = Stopped::stop(descendants(pid));
                     pause(HALT);
-                    signal(&pids, Signal::SIGCONT);
+                    drop(stopped);
                     pause(RUN);
                 }
             })
@@ -63,14 +61,7 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-fn signal(pids: &[u32], signal: Signal) {
-    for &pid in pids {
-        // A backend may have exited meanwhile; there is nothing to slow down then.
-        let _ = kill(Pid::from_raw(pid as i32), signal);
-    }
-}
-
-impl Drop for Stopped {
+impl Drop for MostlyStopped {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take()

@@ -59,16 +59,15 @@ pub(crate) struct RunWorkspace {
 }
 
 impl RunWorkspace {
-    /// Connects to everything and creates the run's tables.
+    /// Connects to everything and creates the run's tables; `run_id` is in all of its names.
     ///
     /// # Errors
     /// [`RunError::Interrupted`] where `cancel` came before anything was made.
     pub(crate) async fn open(
         target: StackTarget,
-        started: jiff::Timestamp,
+        run_id: String,
         cancel: &CancellationToken,
     ) -> Result<Self, RunError> {
-        let run_id = target.prefix.run_id(started);
         let connected = cancel.run_until_cancelled(async {
             let admin = Admin::connect(&target.bootstrap, CONNECT_TIMEOUT).await?;
             let rows = Rows::open(&target, &run_id).await?;

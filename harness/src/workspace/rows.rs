@@ -7,7 +7,7 @@ use std::sync::Arc;
 use payment_delivery::event::OrderId;
 use payment_delivery::store::payments::PaymentLog;
 use payment_delivery::store::postgres::{PostgresOptions, PostgresStore};
-use payment_delivery::store::sqlite::SqliteStore;
+use payment_delivery::store::sqlite::{SqliteOptions, SqliteStore};
 use payment_delivery::store::{DeliveryStore, StoreError};
 use payment_delivery::tls;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -46,7 +46,7 @@ pub(crate) enum Rows {
         schema: String,
         own: Box<PostgresStore>,
     },
-    /// The stack's one file.
+    /// A file of its own: a worker that is stopped may hold the lock of the file that it writes to.
     Sqlite { file: PathBuf, store: Arc<SqliteStore> },
 }
 
@@ -59,8 +59,10 @@ impl Rows {
                 let (url, consumers) = (url.clone(), consumers.clone());
                 Ok(Self::Postgres { url, consumers, schema: run_id.into(), own })
             }
-            Backing::InProcess { database, store, .. } => {
-                Ok(Self::Sqlite { file: database.clone(), store: Arc::clone(store) })
+            Backing::InProcess { database, .. } => {
+                let file = database.with_file_name(format!("{run_id}.sqlite"));
+                let store = SqliteStore::open(&file, SqliteOptions::default()).await?;
+                Ok(Self::Sqlite { file, store: Arc::new(store) })
             }
         }
     }
@@ -176,12 +178,15 @@ impl Rows {
         }
     }
 
-    /// Removes the run's schema; a file goes with its stack.
+    /// Removes the run's schema; a file is closed, and goes with its stack.
     pub(crate) async fn remove(&self) -> Result<(), RunError> {
         self.stop_counting().await?;
         match self {
             Self::Postgres { own, .. } => Ok(own.drop_schema().await?),
-            Self::Sqlite { .. } => Ok(()),
+            Self::Sqlite { store, .. } => {
+                store.close().await;
+                Ok(())
+            }
         }
     }
 }

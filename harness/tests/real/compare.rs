@@ -162,12 +162,17 @@ fn through_the_api(bed: &Bed) -> Result<(), Failed> {
 /// Fails unless everything that the run made on the stack is gone.
 pub(crate) async fn removed(bed: &Bed, result: &RunResult) -> Result<(), Failed> {
     // What another test kept on purpose begins alike, so ask for what carries this run's second.
-    let run = format!("lanebench_{}", result.started_at.replace(['-', ':', 'Z'], "").to_lowercase());
+    nothing_of(bed, &format!("lanebench_{}", result.started_at.replace(['-', ':', 'Z'], "").to_lowercase()))
+        .await
+}
+
+/// Fails unless nothing on the stack has a name that begins so.
+pub(crate) async fn nothing_of(bed: &Bed, run: &str) -> Result<(), Failed> {
     let admin = Admin::connect(&bed.endpoints().bootstrap, Duration::from_secs(10)).await?;
     let groups = admin.list_groups().await?;
-    check(!groups.iter().any(|group| group.starts_with(&run)), format!("groups are left: {groups:?}"))?;
+    check(!groups.iter().any(|group| group.starts_with(run)), format!("groups are left: {groups:?}"))?;
     let topics = admin.list_topics().await?;
-    check(!topics.iter().any(|topic| topic.starts_with(&run)), format!("topics are left: {topics:?}"))?;
+    check(!topics.iter().any(|topic| topic.starts_with(run)), format!("topics are left: {topics:?}"))?;
     let query = format!("SELECT count(*) FROM pg_namespace WHERE nspname LIKE '{run}%'");
     check(psql(bed, &query).await? == "0", "the schema is left")?;
     let keys = redis_cli(bed, &["--scan", "--pattern", &format!("{run}*")]).await?;

@@ -18,6 +18,7 @@ mod controls;
 mod evidence;
 mod external;
 mod failures;
+mod gate;
 mod group;
 mod interrupt;
 mod outage;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         controls::CASES,
         bottleneck::CASES,
         outside::CASES,
+        gate::CASES,
         scenarios::CASES,
         interrupt::CASES,
         &external::cases(),

@@ -203,8 +203,12 @@ fn cores(record: &GateRecord) -> String {
 fn looks(record: &GateRecord) -> String {
     let design = &record.design;
     let planned: Vec<String> = design.looks.iter().map(u32::to_string).collect();
+    let order = match record.turn_ms {
+        Some(ms) => format!("whose drains take turns of {ms} ms,"),
+        None => "in random order within a round".into(),
+    };
     format!(
-        "{} of both, in random order within a round and with the same events; looked at after {} rounds. Over all looks and \
+        "{} of both, {order} and with the same events; looked at after {} rounds. Over all looks and \
          the {}, a candidate like its baseline is called regressed in at most {} of gates: a lower bound has a one-sided \
          level of {} a look, an upper one {}.",
         counted(record.rounds.len() as u64, "round", "rounds"),

@@ -46,6 +46,7 @@ impl ControlDrains {
                 place: TrialPlace { round: 0, position: 0, seed: 0 },
                 phases: &phases,
                 rig: None,
+                seat: None,
             };
             let trial = Box::pin(runner.trial(&spec)).await?;
             drained_per_s.push(drained(&trial).unwrap_or(0.0));

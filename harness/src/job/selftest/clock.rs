@@ -204,6 +204,7 @@ impl Case {
             place: TrialPlace { round: number, position: 1, seed },
             phases: &phases,
             rig: Some(&rig),
+            seat: None,
         };
         let trial = Box::pin(runner.trial(&spec)).await?;
         if let Some(finding) = trial.verification.findings.first() {

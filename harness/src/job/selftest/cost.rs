@@ -91,6 +91,7 @@ async fn drain(
         place: TrialPlace { round: number, position: 1, seed },
         phases: &plan(vec![PhaseSpec::new(PhaseKind::Drain, Offer::Backlog { events: EVENTS })], DRAW, seed)?,
         rig: None,
+        seat: None,
     };
     let trial = Box::pin(runner.trial(&spec)).await?;
     Ok(trial.phases.first().map_or_else(Drained::default, of))

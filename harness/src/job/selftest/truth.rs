@@ -205,6 +205,7 @@ impl Trial {
             place: TrialPlace { round: self.number, position: 1, seed },
             phases: &plan(vec![phase], DRAW, seed)?,
             rig: None,
+            seat: None,
         };
         let trial = Box::pin(runner.trial(&spec)).await?;
         Ok((trial.verification, read(&file).map_err(failed)?))

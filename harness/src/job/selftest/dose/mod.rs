@@ -192,6 +192,7 @@ async fn trial(
         place: place_of_trial,
         phases: &phases,
         rig: Some(&rig),
+        seat: None,
     };
     let held = Held::start(stack, place, by);
     let trial = Box::pin(runner.trial(&spec)).await?;
