@@ -59,6 +59,10 @@ fn a_worker_that_is_right_is_held() {
     let gate = Gate::new("80%", &["--baseline-bin", BINARY]);
     let (gate, record, output) = gate.ends(0, GateVerdict::Held);
     assert!(record.complete && record.rounds.len() >= 6, "{} rounds", record.rounds.len());
+    assert!(record.turn_ms.is_some());
+    for pair in record.rounds.chunks(2) {
+        assert_ne!(pair[0].candidate_first, pair[1].candidate_first, "each has the first turn as often");
+    }
     for trial in record.rounds.iter().flat_map(|round| [&round.baseline, &round.candidate]) {
         let truth = &trial.verification;
         assert!(truth.passed && truth.order_checks["consumer"].pairs > 0, "{truth:?}");

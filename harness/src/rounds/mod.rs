@@ -187,13 +187,23 @@ pub(crate) trait Job {
 pub(crate) async fn run(runner: &TrialRunner<'_>, seed: u64, job: &mut impl Job) -> Result<(), RunError> {
     let mut draws = ChaCha8Rng::seed_from_u64(seed);
     let mut eta = Eta::default();
+    let mut reversed = false;
     for round in 1.. {
         let began = Instant::now();
         Box::pin(job.before_round(runner, round)).await?;
         eta.before_round(began.elapsed());
         let seed = draws.random();
         let mut turns = job.turns(round, seed)?;
-        turns.shuffle(&mut draws);
+        if job.beside().is_none() {
+            turns.shuffle(&mut draws);
+        } else {
+            // Who goes first is drawn for every other round and the other way round in the next: whatever that does, it does to both.
+            let drawn: bool = draws.random();
+            reversed = if round % 2 == 1 { drawn } else { !reversed };
+            if reversed {
+                turns.reverse();
+            }
+        }
         eta.round_begins(job.rounds().map(|rounds| rounds.saturating_sub(round)), &turns);
         let place = |position| TrialPlace { round, position, seed };
         let show_left = |eta: &Eta| eta.left().into_iter().for_each(|left| runner.progress.left(left));
