@@ -50,7 +50,7 @@ pub enum RunError {
         log: String,
     },
     /// A worker that takes turns does not work in its process.
-    #[error("the worker does not work in its own process: {seen}")]
+    #[error("the worker's process does not do the work itself: {seen}")]
     WorksElsewhere {
         /// By what that was seen.
         seen: String,
@@ -166,8 +166,8 @@ impl RunError {
                 "a worker joins with `LANEBENCH_CONSUMERS` members, and the topic is shared among them: docs/worker.md"
             }
             Self::WorksElsewhere { .. } => {
-                "give the program itself, which then runs on this machine, not a client such as `docker run` or `ssh`, which is stopped alone while what it \
-                 began goes on: docs/gate.md"
+                "give the program itself, to run on this machine and as the user that runs lanebench; `docker run` and `ssh` only start it elsewhere, \
+                 where it can't be stopped: docs/gate.md"
             }
             _ => return None,
         };

@@ -89,7 +89,7 @@ fn about(candidate: &str) -> About {
         stack,
         workload,
         configuration: "3p3c-keyed64".into(),
-        turn_ms: Some(50),
+        turn_ms: Some((25, 75)),
         cpus: vec![1],
         baseline: side("main", Some("745ba1e")),
         candidate: side(candidate, None),

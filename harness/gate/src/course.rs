@@ -37,8 +37,8 @@ pub struct About {
     pub configuration: String,
     /// What came before the first round.
     pub warm_up: WarmUp,
-    /// How long one side worked in a drain before it was the other's turn, in ms; none where one drain came after the other.
-    pub turn_ms: Option<u32>,
+    /// Bounds of how long one side worked in a drain before it was the other's turn, in ms; none where one drain came after the other.
+    pub turn_ms: Option<(u32, u32)>,
     /// The CPUs that all of it ran on; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.

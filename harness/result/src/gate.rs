@@ -34,9 +34,10 @@ pub struct GateRecord {
     /// What came before the first round, and which rates it fixed.
     #[serde(default)]
     pub warm_up: WarmUp,
-    /// In the drains of a round, how long one side worked before it was the other's turn, in ms; null in files of gates in which one drain came after the other.
+    /// In the drains of a round, between which bounds was drawn how long one side worked before it was the other's turn, in ms; null in files of gates in which one
+    /// drain came after the other.
     #[serde(default)]
-    pub turn_ms: Option<u32>,
+    pub turn_ms: Option<(u32, u32)>,
     /// The CPUs that all of it ran on, both sides alike; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.
@@ -85,9 +86,10 @@ pub struct PoolRecord {
     /// What came before the first round, and which rates it fixed.
     #[serde(default)]
     pub warm_up: WarmUp,
-    /// In the drains of a round, how long one side worked before it was the other's turn, in ms; null in files of gates in which one drain came after the other.
+    /// In the drains of a round, between which bounds was drawn how long one side worked before it was the other's turn, in ms; null in files of gates in which one
+    /// drain came after the other.
     #[serde(default)]
-    pub turn_ms: Option<u32>,
+    pub turn_ms: Option<(u32, u32)>,
     /// The CPUs that all of it ran on, both sides alike; empty for all of the machine's.
     pub cpus: Vec<usize>,
     /// What the candidate is compared with.
@@ -182,7 +184,7 @@ pub struct GateRound {
     pub round: u32,
     /// Its seed.
     pub seed: u64,
-    /// Whether the candidate's trial came first, drawn at random.
+    /// Whether the candidate began: drawn for rounds 1, 3, 5 …, and the other way round in the one that follows.
     pub candidate_first: bool,
     /// The baseline's trial.
     pub baseline: GateTrial,

@@ -26,7 +26,7 @@ use crate::stack::worker::WorkerCommand;
 use crate::stack::{Stack, StackError};
 use crate::trial::TrialRunner;
 use crate::trial::phase::plan;
-use crate::trial::slices::SLICE;
+use crate::trial::slices::SLICE_MS;
 use crate::verify;
 
 /// One of the two that are compared.
@@ -266,7 +266,7 @@ impl Rounds<'_> {
             workload: describe::workload(self.setup.options, self.pool.len() as u32),
             configuration: self.setup.options.contenders[0].name.clone(),
             warm_up: self.warmed.record.clone(),
-            turn_ms: Some(SLICE.as_millis() as u32),
+            turn_ms: Some((*SLICE_MS.start() as u32, *SLICE_MS.end() as u32)),
             cpus: self.setup.cpus.clone(),
             baseline: self.setup.baseline.side.clone(),
             candidate: self.setup.candidate.side.clone(),
@@ -290,7 +290,7 @@ impl Rounds<'_> {
             workload: describe::workload(self.setup.options, 0),
             configuration: self.setup.options.contenders[0].name.clone(),
             warm_up: self.warmed.record.clone(),
-            turn_ms: Some(SLICE.as_millis() as u32),
+            turn_ms: Some((*SLICE_MS.start() as u32, *SLICE_MS.end() as u32)),
             cpus: self.setup.cpus.clone(),
             baseline: self.setup.baseline.side.clone(),
             candidate: self.setup.candidate.side.clone(),

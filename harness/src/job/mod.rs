@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! compare ─┐
-//! gate ────┼─▶ rounds (warm-up, rates, trials in random order) ─▶ trial (phases, checks) ─▶ workspace
+//! gate ────┼─▶ rounds (warm-up, rates, trials in random order or two at once) ─▶ trial (phases, checks) ─▶ workspace
 //! drain ───┤
 //! scenario ┤
 //! selftest ┘

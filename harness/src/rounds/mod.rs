@@ -1,4 +1,4 @@
-//! The one runner of rounds: a place on a stack, a warm-up, and trials in random order, round by round. What is offered in a
+//! The one runner of rounds: a place on a stack, a warm-up, and trials in random order or two at once, round by round. What is offered in a
 //! round, and what is concluded from it, is the job's.
 
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::record::{PhaseKind, Trial};
 use crate::stack::{Prefix, Stack, StackTarget};
 pub(crate) use crate::trial::TrialPlace;
 use crate::trial::phase::{Offer, PhaseSpec, PlannedPhase};
-use crate::trial::slices::{Seat, Slices};
+use crate::trial::slices::{self, Seat};
 use crate::trial::{TrialOptions, TrialRunner, TrialSpec};
 use crate::worker::ConsumerRuntime;
 use crate::workspace::RunWorkspace;
@@ -167,7 +167,7 @@ pub(crate) trait Job {
         Ok(())
     }
 
-    /// The trials of a round, which are run in random order. All have the round's seed.
+    /// The trials of a round, which are run in random order, or two at once. All have the round's seed.
     fn turns(&mut self, round: u32, seed: u64) -> Result<Vec<Turn>, RunError>;
 
     /// A trial has ended.
@@ -197,7 +197,7 @@ pub(crate) async fn run(runner: &TrialRunner<'_>, seed: u64, job: &mut impl Job)
         if job.beside().is_none() {
             turns.shuffle(&mut draws);
         } else {
-            // Who goes first is drawn for every other round and the other way round in the next: whatever that does, it does to both.
+            // Who begins is drawn for rounds 1, 3, 5 …; in the round that follows the other begins, so that what this does it does to both alike.
             let drawn: bool = draws.random();
             reversed = if round % 2 == 1 { drawn } else { !reversed };
             if reversed {
@@ -210,8 +210,7 @@ pub(crate) async fn run(runner: &TrialRunner<'_>, seed: u64, job: &mut impl Job)
         if let (Some(other), [one, two]) = (job.beside(), turns.as_slice()) {
             show_left(&eta);
             let began = Instant::now();
-            let slices = Slices::default();
-            let [first, second] = [slices.seat(0), slices.seat(1)];
+            let [first, second] = slices::seats(seed);
             let (first, second) = tokio::join!(
                 Box::pin(one.trial(runner, place(1), Some(first))),
                 Box::pin(two.trial(other, place(2), Some(second)))

@@ -1,7 +1,7 @@
 //! The embedded stack: broker, store and view in this process, for a first look with nothing installed but cargo.
 //!
 //! The broker speaks the real protocol over real TCP, on a runtime of its own, so that its CPU time can be told from the
-//! harness's. Rows are in a SQLite file of the scratch directory, statuses in a map. Architecture invariant: its numbers
+//! harness's. Rows are in SQLite files of the scratch directory, one for each run, statuses in a map. Architecture invariant: its numbers
 //! are a demonstration; [`stands_in`] says what of it is not the real thing, and every output opens with that.
 
 use std::ops::RangeInclusive;

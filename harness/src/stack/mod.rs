@@ -138,11 +138,11 @@ pub enum Backing {
         /// Certificates (PEM) of those who may have signed that of Redis, in place of the system's.
         redis_ca: Option<PathBuf>,
     },
-    /// Rows in a SQLite file, statuses in this process.
+    /// Rows in SQLite files, statuses in this process.
     InProcess {
-        /// The file.
+        /// The service's file; a run has its own beside it.
         database: PathBuf,
-        /// The one store on it, which all consumers of this process share.
+        /// The one store on the service's file, which all of its consumers share.
         store: Arc<SqliteStore>,
         /// Where statuses can be reached from other processes, if they can: a stand-in for Redis.
         statuses: Option<String>,

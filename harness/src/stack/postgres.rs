@@ -71,7 +71,7 @@ pub(super) async fn start(
 
 /// What differs from PostgreSQL's defaults, and what must hold whatever the defaults are.
 pub(super) const SETTINGS: [&str; 6] = [
-    "max_connections=50",
+    "max_connections=250",
     "fsync=on",
     "synchronous_commit=on",
     "full_page_writes=on",

@@ -163,7 +163,7 @@ fn by_sqlstate(sqlstate: &str, message: &str, login: &Login) -> Refusal {
         }
         "53300" => {
             return Refusal::for_now(told).hinted(
-                "a run needs 3 connections, and one a consumer: close others, or raise `max_connections`, or the \
+                "a run needs 3 connections, and one a consumer, a gate twice as many: close others, or raise `max_connections`, or the \
                  limit of the role or of the database",
             );
         }

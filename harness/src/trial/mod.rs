@@ -216,6 +216,9 @@ impl<'a> TrialRunner<'a> {
             () = self.cancel.cancelled() => Err(RunError::Interrupted),
             never = progress::watch(self.progress, &timeline, &self.lag) => match never {},
         };
+        if let (Err(_), Some(seat)) = (&worked, spec.seat) {
+            seat.leave();
+        }
         // However that ended, what is broken is mended: what is removed next has to be reached.
         self.broken.mend_all(self.stack).await;
         // And the consumers leave the group: only then can it be removed.

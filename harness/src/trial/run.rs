@@ -16,7 +16,7 @@ use super::options::Throttle;
 use super::phase::{Offer, PhaseSpec, PlannedPhase};
 use super::process::Workers;
 use super::service::Client;
-use super::{SenderRig, TrialRunner, TrialSpec, throttle};
+use super::{SenderRig, TrialRunner, TrialSpec, elsewhere, throttle};
 use crate::error::RunError;
 use crate::load::feed::{self, Failures, Feed, HttpSink, ProducerSink, SharedProducer};
 use crate::load::{Load, LoadReport, SendFailed, Sink};
@@ -194,15 +194,18 @@ impl<'a> PhaseRunner<'a> {
         let id = self.timeline.add_phase(spec.kind.as_str(), due, Arc::clone(plan))?;
         // What comes before all else warms a worker up, and the other trial may have no such phase.
         let mut turns = match self.spec.seat.filter(|_| spec.kind != PhaseKind::WarmUp) {
-            Some(seat) => Some(seat.turns(&self.pids, self.timeline.clock()).await),
+            Some(seat) => {
+                // Before the first meeting, so that no worker is stopped while the other's is still joining.
+                self.shared().await?;
+                Some(seat.turns(&self.pids, self.timeline.clock()).await)
+            }
             None => None,
         };
         let held = self.fetch_start.as_ref().is_some_and(FetchStart::is_held);
         let waiting = match (&spec.offer, &mut turns) {
             (Offer::Backlog { .. }, _) if held => Some(self.fill(id).await?),
             (Offer::Backlog { .. }, Some(turns)) => {
-                self.shared().await?;
-                turns.stop();
+                turns.stop().map_err(elsewhere::unstoppable)?;
                 Some(self.fill(id).await?)
             }
             _ => None,
@@ -215,7 +218,7 @@ impl<'a> PhaseRunner<'a> {
         match &mut turns {
             Some(turns) if waiting.is_some() => {
                 turns.meet().await;
-                turns.stop();
+                turns.stop().map_err(elsewhere::unstoppable)?;
             }
             Some(turns) => turns.turn().await,
             None => {}
@@ -266,7 +269,7 @@ impl<'a> PhaseRunner<'a> {
             None => self.visible(id, stuck).await?,
             Some(turns) => tokio::select! {
                 visible = self.visible(id, stuck) => visible?,
-                never = turns.slices() => match never {},
+                refused = turns.slices() => match refused.map_err(elsewhere::unstoppable)? {},
             },
         }
         let ended_ns = self.timeline.clock().now_ns();

@@ -1,24 +1,29 @@
 //! Two trials at once whose workers take turns: while one's runs, the other's is stopped.
 //!
-//! A machine that others use, too, is now faster, now slower, over seconds. Two drains, one after the other, meet it in different
-//! states; slices of a twentieth of a second, in turn, meet it in the same. Both at the same time on CPUs of their own would, too (Bulej
-//! et al., "Duet benchmarking", ICPE 2020), but on twice the CPUs, and broker and store would be shared by two.
+//! The speed of a machine that others use, too, changes within seconds. Two drains, one after the other, get different speeds; slices of some
+//! fifty milliseconds, in turn, get the same. Both at the same time on CPUs of their own would, too (Bulej et al., "Duet benchmarking", ICPE
+//! 2020), but on twice the CPUs, and broker and store would be shared by two.
 
 use std::convert::Infallible;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::unistd::Pid;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 
 use super::stopped::Stopped;
 use crate::measure::Clock;
 use crate::measure::resources::descendants;
 
-/// How long one runs before it is the other's turn. An answer that a worker waits for when it is stopped comes meanwhile: shorter slices hide more
-/// of such waits, longer ones meet the machine in more different states (docs/bias.md).
-pub(crate) const SLICE: Duration = Duration::from_millis(50);
+/// How long one works before it is the other's turn, in ms: drawn, and the same for both. An answer that a worker waits for when it is stopped comes
+/// meanwhile: shorter slices hide more of such waits, longer ones get the machine at more different speeds (docs/bias.md). Were all alike, calls as long
+/// as a slice would count in steps, and what the machine does every tenth of a second would fall to one side.
+pub(crate) const SLICE_MS: RangeInclusive<u64> = 25..=75;
 
-/// Who goes first when both begin at the same time. Trials come in random order.
+/// Who begins a phase.
 const FIRST: usize = 0;
 
 /// How far the two are.
@@ -34,15 +39,10 @@ struct State {
     workers: [Vec<u32>; 2],
 }
 
-/// Where two trials take turns.
-#[derive(Debug, Default)]
-pub(crate) struct Slices(watch::Sender<State>);
-
-impl Slices {
-    /// Seat 0 or 1.
-    pub(crate) fn seat(&self, index: usize) -> Seat {
-        Seat { state: self.0.clone(), me: index }
-    }
+/// The two seats of a round, the first of which begins each phase. The lengths of its slices are drawn by `seed`.
+pub(crate) fn seats(seed: u64) -> [Seat; 2] {
+    let state = watch::Sender::new(State::default());
+    [0, 1].map(|me| Seat { state: state.clone(), me, seed })
 }
 
 /// A trial's part in it. Once it is dropped, the other waits for it no more.
@@ -50,6 +50,7 @@ impl Slices {
 pub(crate) struct Seat {
     state: watch::Sender<State>,
     me: usize,
+    seed: u64,
 }
 
 impl Seat {
@@ -62,11 +63,24 @@ impl Seat {
 
     /// Wants turns from now on, and waits until the other trial does, too.
     pub(super) async fn turns<'s>(&'s self, workers: &[u32], clock: Clock) -> Turns<'s> {
-        let pids = workers.iter().flat_map(|pid| descendants(*pid)).collect();
+        // Its group, for what it starts later, and what it started in other groups.
+        let groups = workers.iter().map(|pid| Pid::from_raw(-pid.cast_signed()));
+        let all =
+            workers.iter().flat_map(|pid| descendants(*pid)).map(|pid| Pid::from_raw(pid.cast_signed()));
+        let pids = groups.chain(all).collect();
         self.state.send_modify(|state| state.at_work[self.me] = true);
         let turns = Turns { seat: self, pids, clock, stopped: None, was_stopped: Vec::new() };
         self.meet().await;
         turns
+    }
+
+    /// The other waits for it no more.
+    pub(super) fn leave(&self) {
+        self.state.send_modify(|state| {
+            state.met[self.me] = u32::MAX;
+            state.at_work[self.me] = false;
+            state.workers[self.me].clear();
+        });
     }
 
     /// Waits until the other trial has come as far.
@@ -89,6 +103,10 @@ impl Seat {
         });
     }
 
+    fn is_alone(&self) -> bool {
+        !self.state.borrow().at_work[self.other()]
+    }
+
     fn other(&self) -> usize {
         1 - self.me
     }
@@ -102,11 +120,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.state.send_modify(|state| {
-            state.met[self.me] = u32::MAX;
-            state.at_work[self.me] = false;
-            state.workers[self.me].clear();
-        });
+        self.leave();
     }
 }
 
@@ -115,7 +129,7 @@ impl Drop for Seat {
 pub(super) struct Turns<'s> {
     seat: &'s Seat,
     /// Its worker's, all of them.
-    pids: Vec<u32>,
+    pids: Vec<Pid>,
     clock: Clock,
     /// Since when it is stopped, in ns since the run's epoch.
     stopped: Option<(u64, Stopped)>,
@@ -133,26 +147,29 @@ impl Turns<'_> {
         self.seat.until(|state, me, other| state.turn == me || !state.at_work[other]).await;
     }
 
-    /// Has its worker, which is stopped, run whenever it is its turn.
-    pub(super) async fn slices(&mut self) -> Infallible {
+    /// Has its worker, which is stopped, work whenever it is its turn; while the other wants none any more, as if it did.
+    pub(super) async fn slices(&mut self) -> Result<Infallible, Errno> {
+        let mut lengths = ChaCha8Rng::seed_from_u64(self.seat.seed);
         loop {
+            let slice = Duration::from_millis(lengths.random_range(SLICE_MS));
             self.turn().await;
             self.go_on();
-            let alone = self.seat.until(|state, _, other| !state.at_work[other]);
-            if tokio::time::timeout(SLICE, alone).await.is_ok() {
-                return std::future::pending().await;
-            }
-            self.stop();
+            tokio::time::sleep(slice).await;
+            self.stop()?;
             self.seat.pass_on();
+            if self.seat.is_alone() {
+                tokio::time::sleep(slice).await;
+            }
         }
     }
 
     /// Stops its worker, until its next turn.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) -> Result<(), Errno> {
         if self.stopped.is_none() {
-            let stopped = Stopped::stop(self.pids.clone());
+            let stopped = Stopped::stop(self.pids.clone())?;
             self.stopped = Some((self.clock.now_ns(), stopped));
         }
+        Ok(())
     }
 
     fn go_on(&mut self) {
@@ -187,6 +204,8 @@ mod tests {
 
     use super::*;
 
+    const LONGEST: Duration = Duration::from_millis(*SLICE_MS.end());
+
     /// A worker that does nothing, until it is dropped.
     struct Worker(Child);
 
@@ -206,6 +225,13 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
+
+        async fn turns<'s>(&self, seat: &'s Seat, clock: Clock) -> Turns<'s> {
+            let mut turns = seat.turns(&[self.0.id()], clock).await;
+            // It is in the tests' own group.
+            turns.pids.retain(|pid| pid.as_raw() > 0);
+            turns
+        }
     }
 
     impl Drop for Worker {
@@ -216,37 +242,40 @@ mod tests {
     }
 
     fn pair() -> ([Seat; 2], [Worker; 2]) {
-        let slices = Slices::default();
-        ([slices.seat(0), slices.seat(1)], [Worker::start(), Worker::start()])
+        (seats(7), [Worker::start(), Worker::start()])
     }
 
     /// Both at the point where their backlogs lie in the log.
-    async fn stopped<'s>(seats: &'s [Seat; 2], workers: &[Worker; 2], clock: Clock) -> [Turns<'s>; 2] {
-        let pids = [[workers[0].0.id()], [workers[1].0.id()]];
+    async fn stopped<'s>(seats: &'s [Seat; 2], workers: &[Worker; 2]) -> [Turns<'s>; 2] {
+        let clock = Clock::start();
         let (mut one, mut two) =
-            tokio::join!(seats[0].turns(&pids[0], clock), seats[1].turns(&pids[1], clock));
-        one.stop();
-        two.stop();
+            tokio::join!(workers[0].turns(&seats[0], clock), workers[1].turns(&seats[1], clock));
+        one.stop().unwrap();
+        two.stop().unwrap();
         tokio::join!(workers[0].comes_to(true), workers[1].comes_to(true));
         [one, two]
+    }
+
+    async fn work_for(time: Duration, turns: &mut Turns<'_>) {
+        assert!(tokio::time::timeout(time, turns.slices()).await.is_err());
+    }
+
+    /// When it worked, between two stops.
+    fn worked(stops: &[Range<u64>]) -> Vec<Range<u64>> {
+        stops.windows(2).map(|pair| pair[0].end..pair[1].start).collect()
     }
 
     #[tokio::test]
     async fn while_one_works_the_other_is_stopped() {
         let (seats, workers) = pair();
-        let clock = Clock::start();
-        let [mut one, mut two] = stopped(&seats, &workers, clock).await;
-        let at_work = async { tokio::join!(one.slices(), two.slices()) };
-        assert!(tokio::time::timeout(7 * SLICE, at_work).await.is_err());
+        let [mut one, mut two] = stopped(&seats, &workers).await;
+        tokio::join!(work_for(10 * LONGEST, &mut one), work_for(10 * LONGEST, &mut two));
         let (one, two) = tokio::join!(one.end(), two.end());
-        let gaps = |stopped: &[Range<u64>]| -> Vec<Range<u64>> {
-            stopped.windows(2).map(|pair| pair[0].end..pair[1].start).collect()
-        };
         for (mine, others) in [(&one, &two), (&two, &one)] {
-            let worked = gaps(mine);
-            assert!(worked.len() >= 2, "{worked:?}");
-            for turn in worked {
-                assert!(turn.end - turn.start >= SLICE.as_nanos() as u64, "{turn:?}");
+            let turns = worked(mine);
+            assert!(turns.len() >= 3, "{turns:?}");
+            for turn in turns {
+                assert!(turn.end - turn.start >= SLICE_MS.start() * 1_000_000, "{turn:?}");
                 assert!(
                     others.iter().any(|at| at.start <= turn.start && turn.end <= at.end),
                     "{one:?} {two:?}"
@@ -257,20 +286,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_left_runs_on_and_both_end_together() {
+    async fn who_is_left_works_as_before_and_both_end_together() {
         let (seats, workers) = pair();
-        let [one, mut two] = stopped(&seats, &workers, Clock::start()).await;
+        let [one, mut two] = stopped(&seats, &workers).await;
         let (ended, alone) = tokio::join!(one.end(), async {
-            tokio::select! {
-                never = two.slices() => match never {},
-                () = workers[1].comes_to(false) => {}
-            }
-            // For longer than a turn.
-            assert!(tokio::time::timeout(2 * SLICE, two.slices()).await.is_err());
-            assert!(!workers[1].is_stopped());
+            work_for(8 * LONGEST, &mut two).await;
             two.end().await
         });
-        assert_eq!((ended.len(), alone.len()), (1, 1));
+        assert_eq!(ended.len(), 1);
+        assert!(alone.len() >= 3, "{alone:?}");
+        let (stopped, at_work) = (&alone[1..alone.len() - 1], worked(&alone));
+        for (stop, turn) in stopped.iter().zip(&at_work) {
+            assert!(stop.end - stop.start >= SLICE_MS.start() * 1_000_000, "{stop:?}, {turn:?}");
+        }
     }
 
     #[tokio::test]
@@ -280,8 +308,8 @@ mod tests {
         let order = std::sync::Mutex::new(Vec::new());
         let side = async |seat: &Seat, worker: &Worker, name: &'static str| {
             // As after a drain, which the second seat may have ended first.
-            seat.turns(&[worker.0.id()], clock).await.end().await;
-            let turns = seat.turns(&[worker.0.id()], clock).await;
+            worker.turns(seat, clock).await.end().await;
+            let turns = worker.turns(seat, clock).await;
             turns.turn().await;
             order.lock().unwrap().push(name);
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -298,14 +326,26 @@ mod tests {
         let pids = [workers[0].0.id()];
         let (known, ()) = tokio::join!(one.introduce(&pids), async { drop(two) });
         assert_eq!(known, [0; 0]);
-        let mut turns = one.turns(&pids, Clock::start()).await;
-        turns.stop();
+        let mut turns = workers[0].turns(&one, Clock::start()).await;
+        turns.stop().unwrap();
         turns.meet().await;
-        assert!(tokio::time::timeout(2 * SLICE, turns.slices()).await.is_err());
-        assert!(!workers[0].is_stopped());
-        turns.stop();
+        work_for(4 * LONGEST, &mut turns).await;
+        turns.stop().unwrap();
         workers[0].comes_to(true).await;
         drop(turns);
         workers[0].comes_to(false).await;
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_another_user_can_not_be_stopped() {
+        let [one, two] = seats(7);
+        drop(two);
+        let mut turns = one.turns(&[], Clock::start()).await;
+        turns.pids.push(Pid::from_raw(1));
+        if !nix::unistd::geteuid().is_root() {
+            assert_eq!(turns.stop(), Err(Errno::EPERM));
+        }
+        turns.pids = vec![Pid::from_raw(i32::MAX)];
+        assert_eq!(turns.stop(), Ok(()), "what has ended needs no stop");
     }
 }

@@ -1,30 +1,33 @@
 //! Processes that are stopped for a while.
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Processes that are stopped until this is dropped.
 #[derive(Debug)]
-pub(super) struct Stopped(Vec<u32>);
+pub(super) struct Stopped(Vec<Pid>);
 
 impl Stopped {
-    /// `pids` must be of processes that this run started, or of their descendants.
-    pub(super) fn stop(pids: Vec<u32>) -> Self {
+    /// `pids` must be of processes that this run started, or of their descendants; a negative one is a process group (kill(2)).
+    ///
+    /// # Errors
+    /// The reason why one can't be stopped, such as another user's. One that has exited meanwhile is none.
+    pub(super) fn stop(pids: Vec<Pid>) -> Result<Self, Errno> {
         let stopped = Self(pids);
-        stopped.signal(Signal::SIGSTOP);
-        stopped
+        stopped.signal(Signal::SIGSTOP)?;
+        Ok(stopped)
     }
 
-    fn signal(&self, signal: Signal) {
-        for &pid in &self.0 {
-            // One may have exited meanwhile; there is nothing to stop then.
-            let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
-        }
+    fn signal(&self, signal: Signal) -> Result<(), Errno> {
+        let refused = |pid: &Pid| kill(*pid, signal).err().filter(|errno| *errno != Errno::ESRCH);
+        self.0.iter().filter_map(refused).next_back().map_or(Ok(()), Err)
     }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        self.signal(Signal::SIGCONT);
+        // What could be stopped can be told to go on.
+        let _ = self.signal(Signal::SIGCONT);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
 use payment_delivery::probe::{Probe, Seen};
 
 use super::stopped::Stopped;
@@ -45,7 +46,9 @@ impl MostlyStopped {
             .name("throttle".into())
             .spawn(move || {
                 while !ending.load(Ordering::Relaxed) {
-                    let stopped = Stopped::stop(descendants(pid));
+                    let stopped = Stopped::stop(
+                        descendants(pid).into_iter().map(|pid| Pid::from_raw(pid.cast_signed())).collect(),
+                    );
                     pause(HALT);
                     drop(stopped);
                     pause(RUN);

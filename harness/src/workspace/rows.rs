@@ -46,7 +46,7 @@ pub(crate) enum Rows {
         schema: String,
         own: Box<PostgresStore>,
     },
-    /// A file of its own: a worker that is stopped may hold the lock of the file that it writes to.
+    /// A file of its own: a worker that is stopped may hold the lock of the file that it writes to, and must not hold up another run's.
     Sqlite { file: PathBuf, store: Arc<SqliteStore> },
 }
 

@@ -57,7 +57,7 @@ fn about() -> About {
         workload: fixture::workload(),
         configuration: "1p1c-batch".into(),
         warm_up: WarmUp::default(),
-        turn_ms: Some(50),
+        turn_ms: Some((25, 75)),
         cpus: Vec::new(),
         baseline: side("main"),
         candidate: side("change"),

@@ -204,7 +204,7 @@ fn looks(record: &GateRecord) -> String {
     let design = &record.design;
     let planned: Vec<String> = design.looks.iter().map(u32::to_string).collect();
     let order = match record.turn_ms {
-        Some(ms) => format!("whose drains take turns of {ms} ms,"),
+        Some((low, high)) => format!("in turns of {low} to {high} ms in a drain"),
         None => "in random order within a round".into(),
     };
     format!(

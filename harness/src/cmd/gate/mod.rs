@@ -54,10 +54,10 @@ pub(super) struct GateArgs {
     /// Baseline: another lanebench binary, whose `worker` is measured
     #[arg(long, value_name = "PATH", group = "against")]
     baseline_bin: Option<PathBuf>,
-    /// Baseline: any worker, by its command line; both sides are then measured from outside
+    /// Baseline: any worker on this machine, by its command line; both sides are then measured from outside
     #[arg(long, value_name = "CMD", group = "against")]
     baseline_cmd: Option<String>,
-    /// Candidate: any worker, by its command line [default: this binary's own]
+    /// Candidate: any worker on this machine, by its command line [default: this binary's own]
     #[arg(long, value_name = "CMD")]
     worker_cmd: Option<String>,
     /// Events that workers by command line work through in each trial before anything is measured
@@ -72,7 +72,7 @@ pub(super) struct GateArgs {
     /// CPUs that all of it runs on, 0 for all of the machine's [default: 1 on the embedded stack, else all]
     #[arg(long, value_name = "N")]
     cpus: Option<usize>,
-    /// Seed of everything drawn: keys, gaps, which side comes first
+    /// Seed of everything drawn: keys, gaps, turns
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How orders are drawn: uniform, zipf:S or hot:SHARE
