@@ -110,9 +110,12 @@ impl Observer {
         })
     }
 
-    /// It has ended.
-    pub(super) async fn end(&self, mark: PhaseMark) -> Result<PhaseObserved, RunError> {
-        let worker_cpu = self.worker_cpu();
+    /// It has ended, when the workers' processes had used so much CPU time.
+    pub(super) async fn end(
+        &self,
+        mark: PhaseMark,
+        worker_cpu: Option<Duration>,
+    ) -> Result<PhaseObserved, RunError> {
         let worker_cpu = worker_cpu.zip(mark.worker_cpu).map(|(after, before)| after.saturating_sub(before));
         let spent = self.timeline.spent_snapshot().since(&mark.spent);
         let (resources, noise) = (self.meter.since(&mark.usage)?, mark.noise.finish()?);
@@ -129,7 +132,7 @@ impl Observer {
     }
 
     /// CPU time of the workers' processes, where they have some.
-    fn worker_cpu(&self) -> Option<Duration> {
+    pub(super) fn worker_cpu(&self) -> Option<Duration> {
         let times = self.workers.iter().map(|pid| resources::cpu_time(*pid));
         times.reduce(|sum, time| sum + time)
     }

@@ -35,6 +35,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long the committed offsets may take to reach the log's end once all is visible.
 const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 
+/// What the harness has left to do when both backlogs lie in the log and all watchers are at work is done by then; it would be in the way of who begins.
+const CALM: Duration = Duration::from_millis(100);
+
 /// The sender's thread takes a moment to be up; nothing is due before.
 const THREAD_START_NS: u64 = 10_000_000;
 
@@ -227,7 +230,11 @@ impl<'a> PhaseRunner<'a> {
         if waiting.is_some() || !matches!(spec.offer, Offer::Backlog { .. }) {
             self.open(id, waiting.is_some());
         }
-        let sliced = turns.as_mut().filter(|_| waiting.is_some());
+        let is_sliced = waiting.is_some() && turns.is_some();
+        if let Some(turns) = turns.as_ref().filter(|_| is_sliced) {
+            turns.meet().await;
+            tokio::time::sleep(CALM).await;
+        }
         let mut played = Played::default();
         let sent = match (&spec.offer, waiting) {
             (Offer::Backlog { .. }, Some(sent)) => sent,
@@ -265,7 +272,7 @@ impl<'a> PhaseRunner<'a> {
                 sent
             }
         };
-        match sliced {
+        match turns.as_mut().filter(|_| is_sliced) {
             None => self.visible(id, stuck).await?,
             Some(turns) => tokio::select! {
                 visible = self.visible(id, stuck) => visible?,
@@ -273,10 +280,15 @@ impl<'a> PhaseRunner<'a> {
             },
         }
         let ended_ns = self.timeline.clock().now_ns();
-        let observed = observer.end(mark).await?;
-        let stopped = match turns {
-            Some(turns) => turns.end().await,
-            None => Vec::new(),
+        let worker_cpu = observer.worker_cpu();
+        let (observed, stopped) = match turns {
+            None => (observer.end(mark, worker_cpu).await?, Vec::new()),
+            // While the other side drains, the rest would be in its way.
+            Some(turns) if is_sliced => {
+                let stopped = turns.end().await;
+                (observer.end(mark, worker_cpu).await?, stopped)
+            }
+            Some(turns) => (observer.end(mark, worker_cpu).await?, turns.end().await),
         };
         let Played { broken, extra } = played;
         if !broken.is_empty() {

@@ -190,7 +190,7 @@ impl Rows {
     }
 
     /// Runs statements that are short, and waits for nobody's locks for long.
-    async fn execute(&self, statements: String) -> Result<(), RunError> {
+    pub(super) async fn execute(&self, statements: String) -> Result<(), RunError> {
         let statements = sqlx::raw_sql(AssertSqlSafe(statements));
         let executed = async {
             match self {
