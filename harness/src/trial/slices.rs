@@ -5,7 +5,7 @@
 //! 2020), but on twice the CPUs, and broker and store would be shared by two.
 
 use std::convert::Infallible;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -14,14 +14,13 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 
-use super::stopped::Stopped;
+use super::stopped::{Stopped, tree};
 use crate::measure::Clock;
-use crate::measure::resources::descendants;
 
 /// How long one works before it is the other's turn, in ms: drawn, and the same for both. An answer that a worker waits for when it is stopped comes
 /// meanwhile: shorter slices hide more of such waits, longer ones get the machine at more different speeds (docs/bias.md). Were all alike, calls as long
 /// as a slice would count in steps, and what the machine does every tenth of a second would fall to one side.
-pub(crate) const SLICE_MS: RangeInclusive<u64> = 25..=75;
+pub(crate) const SLICE_MS: (u32, u32) = (25, 75);
 
 /// Who begins a phase.
 const FIRST: usize = 0;
@@ -65,9 +64,7 @@ impl Seat {
     pub(super) async fn turns<'s>(&'s self, workers: &[u32], clock: Clock) -> Turns<'s> {
         // Its group, for what it starts later, and what it started in other groups.
         let groups = workers.iter().map(|pid| Pid::from_raw(-pid.cast_signed()));
-        let all =
-            workers.iter().flat_map(|pid| descendants(*pid)).map(|pid| Pid::from_raw(pid.cast_signed()));
-        let pids = groups.chain(all).collect();
+        let pids = groups.chain(workers.iter().flat_map(|pid| tree(*pid))).collect();
         self.state.send_modify(|state| state.at_work[self.me] = true);
         let turns = Turns { seat: self, pids, clock, stopped: None, was_stopped: Vec::new() };
         self.meet().await;
@@ -151,7 +148,7 @@ impl Turns<'_> {
     pub(super) async fn slices(&mut self) -> Result<Infallible, Errno> {
         let mut lengths = ChaCha8Rng::seed_from_u64(self.seat.seed);
         loop {
-            let slice = Duration::from_millis(lengths.random_range(SLICE_MS));
+            let slice = Duration::from_millis(lengths.random_range(SLICE_MS.0..=SLICE_MS.1).into());
             self.turn().await;
             self.go_on();
             tokio::time::sleep(slice).await;
@@ -204,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    const LONGEST: Duration = Duration::from_millis(*SLICE_MS.end());
+    const LONGEST: Duration = Duration::from_millis(SLICE_MS.1 as u64);
 
     /// A worker that does nothing, until it is dropped.
     struct Worker(Child);
@@ -275,7 +272,7 @@ mod tests {
             let turns = worked(mine);
             assert!(turns.len() >= 3, "{turns:?}");
             for turn in turns {
-                assert!(turn.end - turn.start >= SLICE_MS.start() * 1_000_000, "{turn:?}");
+                assert!(turn.end - turn.start >= u64::from(SLICE_MS.0) * 1_000_000, "{turn:?}");
                 assert!(
                     others.iter().any(|at| at.start <= turn.start && turn.end <= at.end),
                     "{one:?} {two:?}"
@@ -297,7 +294,7 @@ mod tests {
         assert!(alone.len() >= 3, "{alone:?}");
         let (stopped, at_work) = (&alone[1..alone.len() - 1], worked(&alone));
         for (stop, turn) in stopped.iter().zip(&at_work) {
-            assert!(stop.end - stop.start >= SLICE_MS.start() * 1_000_000, "{stop:?}, {turn:?}");
+            assert!(stop.end - stop.start >= u64::from(SLICE_MS.0) * 1_000_000, "{stop:?}, {turn:?}");
         }
     }
 

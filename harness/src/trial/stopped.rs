@@ -4,6 +4,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::measure::resources::descendants;
+
 /// Processes that are stopped until this is dropped.
 #[derive(Debug)]
 pub(super) struct Stopped(Vec<Pid>);
@@ -23,6 +25,11 @@ impl Stopped {
         let refused = |pid: &Pid| kill(*pid, signal).err().filter(|errno| *errno != Errno::ESRCH);
         self.0.iter().filter_map(refused).next_back().map_or(Ok(()), Err)
     }
+}
+
+/// A process and its descendants.
+pub(super) fn tree(pid: u32) -> impl Iterator<Item = Pid> {
+    descendants(pid).into_iter().map(|pid| Pid::from_raw(pid.cast_signed()))
 }
 
 impl Drop for Stopped {

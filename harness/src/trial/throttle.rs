@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::unistd::Pid;
 use payment_delivery::probe::{Probe, Seen};
 
-use super::stopped::Stopped;
+use super::stopped::{Stopped, tree};
 use crate::error::RunError;
-use crate::measure::resources::descendants;
 
 /// CPU time that [`Busy`] burns an event.
 const BURN: Duration = Duration::from_millis(5);
@@ -46,9 +44,7 @@ impl MostlyStopped {
             .name("throttle".into())
             .spawn(move || {
                 while !ending.load(Ordering::Relaxed) {
-                    let stopped = Stopped::stop(
-                        descendants(pid).into_iter().map(|pid| Pid::from_raw(pid.cast_signed())).collect(),
-                    );
+                    let stopped = Stopped::stop(tree(pid).collect());
                     pause(HALT);
                     drop(stopped);
                     pause(RUN);
